@@ -1,0 +1,73 @@
+# `make setup` builds the environment in .venv; every other target does its own set-up first.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup lock lint unit notebooks book browser test serve lab clean
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PORT ?= 8000
+JOBS ?= 2
+BIN := .venv/bin
+
+# The kernel is .venv's, whatever the reader's own Jupyter, IPython and Python settings say.
+export JUPYTER_PREFER_ENV_PATH := 1
+export JUPYTER_PLATFORM_DIRS := 1
+export IPYTHONDIR := $(CURDIR)/_build/ipython
+export PYTHONNOUSERSITE := 1
+export UV_HTTP_TIMEOUT ?= 600
+# the machine's own certificates where it has some (a proxy's may be among them), else those that uv carries
+export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem),1,0)
+unexport PYTHONPATH PYTHONHOME MPLBACKEND VIRTUAL_ENV
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
+
+setup: .venv/.stamp  ## build .venv from requirements.lock (once)
+
+.venv/.stamp: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: no Python >= 3.11 found; install one, or name it: make setup PYTHON=/path/to/python3" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv --clear .venv >/dev/null 2>&1 || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null && $(PYTHON) -m venv --clear .venv; \
+		else rm -rf .venv; echo "make: $(PYTHON) cannot make virtual environments; install its venv module (Debian: apt-get install python3-venv)" >&2; exit 2; fi; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[^ ]*' requirements.lock)"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirements requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+lock: setup  ## renew requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest \
+		--no-emit-index-url --upgrade --quiet --output-file requirements.lock
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy clicv2lite
+
+unit: setup
+	$(BIN)/python -m pytest tests --ignore=tests/browser -n $(JOBS) --dist worksteal
+
+# --nbval-lax: every cell must run; those marked NBVAL_CHECK_OUTPUT must also print what is stored.
+notebooks: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 book -n $(JOBS) --dist loadfile -q
+
+book: setup  ## execute every chapter and render _build/html
+	@# a failed build forgets its pages: Sphinx would not repeat the warnings of pages that it kept
+	$(BIN)/jupyter-book build --warningiserror --nitpick --keep-going --quiet . || { rm -rf _build/.doctrees; exit 1; }
+	@echo "$(CURDIR)/_build/html/index.html"
+
+browser: book
+	@tests/browser/chromium.sh || true
+	$(BIN)/python -m pytest tests/browser -n $(JOBS)
+
+test: setup  ## lint, types, unit tests, chapters, book without warnings, browser
+	@for step in lint unit notebooks book browser; do echo "== $$step"; $(MAKE) --no-print-directory $$step; done
+
+serve: book  ## serve the book on 127.0.0.1
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+lab: setup  ## open the chapters in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir=book
+
+clean:  ## remove what was built, but not .venv
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis

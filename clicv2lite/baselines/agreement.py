@@ -1,0 +1,96 @@
+"""How far hand-made measures agree with people: one report per measure on a rating table (book chapters 1 and 11).
+
+    python -m clicv2lite.baselines.agreement --ratings ratings.csv --json measures.json
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from clicv2lite.atomic import check_output_file, write_json
+from clicv2lite.baselines.measures import Pixels, measure
+from clicv2lite.data.images import read_square
+from clicv2lite.data.ratings import Ratings, read_ratings
+from clicv2lite.errors import UserError
+from clicv2lite.probe.metrics import RESAMPLES, report
+from clicv2lite.provenance import provenance
+
+
+def agreement(
+    values: Mapping[str, ArrayLike], scores: ArrayLike, categories: Sequence[str] | None, resamples: int = RESAMPLES
+) -> dict[str, dict[str, Any]]:
+    """Correlation of each measure with the scores: measure -> :func:`clicv2lite.probe.metrics.report`.
+
+    Args:
+        values: measure -> (n,) values, as :func:`clicv2lite.baselines.measures.measure` returns them.
+        scores: (n,) complexity of the same images. categories: (n,) names, or None.
+        resamples: of the bootstrap intervals.
+    """
+    return {name: report(scores, value, categories, resamples) for name, value in values.items()}
+
+
+def squares(ratings: Ratings, size: int) -> Iterator[Pixels]:
+    """The rated images one by one, resized to (size, size, 3) uint8.
+
+    Raises:
+        ImageError: for an image that cannot be read.
+    """
+    for path in ratings.paths:
+        yield read_square(path, size).permute(1, 2, 0).contiguous().numpy()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--ratings", type=Path, required=True, help="rating table: CSV image,score[,category]")
+    parser.add_argument("--size", type=int, default=224, help="side to which every image is resized, pixels (224)")
+    parser.add_argument("--json", type=Path, help="write the result to this file instead of the screen")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure every image of a rating table and report the agreement; exit status 0.
+
+    Raises:
+        UserError: for a table or an image that cannot be used, a size too small, or an output that cannot be written.
+    """
+    start = time.perf_counter()
+    if args.size < 16:
+        raise UserError(f"--size {args.size}: the measures need at least 16 pixels a side")
+    if args.json is not None:
+        check_output_file(args.json, "--json")
+    ratings = read_ratings(args.ratings)
+    values = measure(squares(ratings, args.size))
+    result = {
+        "metric": "mean_pcc",
+        "n": len(ratings),
+        "size": args.size,
+        "measures": agreement(values, ratings.scores, ratings.categories),
+        "seconds": round(time.perf_counter() - start),
+        **provenance(),
+        "command": f"python -m clicv2lite.baselines.agreement --ratings {args.ratings} --size {args.size}",
+    }
+    if args.json is None:
+        print(json.dumps(result, indent=2, allow_nan=False))
+    else:
+        write_json(args.json, result)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line of this module; exit status 2 and one line for a user's mistake."""
+    parser = argparse.ArgumentParser(prog="python -m clicv2lite.baselines.agreement", description=__doc__.splitlines()[0])
+    add_arguments(parser)
+    try:
+        return run(parser.parse_args(argv))
+    except UserError as error:
+        print(f"clicv2lite: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

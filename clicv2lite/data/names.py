@@ -1,0 +1,42 @@
+"""Names of images: which they are, how to print them, and a list of them that a million-image set can afford."""
+
+import os
+from collections.abc import Iterable
+
+import numpy as np
+
+EXTENSIONS = (
+    ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+)  # fmt: skip
+
+
+def is_image_name(path: str) -> bool:
+    """True for `folder/a.JPG`; false for other extensions and for anything hidden (`.git/a.jpg`, macOS's `._a.jpg`)."""
+    parts = path.split("/")
+    hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
+    return not hidden and os.path.splitext(parts[-1])[1].lower() in EXTENSIONS
+
+
+def one_line(text: str) -> str:
+    """`text` as it can be printed in an error, even when a file's name holds a line break or is not valid UTF-8."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+class PackedNames:
+    """A read-only list of strings in two buffers.
+
+    A million str objects take 100 MB, and each worker process that merely looks at them gets its own copy (the
+    reference counts lie beside the letters). Packed, they take the bytes of the names, and forked workers share them.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        encoded = [os.fsencode(name) for name in names]
+        self._bytes = b"".join(encoded)
+        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, i: int) -> str:
+        i = range(len(self))[i]  # negative from the end; IndexError outside
+        return os.fsdecode(self._bytes[self._ends[i] : self._ends[i + 1]])

@@ -1,0 +1,106 @@
+"""The encoder: timm's VisionTransformer on visible patches only, and a projection head (CLICv2, figure 4; chapter 6)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from clicv2lite.masking import take
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Shape of a ViT; see ``SHAPES`` for the paper's."""
+
+    size: int = 224  # input side, pixels
+    patch: int = 32
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    class_token: bool = False  # dropped: the loss is per patch and the probe pools patches; MAE keeps it
+    project: int = 256  # width of the features that InfoNCE compares
+
+
+SHAPES = {  # timm's names for the paper's backbones: (width, depth, heads)
+    "vit-ti": (192, 12, 3),
+    "vit-s": (384, 12, 6),
+    "vit-b": (768, 12, 12),
+    "vit-l": (1024, 24, 16),
+}
+
+
+def sincos_positions(grid: tuple[int, int], width: int) -> Tensor:
+    """Fixed 2-D sine-cosine positions (MoCo v3, MAE): (h * w, width) float32; width is a multiple of 4."""
+    if width % 4:
+        raise ValueError(f"2-D sine-cosine positions need a width that is a multiple of 4, got {width}")
+    return build_sincos2d_pos_embed(list(grid), dim=width)
+
+
+def build_vit(config: EncoderConfig) -> VisionTransformer:
+    """A plain timm ViT with fixed positions and no classifier; ``forward_features`` gives (B, G [+ 1], width) tokens.
+
+    Raises:
+        ValueError: if the patch does not tile the input or the width does not fit heads or positions.
+    """
+    if config.size % config.patch:
+        raise ValueError(f"patches of {config.patch} px do not tile an input of {config.size} px")
+    if config.width % config.heads:
+        raise ValueError(f"width {config.width} is not a multiple of {config.heads} heads")
+    vit = VisionTransformer(
+        img_size=config.size,
+        patch_size=config.patch,
+        embed_dim=config.width,
+        depth=config.depth,
+        num_heads=config.heads,
+        class_token=config.class_token,
+        global_pool="avg",
+        fc_norm=False,
+        num_classes=0,
+        dynamic_img_size=True,
+    )
+    grid = (config.size // config.patch,) * 2
+    positions = sincos_positions(grid, config.width)
+    if config.class_token:
+        positions = torch.cat([torch.zeros(1, config.width), positions])
+    if vit.pos_embed is None:
+        raise ValueError("this ViT has no position embedding")
+    vit.pos_embed.data.copy_(positions[None])
+    vit.pos_embed.requires_grad_(False)
+    return vit
+
+
+def encode_visible(vit: VisionTransformer, patches: Tensor, visible: Tensor) -> Tensor:
+    """Run the ViT on some patches of each image: cost grows with V, not G (as MAE's encoder).
+
+    Args:
+        vit: from :func:`build_vit`.
+        patches: (B, V, 3, p, p), normalised.
+        visible: (B, V) int64, position of each patch in the grid.
+
+    Returns:
+        (B, V, width) normalised tokens of the last block; with all G patches in order, equal to timm's forward_features.
+    """
+    projection = vit.patch_embed.proj
+    assert vit.pos_embed is not None and isinstance(projection, nn.Conv2d)
+    # a convolution with stride p on single patches is a matrix product
+    tokens = F.linear(patches.flatten(2), projection.weight.flatten(1), projection.bias)
+    places = vit.pos_embed[:, vit.num_prefix_tokens :].expand(len(patches), -1, -1)
+    tokens = tokens + take(places, visible)
+    if vit.cls_token is not None:
+        start = vit.cls_token + vit.pos_embed[:, :1]
+        tokens = torch.cat([start.expand(len(patches), -1, -1), tokens], dim=1)
+    tokens = vit.norm(vit.blocks(vit.norm_pre(tokens)))
+    return tokens[:, vit.num_prefix_tokens :]
+
+
+class ProjectionHead(nn.Sequential):
+    """Two-layer MLP to the space where InfoNCE compares patches: (..., width) -> (..., out), unit length."""
+
+    def __init__(self, width: int, out: int = 256) -> None:
+        super().__init__(nn.Linear(width, width), nn.GELU(), nn.Linear(width, out))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return F.normalize(super().forward(tokens).float(), dim=-1)  # unit length in float32 even under autocast

@@ -1,0 +1,174 @@
+"""A frozen encoder that turns images into tokens and pooled features: what probes and the scorer read (book chapter 8)."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import timm
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from clicv2lite.atomic import write_bytes
+from clicv2lite.encoder import EncoderConfig, build_vit
+from clicv2lite.errors import UserError
+from clicv2lite.views import normalize
+
+WEIGHTS, METADATA = "encoder.safetensors", "clicv2lite"
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """How an image's tokens become one feature vector."""
+
+    blocks: tuple[int, ...] = (-1,)  # which blocks are read, negative from the end
+    statistics: tuple[str, ...] = ("mean", "std")  # over the patches of the image
+    size: int = 0  # side of the image for features, pixels; 0 is the size of pretraining
+
+
+@dataclass(frozen=True)
+class FrozenConfig:
+    """All that is needed to rebuild an encoder from its weights."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    pool: PoolConfig = field(default_factory=PoolConfig)
+
+
+class FrozenEncoder:
+    """A ViT without gradient: images in, tokens or pooled features out.
+
+    Attributes:
+        name: what it was loaded from.
+        size: side of the square input, pixels.
+        width: D of a token.
+    """
+
+    def __init__(self, name: str, vit: VisionTransformer, config: FrozenConfig) -> None:
+        self.name, self.vit, self.config = name, vit.eval().requires_grad_(False), config
+        self.size = config.pool.size or config.encoder.size
+        self.width = config.encoder.width
+
+    @torch.inference_mode()
+    def blocks(self, images: Tensor) -> list[Tensor]:
+        """Tokens of the blocks to pool, each layer-normalised without weights.
+
+        Args:
+            images: (B, 3, S, S) uint8.
+
+        Returns:
+            one (B, G, D) float32 tensor per block of ``config.pool.blocks``.
+        """
+        depth = self.config.encoder.depth
+        indices = [block % depth for block in self.config.pool.blocks]
+        # float32, not bfloat16: the features of an image must not depend on the batch it comes in
+        found = self.vit.forward_intermediates(
+            normalize(images.float() / 255), indices=indices, output_fmt="NLC", intermediates_only=True
+        )
+        by_index = dict(zip(sorted(set(indices)), found, strict=True))  # timm answers in ascending order
+        return [F.layer_norm(by_index[i].float(), (self.width,)) for i in indices]
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Normalised tokens of the last block as a map: (B, 3, S, S) uint8 -> (B, h, w, D) float32."""
+        with torch.inference_mode():
+            tokens: Tensor = self.vit.forward_features(normalize(images.float() / 255))
+        h, w = (side // self.config.encoder.patch for side in images.shape[-2:])
+        return tokens[:, self.vit.num_prefix_tokens :].float().unflatten(1, (h, w))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Pooled features: (B, 3, S, S) uint8 -> (B, F) float32, F = width * blocks * statistics."""
+        pooled = [pool(tokens, name) for tokens in self.blocks(images) for name in self.config.pool.statistics]
+        return torch.cat(pooled, dim=1)
+
+    def save(self, folder: Path) -> None:
+        """Write ``encoder.safetensors``: timm's own keys, and the configuration as its metadata."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {k: v.contiguous() for k, v in self.vit.state_dict().items()}
+        metadata = {METADATA: json.dumps(asdict(self.config))}  # one entry: safetensors writes several in any order
+        write_bytes(folder / WEIGHTS, safetensors.torch.save(state, metadata))
+
+
+def pool(tokens: Tensor, statistic: str) -> Tensor:
+    """Mean or standard deviation over the patches: (B, G, D) -> (B, D); one patch has standard deviation 0."""
+    if statistic == "mean":
+        return tokens.mean(1)
+    if statistic == "std":
+        return tokens.std(1, correction=0)
+    raise ValueError(f"statistic {statistic!r}: choose mean or std")
+
+
+def load_encoder(spec: str, seed: int = 0) -> FrozenEncoder:
+    """Load an encoder by name.
+
+    Args:
+        spec: a run folder (of ``pretrain`` or ``probe``), a .safetensors file, ``random`` (the lite recipe's ViT, untrained),
+            or the name of a timm model with pretrained weights.
+        seed: of the random encoder.
+
+    Raises:
+        UserError: if there is no such encoder, or its file is damaged.
+    """
+    path = Path(spec)
+    if spec == "random":
+        return random_encoder(seed)
+    if spec == "default":
+        raise UserError("default: no pretrained model is shipped yet; train one with `clicv2lite pretrain`, give its folder")
+    if path.is_dir():
+        if not (path / WEIGHTS).is_file():
+            raise UserError(f"{path}: no {WEIGHTS} in this folder; give the --out folder of a finished pretrain or probe")
+        return _load_file(path / WEIGHTS)
+    if path.suffix == ".safetensors" or path.exists():
+        return _load_file(path)
+    return _load_timm(spec)
+
+
+def random_encoder(seed: int) -> FrozenEncoder:
+    """The lite recipe's encoder before any training: the baseline that pretraining must beat."""
+    from clicv2lite.pretrain.recipes import lite  # the recipe describes a training; only its shapes are needed here
+
+    recipe = lite()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return FrozenEncoder("random", build_vit(recipe.encoder), FrozenConfig(recipe.encoder, recipe.pool))
+
+
+def _load_file(path: Path) -> FrozenEncoder:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        state = safetensors.torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a readable safetensors file ({error})") from None
+    try:
+        stored = json.loads(metadata[METADATA])
+        config = FrozenConfig(EncoderConfig(**stored["encoder"]), _pool_config(stored["pool"]))
+        vit = build_vit(config.encoder)
+        vit.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise UserError(f"{path}: not an encoder written by clicv2lite; export one with `clicv2lite pretrain`") from None
+    return FrozenEncoder(str(path), vit, config)
+
+
+def _pool_config(stored: dict[str, Any]) -> PoolConfig:
+    return PoolConfig(tuple(stored["blocks"]), tuple(stored["statistics"]), stored["size"])
+
+
+def _load_timm(name: str) -> FrozenEncoder:
+    if not timm.is_model(name):
+        raise UserError(f"{name}: neither a file, nor a folder, nor `random`, nor a timm model; check the spelling")
+    try:
+        vit = timm.create_model(name, pretrained=True, num_classes=0)
+    except Exception as error:  # timm raises whatever its download library does
+        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        raise UserError(f"{name}: timm could not load its pretrained weights ({reason}); is there a network?") from None
+    if not isinstance(vit, VisionTransformer):
+        raise UserError(f"{name}: not a timm VisionTransformer; give the name of a ViT")
+    size, patch = vit.patch_embed.img_size, vit.patch_embed.patch_size
+    if size is None or size[0] != size[1]:
+        raise UserError(f"{name}: only ViTs with a square input are supported")
+    heads: Any = vit.blocks[0].attn.num_heads  # type: ignore[union-attr]
+    shape = EncoderConfig(size[0], patch[0], vit.embed_dim, len(vit.blocks), heads, vit.cls_token is not None)
+    return FrozenEncoder(name, vit, FrozenConfig(shape))

@@ -1,0 +1,84 @@
+"""CLICv2: a query encoder, its momentum key encoder, a decoder, two losses (CLICv2, equation 12, figure 4; chapter 6)."""
+
+import copy
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from clicv2lite.decoder import Decoder, DecoderConfig
+from clicv2lite.encoder import EncoderConfig, ProjectionHead, build_vit, encode_visible
+from clicv2lite.infonce import Negatives, infonce
+from clicv2lite.masking import take
+from clicv2lite.views import Views
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The model and its losses; numbers are the paper's."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    temperature: float = 0.2
+    weight: float = 2.0  # lambda of equation 12
+    momentum: float = 0.999  # of the key encoder
+    negatives: Negatives = "batch"
+    reduction: Literal["mean", "sum"] = "mean"  # of L_rec over the masked patches of an image
+    predict: int = 1  # numbers the decoder predicts per patch: 1 for entropy
+
+
+class Output(NamedTuple):
+    """Losses and features of one batch."""
+
+    total: Tensor  # scalar, equation 12
+    contrast: Tensor  # scalar, L_PwIN in nats
+    entropy: Tensor  # scalar, L_rec in bits^2
+    queries: Tensor  # (B, V, d), unit length
+    keys: Tensor  # (B, V, d), unit length, no gradient
+
+
+class CLICv2(nn.Module):
+    """Query and key encoders on visible patches; the decoder fills in the entropy of the others."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        size = config.encoder
+        self.query = build_vit(size)
+        self.query_head = ProjectionHead(size.width, size.project)
+        self.key = copy.deepcopy(self.query).requires_grad_(False)
+        self.key_head = copy.deepcopy(self.query_head).requires_grad_(False)
+        grid = (size.size // size.patch,) * 2
+        self.decoder = Decoder(size.width, grid, config.decoder, config.predict)
+
+    def forward(self, views: Views) -> Output:
+        """L = L_PwIN + lambda L_rec of one batch."""
+        keys = self.encode_keys(views)
+        tokens = encode_visible(self.query, views.query, views.visible)
+        queries = self.query_head(tokens)
+        contrast = infonce(queries, keys, views.visible, self.config.temperature, self.config.negatives)
+        entropy = self.reconstruction(tokens, views)
+        return Output(contrast + self.config.weight * entropy, contrast, entropy, queries.detach(), keys)
+
+    @torch.no_grad()
+    def encode_keys(self, views: Views) -> Tensor:
+        """Key features (B, V, d) of the visible patches, whether the key encoder sees only those or the whole image."""
+        if views.key.shape[1] == views.visible.shape[1]:
+            keys: Tensor = self.key_head(encode_visible(self.key, views.key, views.visible))
+            return keys
+        every = torch.arange(views.key.shape[1], device=views.key.device).expand(len(views.key), -1)
+        return take(self.key_head(encode_visible(self.key, views.key, every)), views.visible)
+
+    def reconstruction(self, tokens: Tensor, views: Views) -> Tensor:
+        """L_rec (equation 11) from the query tokens (B, V, D); 0 when nothing is masked."""
+        if views.masked.shape[1] == 0:
+            return tokens.new_zeros((), dtype=torch.float32)
+        error = (self.decoder(tokens, views.visible, views.masked) - views.target).square().mean(-1)  # (B, M)
+        return error.mean() if self.config.reduction == "mean" else error.sum(1).mean()
+
+    @torch.no_grad()
+    def update_key(self) -> None:
+        """Move the key encoder towards the query: key = m key + (1 - m) query (MoCo)."""
+        for key, query in ((self.key, self.query), (self.key_head, self.query_head)):
+            torch._foreach_lerp_(list(key.parameters()), list(query.parameters()), 1 - self.config.momentum)

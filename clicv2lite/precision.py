@@ -1,0 +1,21 @@
+"""Which arithmetic a device does fast: bfloat16 where the hardware has matrix units for it, float32 elsewhere."""
+
+import torch
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """True on GPUs with bfloat16 and on CPUs with AMX tiles."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+
+
+def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
+    """Mixed precision for a forward pass.
+
+    Args:
+        device: where the tensors are.
+        precision: ``auto`` (bfloat16 where it is fast), ``bf16`` or ``fp32``.
+    """
+    enabled = precision == "bf16" or (precision == "auto" and has_fast_bfloat16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

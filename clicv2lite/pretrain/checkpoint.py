@@ -1,0 +1,85 @@
+"""Checkpoints that survive a kill: tensors only, written beside and renamed, with a checksum, two kept (book chapter 7)."""
+
+import hashlib
+import re
+import sys
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from clicv2lite.atomic import write_bytes
+from clicv2lite.errors import UserError
+from clicv2lite.model import CLICv2
+
+KEEP = 2
+PATTERN = re.compile(r"step-(\d{9})\.safetensors$")
+
+
+def save(folder: Path, step: int, model: CLICv2, optimizer: torch.optim.Optimizer) -> Path:
+    """Write folder/step-000000123.safetensors and its .sha256, durable before the name appears; keep the newest two.
+
+    Raises:
+        UserError: if the disk is full or the folder cannot be written; the previous checkpoint stays as it was.
+    """
+    path = folder / f"step-{step:09d}.safetensors"
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | _optimizer_tensors(model, optimizer)
+    data = safetensors.torch.save({k: v.contiguous().cpu() for k, v in tensors.items()}, {"step": str(step)})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(path.with_suffix(".sha256"), hashlib.sha256(data).hexdigest().encode())
+        write_bytes(path, data)
+    except OSError as error:
+        raise UserError(f"{path}: could not be written ({error.strerror}); the previous checkpoint is untouched") from None
+    for old in _numbered(folder)[:-KEEP]:
+        old.unlink()
+        old.with_suffix(".sha256").unlink(missing_ok=True)
+    return path
+
+
+def restore(folder: Path, model: CLICv2, optimizer: torch.optim.Optimizer) -> int:
+    """Load the newest checkpoint that is whole and return its step; 0, and nothing changed, when there is none.
+
+    A damaged checkpoint is named on standard error and the one before it is used.
+
+    Raises:
+        UserError: if a checkpoint is whole but of another model.
+    """
+    for path in reversed(_numbered(folder)):
+        data = path.read_bytes()
+        checksum = path.with_suffix(".sha256")
+        if not checksum.is_file() or checksum.read_text() != hashlib.sha256(data).hexdigest():
+            print(f"clicv2lite: {path}: damaged (its checksum differs); trying the checkpoint before it", file=sys.stderr)
+            continue
+        tensors = safetensors.torch.load(data)
+        try:
+            model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+            _load_optimizer(model, optimizer, tensors)
+        except (RuntimeError, KeyError):
+            raise UserError(f"{path}: holds another model than this recipe's; choose another --out") from None
+        match = PATTERN.search(path.name)
+        return int(match.group(1)) if match else 0
+    return 0
+
+
+def _numbered(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("step-*.safetensors") if PATTERN.search(p.name))
+
+
+def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"optimizer.{field}.{name}": torch.as_tensor(value)
+        for name, p in _trained(model).items()
+        for field, value in optimizer.state.get(p, {}).items()
+    }
+
+
+def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    for name, p in _trained(model).items():
+        fields = ("step", "exp_avg", "exp_avg_sq")
+        optimizer.state[p] = {field: tensors[f"optimizer.{field}.{name}"].to(p.device) for field in fields}

@@ -1,0 +1,177 @@
+"""The pretraining loop, from a recipe and images to an encoder (CLICv2, section 4.1; book chapter 7)."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from clicv2lite.atomic import write_json
+from clicv2lite.data.sources import open_images
+from clicv2lite.errors import UserError
+from clicv2lite.features import FrozenConfig, FrozenEncoder
+from clicv2lite.model import CLICv2, Output
+from clicv2lite.precision import autocast
+from clicv2lite.pretrain import checkpoint
+from clicv2lite.pretrain.monitor import Log, diagnostics
+from clicv2lite.pretrain.optim import learning_rate, make_optimizer
+from clicv2lite.pretrain.order import samples
+from clicv2lite.pretrain.recipes import Recipe
+from clicv2lite.pretrain.store import ImageStore
+from clicv2lite.provenance import provenance
+from clicv2lite.views import draws_per_image, make_views, uniform
+
+
+def pretrain(recipe: Recipe, sources: Sequence[str], out: Path, resume: bool = False, device: str | None = None) -> bool:
+    """Pretrain and write out/config.json, metrics.jsonl, checkpoints/ and, at the end, encoder.safetensors.
+
+    The sample order, the crops, shifts and masks are functions of (seed, epoch, index) alone, so a resumed run ends in the
+    same weights as one that was never stopped.
+
+    Args:
+        recipe: the complete configuration.
+        sources: folders, tars, brace patterns, ``embedded`` or ``worlds:N``.
+        out: folder of the run.
+        resume: go on from the newest whole checkpoint; start afresh when there is none.
+        device: ``cuda`` or ``cpu``; None takes a GPU when there is one.
+
+    Returns:
+        True when finished; False when stopped by SIGTERM or SIGINT, after saving.
+
+    Raises:
+        UserError: for sources or folders that cannot be used, a run that another recipe wrote, or a loss that is not finite.
+    """
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    images = open_images(sources)
+    _claim(out, recipe, len(images), resume, where)
+    store = ImageStore(images, recipe.store, workers=os.cpu_count() or 1)
+    torch.manual_seed(recipe.seed)
+    model = CLICv2(recipe.model).to(where)
+    if where.type == "cpu":
+        plain_attention(model)
+    optimizer = make_optimizer(model, recipe)
+    done = checkpoint.restore(out / "checkpoints", model, optimizer) if resume else 0
+    log = Log(out / "metrics.jsonl", done)
+    stop = _Stop()
+    start = time.perf_counter()
+    bar = tqdm(total=recipe.steps * recipe.batch, initial=done * recipe.batch, unit="img", desc=recipe.name)
+    for step in range(done, recipe.steps):
+        output, norm = train_step(model, optimizer, store, recipe, step)
+        bar.update(recipe.batch)
+        if (step + 1) % recipe.log_every == 0 or step + 1 == recipe.steps:
+            row = _row(recipe, step, output, norm, (step + 1 - done) * recipe.batch / (time.perf_counter() - start))
+            log.write(row)
+            bar.set_postfix_str(f"L_PwIN {row['contrast']:.3f} L_rec {row['entropy']:.3f} rank {row['effective_rank']:.0f}")
+        if (step + 1) % recipe.save_every == 0 or stop.asked:
+            checkpoint.save(out / "checkpoints", step + 1, model, optimizer)
+        if stop.asked:
+            bar.close()
+            return False
+    bar.close()
+    _report_bad(store, out)
+    FrozenEncoder(str(out), model.query, FrozenConfig(recipe.encoder, recipe.pool)).save(out)
+    return True
+
+
+def train_step(
+    model: CLICv2, optimizer: torch.optim.Optimizer, store: ImageStore, recipe: Recipe, step: int
+) -> tuple[Output, float]:
+    """One optimizer step on one batch; returns the losses and the gradient norm before clipping.
+
+    Raises:
+        UserError: before the weights change, if the loss is not finite.
+    """
+    where = next(model.parameters()).device
+    epoch, index = samples(recipe.seed, len(store), step * recipe.batch, recipe.batch)
+    noise = uniform(recipe.seed, epoch, index, draws_per_image(recipe.views))
+    views = make_views(store.batch(index).to(where), noise.to(where), recipe.views)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(step, recipe)
+    with autocast(where, recipe.precision):
+        output = model(views)
+    if not torch.isfinite(output.total):
+        names = ", ".join(store.images.names[i] for i in index[:3])
+        raise UserError(f"step {step + 1}: the loss is {output.total.item()} (images {names}, ...); lower --set lr")
+    optimizer.zero_grad(set_to_none=True)
+    output.total.backward()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+    optimizer.step()
+    model.update_key()
+    return output, float(norm)
+
+
+def plain_attention(model: nn.Module) -> None:
+    """Let timm's blocks use two matrix products: for a few dozen tokens on a CPU faster than the fused kernel."""
+    for module in model.modules():
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = False  # type: ignore[assignment]
+
+
+def _row(recipe: Recipe, step: int, output: Output, norm: float, rate: float) -> dict[str, Any]:
+    return {
+        "step": step + 1,
+        "passes": (step + 1) * recipe.batch,
+        "total": output.total.item(),
+        "contrast": output.contrast.item(),
+        "entropy": output.entropy.item(),
+        "lr": learning_rate(step, recipe),
+        "gradient_norm": norm,
+        **diagnostics(output.queries, output.keys),
+        "images_per_second": round(rate, 1),
+        "time": round(time.time(), 1),
+    }
+
+
+def _claim(out: Path, recipe: Recipe, count: int, resume: bool, device: torch.device) -> None:
+    """Write config.json, or check that the run in this folder has the same recipe and data."""
+    path = out / "config.json"
+    config = json.loads(json.dumps({"recipe": asdict(recipe), "images": count}))
+    if path.is_file():
+        if not resume:
+            raise UserError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
+        try:
+            stored = json.loads(path.read_text())
+            before = {**stored["recipe"], "images": stored["images"]}
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise UserError(f"{path}: not readable as a run's configuration; choose another --out") from None
+        now = {**config["recipe"], "images": count}
+        changed = [f"{k} {before.get(k)} -> {now.get(k)}" for k in sorted(before | now) if before.get(k) != now.get(k)]
+        if changed:
+            raise UserError(f"{out}: --resume with other settings ({', '.join(changed)}); choose another --out")
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(path, {**config, **provenance(device)})
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written ({error.strerror})") from None
+
+
+def _report_bad(store: ImageStore, out: Path) -> None:
+    if store.bad:
+        lines = "".join(f"{reason}\n" for _, reason in sorted(store.bad.items()))
+        (out / "bad_images.txt").write_text(lines)
+        tqdm.write(f"{len(store.bad)} images could not be decoded and were replaced; listed in {out / 'bad_images.txt'}")
+
+
+class _Stop:
+    """Remembers that SIGTERM or SIGINT came, so that the loop can save first."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        if hasattr(signal, "SIGTERM"):
+            for name in (signal.SIGTERM, signal.SIGINT):
+                try:
+                    signal.signal(name, self._ask)
+                except ValueError:  # not the main thread (a notebook's worker): keep the default
+                    return
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True

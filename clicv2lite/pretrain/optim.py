@@ -1,0 +1,32 @@
+"""AdamW, its parameter groups and the learning rate over the run (CLICv2, section 4.1)."""
+
+import math
+
+import torch
+from torch import nn
+
+from clicv2lite.pretrain.recipes import Recipe
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices only: biases, norms and tokens are left alone, as in MAE."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.lr, betas=(recipe.beta1, recipe.beta2), fused=True)
+
+
+def learning_rate(step: int, recipe: Recipe) -> float:
+    """Linear warm-up, then cosine to zero.
+
+    Args:
+        step: 0 .. recipe.steps - 1.
+        recipe: gives lr (at its own batch size), warm-up and length in image passes.
+    """
+    warmup = recipe.warmup // recipe.batch
+    if step < warmup:
+        return recipe.lr * (step + 1) / warmup
+    progress = (step - warmup) / max(1, recipe.steps - warmup)
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * progress))

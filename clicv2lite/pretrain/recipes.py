@@ -1,0 +1,229 @@
+"""Recipes: functions that return the complete, frozen configuration of a pretraining (CLICv2, section 4.1; chapter 7)."""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clicv2lite.decoder import DecoderConfig
+from clicv2lite.encoder import SHAPES, EncoderConfig
+from clicv2lite.errors import UserError
+from clicv2lite.features import PoolConfig
+from clicv2lite.infonce import Negatives
+from clicv2lite.model import ModelConfig
+from clicv2lite.views import ViewConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every number of a pretraining. The defaults are the paper's ViT-B/32; `--set key=value` changes any of them."""
+
+    name: str = "vit-b32"
+    # views (see views.ViewConfig)
+    size: int = 224
+    patch: int = 32
+    mask_ratio: float = 0.6
+    max_shift: int = -1
+    zeros: Literal["after", "before"] = "after"
+    augment: Literal["patch", "image", "none"] = "patch"
+    crop: Literal["resized", "window"] = "resized"
+    crop_min: float = 0.5
+    flip: float = 0.5
+    color: float = 0.4
+    blur: float = 0.5
+    target: Literal["entropy", "pixels", "frequency"] = "entropy"
+    bins: int | None = None
+    unit: Literal["bits", "normalised"] = "bits"
+    # model (see model.ModelConfig)
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    class_token: bool = False
+    project: int = 256
+    decoder_width: int = 256
+    decoder_depth: int = 4
+    decoder_heads: int = 8
+    temperature: float = 0.2
+    weight: float = 2.0
+    momentum: float = 0.999
+    negatives: Negatives = "batch"
+    key: Literal["visible", "full"] = "visible"
+    reduction: Literal["mean", "sum"] = "mean"
+    # optimisation
+    batch: int = 2048
+    passes: int = 300 * 1_500_000
+    warmup: int = 40 * 1_500_000
+    lr: float = 0.003
+    weight_decay: float = 0.05
+    beta1: float = 0.9
+    beta2: float = 0.95
+    clip: float = 1.0
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    seed: int = 0
+    # input and output
+    store: int = 256
+    save_every: int = 1000
+    log_every: int = 50
+    # features of the exported encoder
+    pool_blocks: tuple[int, ...] = (-1,)
+    pool_statistics: tuple[str, ...] = ("mean", "std")
+    pool_size: int = 0
+
+    @property
+    def views(self) -> ViewConfig:
+        """The part that concerns shifted patchify, masking and the target."""
+        return ViewConfig(**{f.name: getattr(self, f.name) for f in dataclasses.fields(ViewConfig)})
+
+    @property
+    def encoder(self) -> EncoderConfig:
+        """The shape of the ViT."""
+        return EncoderConfig(**{f.name: getattr(self, f.name) for f in dataclasses.fields(EncoderConfig)})
+
+    @property
+    def model(self) -> ModelConfig:
+        """The model and its losses."""
+        return ModelConfig(
+            encoder=self.encoder,
+            decoder=DecoderConfig(self.decoder_width, self.decoder_depth, self.decoder_heads),
+            temperature=self.temperature,
+            weight=self.weight,
+            momentum=self.momentum,
+            negatives=self.negatives,
+            reduction=self.reduction,
+            predict={"entropy": 1, "pixels": 3 * self.patch**2, "frequency": self.patch * (self.patch // 2 + 1)}[
+                self.target
+            ],
+        )
+
+    @property
+    def pool(self) -> PoolConfig:
+        """How the exported encoder pools tokens."""
+        return PoolConfig(self.pool_blocks, self.pool_statistics, self.pool_size)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return max(1, self.passes // self.batch)
+
+
+def ci() -> Recipe:
+    """Seconds on one core: proves that the machinery runs; its features are worth nothing."""
+    return Recipe(
+        "ci", size=32, patch=8, width=32, depth=2, heads=2, project=16, decoder_width=16, decoder_depth=1,
+        decoder_heads=2, momentum=0.99, batch=16, passes=640, warmup=64, lr=1e-3, store=40, save_every=5, log_every=5,
+    )  # fmt: skip
+
+
+def lite() -> Recipe:
+    """Minutes on two CPU cores; found by experiment, the table of tries is in the book's chapter 7."""
+    return Recipe(
+        "lite", size=128, patch=16, width=192, depth=4, heads=3, project=128, decoder_width=128, decoder_depth=2,
+        decoder_heads=4, crop="window", color=0.2, blur=0.2, momentum=0.99, batch=64, passes=256_000, warmup=6_400,
+        lr=1e-3, store=224, save_every=200, log_every=20, pool_blocks=(0, 1, 2, 3), pool_size=288,
+    )  # fmt: skip
+
+
+def vit_b32() -> Recipe:
+    """The paper's ViT-B/32: IC1M, 300 epochs of 1.5 million images."""
+    return Recipe()
+
+
+def _paper(name: str, shape: str, patch: int) -> Recipe:
+    width, depth, heads = SHAPES[shape]
+    return Recipe(name, patch=patch, width=width, depth=depth, heads=heads)
+
+
+def vit_s32() -> Recipe:
+    """The paper's ViT-S/32."""
+    return _paper("vit-s32", "vit-s", 32)
+
+
+def vit_l16() -> Recipe:
+    """The paper's ViT-L/16."""
+    return _paper("vit-l16", "vit-l", 16)
+
+
+RECIPES = {"ci": ci, "lite": lite, "vit-s32": vit_s32, "vit-b32": vit_b32, "vit-l16": vit_l16}
+
+
+def get_recipe(name: str, settings: list[str] | None = None) -> Recipe:
+    """A recipe by name, with settings changed.
+
+    Args:
+        name: a key of ``RECIPES``.
+        settings: ``key=value`` strings as given to ``--set``.
+
+    Raises:
+        UserError: for an unknown recipe or key, a value of the wrong type, or values that do not fit together.
+    """
+    if name not in RECIPES:
+        raise UserError(f"--recipe {name}: no such recipe; choose one of {', '.join(RECIPES)}")
+    recipe = RECIPES[name]()
+    hints = typing.get_type_hints(Recipe)
+    changes: dict[str, Any] = {}
+    for setting in settings or []:
+        key, equals, text = setting.partition("=")
+        if not equals or key not in hints or key == "name":
+            raise UserError(f"--set {setting}: write key=value with one of {', '.join(sorted(set(hints) - {'name'}))}")
+        try:
+            changes[key] = parse(text, hints[key])
+        except ValueError:
+            raise UserError(f"--set {setting}: {key} must be {describe(hints[key])}") from None
+    recipe = dataclasses.replace(recipe, **changes)
+    check(recipe)
+    return recipe
+
+
+def parse(text: str, kind: Any) -> Any:
+    """Read a value of the annotated type from text; ValueError if it does not fit."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return None if text.lower() == "none" else parse(text, next(a for a in args if a is not type(None)))
+    if origin is Literal:
+        if text not in args:
+            raise ValueError(text)
+        return text
+    if origin is tuple:
+        return tuple(parse(part, args[0]) for part in text.split(",") if part)
+    if kind is bool:
+        return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else parse(text, int) > 0
+    if kind is int:
+        return int(text.replace("_", ""))
+    return kind(text)
+
+
+def describe(kind: Any) -> str:
+    """The annotated type in words, for an error message."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return " or ".join(args)
+    if origin is tuple:
+        return f"a comma-separated list of {describe(args[0])}"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join("none" if a is type(None) else describe(a) for a in args)
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+
+
+def check(recipe: Recipe) -> None:
+    """Raise UserError for values that cannot work together."""
+    positive = ("size", "patch", "width", "depth", "heads", "project", "decoder_width", "decoder_depth", "decoder_heads",
+                "batch", "passes", "lr", "temperature", "clip", "store", "save_every", "log_every")  # fmt: skip
+    for key in positive:
+        if not getattr(recipe, key) > 0:
+            raise UserError(f"--set {key}={getattr(recipe, key)}: must be above 0")
+    within = {"mask_ratio": 1, "momentum": 1, "flip": 1, "color": 1, "blur": 1, "crop_min": 1, "beta1": 1, "beta2": 1}
+    for key, top in within.items():
+        if not 0 <= getattr(recipe, key) <= top:
+            raise UserError(f"--set {key}={getattr(recipe, key)}: must lie within 0..{top}")
+    for width, heads in (("width", "heads"), ("decoder_width", "decoder_heads")):
+        if getattr(recipe, width) % getattr(recipe, heads) or getattr(recipe, width) % 4:
+            raise UserError(f"--set {width}={getattr(recipe, width)}: must be a multiple of 4 and of {heads}")
+    if recipe.size % recipe.patch:
+        raise UserError(f"--set patch={recipe.patch}: patches of {recipe.patch} px do not tile size={recipe.size}")
+    if recipe.mask_ratio == 1:
+        raise UserError("--set mask_ratio=1: no patch would be left to see; take less than 1")
+    if recipe.crop == "window" and recipe.store < recipe.size:
+        raise UserError(f"--set store={recipe.store}: a window of size={recipe.size} needs at least that store")
+    if recipe.seed < 0:
+        raise UserError(f"--set seed={recipe.seed}: must be 0 or more")

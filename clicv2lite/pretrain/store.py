@@ -1,0 +1,59 @@
+"""Training images as uint8 squares: decoded once and held in memory when they fit, else read as they are needed."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from clicv2lite.data.images import ImageError, read_image, to_square
+from clicv2lite.data.sources import ImageSet
+from clicv2lite.errors import UserError
+
+MEMORY = 4 * 2**30  # bytes that decoded images may take
+
+
+class ImageStore:
+    """Images by index, each resized to a square.
+
+    A sample that cannot be decoded is replaced by the next one that can (deterministic), counted and listed.
+
+    Attributes:
+        bad: name -> reason, of the samples that were replaced.
+    """
+
+    def __init__(self, images: ImageSet, side: int, workers: int, memory: int = MEMORY) -> None:
+        self.images, self.side = images, side
+        self.bad: dict[str, str] = {}
+        self.pool = ThreadPoolExecutor(workers)
+        self.cache: Tensor | None = None
+        if len(images) * 3 * side * side <= memory:
+            self.cache = self._decode_all()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, index: np.ndarray) -> Tensor:
+        """Images (B, 3, side, side) uint8 at index (B,) int64."""
+        if self.cache is not None:
+            return self.cache[torch.from_numpy(index)]
+        return torch.stack(list(self.pool.map(self._decode, index.tolist())))
+
+    def _decode_all(self) -> Tensor:
+        everything = range(len(self.images))
+        decoded = self.pool.map(self._decode, everything)
+        cache = torch.empty(len(self.images), 3, self.side, self.side, dtype=torch.uint8)
+        for i, image in enumerate(tqdm(decoded, "reading", len(self.images), unit="img", leave=False)):
+            cache[i] = image
+        return cache
+
+    def _decode(self, index: int) -> Tensor:
+        for candidate in range(index, index + len(self.images)):
+            i = candidate % len(self.images)
+            name = self.images.names[i]
+            try:
+                return to_square(read_image(self.images.read(i), name), self.side)
+            except ImageError as error:
+                self.bad[name] = str(error)
+        raise UserError(f"none of the {len(self.images)} images could be decoded; the first: {next(iter(self.bad.values()))}")

@@ -1,0 +1,52 @@
+"""k-fold cross-validation: every rated image is predicted by a head that never saw it (book chapter 8)."""
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import KFold, StratifiedKFold
+from torch import Tensor
+
+from clicv2lite.errors import UserError
+from clicv2lite.probe.head import Head
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+def folds(n: int, k: int, categories: Sequence[str] | None, seed: int) -> list[Rows]:
+    """Part the rows 0..n-1 into k shuffled test folds, each with the same share of every category.
+
+    A category with fewer rows than folds is spread over as many folds as it has rows.
+
+    Raises:
+        UserError: if k < 2, or if a fold would hold fewer than 2 rows.
+    """
+    if k < 2:
+        raise UserError(f"--folds {k}: cross-validation needs at least 2 folds")
+    if n < 2 * k:
+        raise UserError(f"--folds {k}: {n} rated images are too few; {k} folds need {2 * k} or more")
+    names = list(categories) if categories is not None else ["all"] * n
+    largest = max(names.count(name) for name in set(names))
+    kind = StratifiedKFold if largest >= k else KFold  # scikit-learn stratifies only by a category that fills all folds
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")
+        parts = kind(k, shuffle=True, random_state=seed).split(np.zeros(n), names)
+        return [test for _, test in parts]
+
+
+def cross_validate(fit: Callable[[Tensor, Floats], Head], inputs: Tensor, scores: Floats, tests: list[Rows]) -> Floats:
+    """Predict each fold by a head fitted on the others.
+
+    Args:
+        fit: (rows of inputs, their scores) -> head. inputs: (n, ...). scores: (n,). tests: a partition of 0..n-1.
+
+    Returns:
+        (n,) predictions, none of them by a head that was fitted on its row.
+    """
+    predictions = np.full(len(scores), np.nan)
+    for test in tests:
+        train = np.setdiff1d(np.arange(len(scores)), test)
+        predictions[test] = fit(inputs[train], scores[train]).predict(inputs[test])
+    return predictions

@@ -1,0 +1,143 @@
+"""A model folder: a frozen encoder and the head that was fitted on it, in files that hold no code (book chapter 8)."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from clicv2lite.atomic import write_bytes
+from clicv2lite.errors import UserError
+from clicv2lite.features import FrozenEncoder, load_encoder
+from clicv2lite.probe.icnet import IcnetHead
+from clicv2lite.probe.places import shares
+from clicv2lite.probe.ridge import RidgeHead
+
+Floats = NDArray[np.float64]
+HEAD_FILE, ENCODER_FILE = "head.safetensors", "encoder.safetensors"
+FORMAT = 1
+DEFAULT = Path(__file__).resolve().parent.parent / "models" / "default"
+KINDS: dict[str, type[RidgeHead] | type[IcnetHead]] = {"ridge": RidgeHead, "icnet": IcnetHead}
+
+
+class Head(Protocol):
+    """What is fitted on a frozen encoder."""
+
+    kind: str
+    reads: str  # "features": (B, F), pooled; "tokens": (B, h, w, D)
+
+    def predict(self, inputs: Tensor, /) -> Floats:
+        """(B, ...) of what it reads -> (B,) scores."""
+        ...
+
+    def maps(self, inputs: Tensor, /) -> Floats:
+        """(B, h, w, ...) of what it reads, at each place -> (B, h', w') complexity of each place."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a head file stores."""
+        ...
+
+    def config(self) -> dict[str, Any]:
+        """What rebuilds the head beside its tensors."""
+        ...
+
+
+class Model:
+    """A frozen encoder and its head: images to scores."""
+
+    def __init__(self, encoder: FrozenEncoder, head: Head) -> None:
+        self.encoder, self.head = encoder, head
+
+    def scores(self, images: Tensor) -> Floats:
+        """(B, 3, S, S) uint8 -> (B,) scores, not clipped."""
+        return self.head.predict(read_by(self.head, self.encoder, images))
+
+    def maps(self, images: Tensor) -> Floats:
+        """(B, 3, S, S) uint8 -> (B, h, w) complexity of each place.
+
+        ICNet's maps lie in 0..1. A linear head's are exact shares of its score (their mean is the score) in any range.
+        """
+        images = images.to(place(self.encoder))
+        read = shares(self.encoder, images) if self.head.reads == "features" else self.encoder.tokens(images)
+        return self.head.maps(read)
+
+
+def read_by(head: Head | type[Head], encoder: FrozenEncoder, images: Tensor) -> Tensor:
+    """What `head` reads of (B, 3, S, S) uint8 images, on any device."""
+    images = images.to(place(encoder))
+    return encoder.features(images) if head.reads == "features" else encoder.tokens(images)
+
+
+def place(encoder: FrozenEncoder) -> torch.device:
+    """Where an encoder computes: a GPU if there is one, to which it is moved."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoder.vit.to(device)  # nothing to do from the second call on
+    return device
+
+
+def save_model(folder: Path, model: Model, spec: str) -> None:
+    """Write the encoder and head.safetensors, so that the folder alone is a model for `score`.
+
+    Args:
+        folder: exists. An encoder that already lies there, because it was loaded from there, is left as it is.
+        spec: the encoder as the user named it.
+    """
+    source = Path(spec, ENCODER_FILE) if Path(spec).is_dir() else Path(spec)
+    if source.resolve() != (folder / ENCODER_FILE).resolve():
+        model.encoder.save(folder)
+    about = {
+        "format": FORMAT,
+        "kind": model.head.kind,
+        "config": model.head.config(),
+        "encoder": {
+            "size": model.encoder.size,
+            "width": model.encoder.width,
+            "sha256": digest(folder / ENCODER_FILE),
+        },
+    }
+    # last: a folder with a head is complete
+    write_bytes(folder / HEAD_FILE, save(model.head.tensors(), metadata={"clicv2lite": json.dumps(about)}))
+
+
+def load_model(spec: str) -> Model:
+    """Load what `save_model` wrote.
+
+    Args:
+        spec: a folder, or "default" for the model that comes with the package.
+
+    Raises:
+        UserError: if there is no model, its head is damaged, or its encoder is not the one the head was fitted on.
+    """
+    folder = DEFAULT if spec == "default" else Path(spec)
+    path = folder / HEAD_FILE
+    if not path.is_file():
+        make = "`clicv2lite probe --encoder E --ratings CSV --head ridge --out DIR`"
+        if spec == "default":
+            raise UserError(f"--model default: this version ships no model; make one with {make}, then --model DIR")
+        raise UserError(f"--model {spec}: there is no {HEAD_FILE} in it; make a model with {make}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["clicv2lite"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        head = KINDS[about["kind"]].restore(about["config"], tensors)
+        expected = about["encoder"]["sha256"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: this is not a head of clicv2lite ({reason}); run probe --out again") from error
+    encoder_file = folder / ENCODER_FILE
+    if not encoder_file.is_file() or digest(encoder_file) != expected:
+        raise UserError(f"{encoder_file}: missing, or not the encoder this head was fitted on; run probe --out again")
+    return Model(load_encoder(str(folder)), head)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

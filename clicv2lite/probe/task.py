@@ -1,0 +1,85 @@
+"""Rating tables to a probing task: which images fit the head and which test it (book chapter 8)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clicv2lite.data.ratings import Ratings, read_ratings
+from clicv2lite.errors import UserError
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Rated images and which of them fit and which test the head; `test` is None for cross-validation."""
+
+    paths: list[Path]
+    scores: Floats  # (n,) in 0..1
+    categories: list[str] | None
+    train: Mask  # (n,)
+    test: Mask | None  # (n,)
+
+
+def load_task(ratings: str, test: str | None, k: int | None, score_range: tuple[float, float] | None) -> Task:
+    """Read the tables and decide what tests what.
+
+    With a test table: both tables whole. Else, if no number of folds is asked for, the split column if it has both
+    train and test rows (rows of other splits are left out). Else cross-validation of all rows.
+
+    Raises:
+        UserError: from the tables; if an image is in both; or if `k` comes with a test table.
+    """
+    table = read_ratings(ratings, score_range)
+    n = len(table.paths)
+    if test is not None:
+        if k is not None:
+            raise UserError("--folds and --test: give one of them; with --test nothing is cross-validated")
+        other = read_ratings(test, score_range)
+        shared = {p.resolve() for p in table.paths} & {p.resolve() for p in other.paths}
+        if shared:
+            raise UserError(f"{test}: {len(shared)} images are in {ratings} too ({min(shared)}); take them out of one")
+        return Task(
+            paths=[*table.paths, *other.paths],
+            scores=np.concatenate([table.scores, other.scores]),
+            categories=[*(table.categories or [""] * n), *other.categories] if other.categories else None,
+            train=np.arange(n + len(other.paths)) < n,
+            test=np.arange(n + len(other.paths)) >= n,
+        )
+    if k is None and table.splits is not None and {"train", "test"} <= set(table.splits):
+        table = _rows(table, [i for i, split in enumerate(table.splits) if split in ("train", "test")])
+        split = np.array(table.splits)
+        return Task(table.paths, table.scores, table.categories, split == "train", split == "test")
+    return Task(table.paths, table.scores, table.categories, np.ones(n, dtype=bool), None)
+
+
+def keep_rows(task: Task, read: Mask) -> Task:
+    """The task on the images that could be read: (n,) mask.
+
+    Raises:
+        UserError: if fewer than 2 are left to fit on or to test on.
+    """
+    rows = np.flatnonzero(read)
+    kept = Task(
+        [task.paths[i] for i in rows],
+        task.scores[rows],
+        [task.categories[i] for i in rows] if task.categories else None,
+        task.train[rows],
+        None if task.test is None else task.test[rows],
+    )
+    if kept.train.sum() < 2 or (kept.test is not None and kept.test.sum() < 2):
+        raise UserError("--ratings: fewer than 2 readable rated images to fit on, or to test on; rate more images")
+    return kept
+
+
+def _rows(table: Ratings, rows: list[int]) -> Ratings:
+    names, splits = table.categories, table.splits
+    return Ratings(
+        [table.paths[i] for i in rows],
+        table.scores[rows],
+        [names[i] for i in rows] if names else None,
+        [splits[i] for i in rows] if splits else None,
+    )

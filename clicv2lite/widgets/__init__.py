@@ -1,0 +1,11 @@
+"""The book's widgets: alive in JupyterLab, and in a static page without a kernel (book chapters 3 and 5)."""
+
+try:
+    import anywidget as _anywidget  # noqa: F401
+except ImportError:
+    raise ImportError("clicv2lite.widgets: anywidget is not installed; pip install 'clicv2lite[book]'") from None
+
+from clicv2lite.widgets.mask import MaskExplorer
+from clicv2lite.widgets.patchify import PatchifyExplorer
+
+__all__ = ["MaskExplorer", "PatchifyExplorer"]

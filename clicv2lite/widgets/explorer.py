@@ -1,0 +1,88 @@
+"""What the two explorers share: the picture in the widget's state, its settings, and the front end as one ES module."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anywidget
+import numpy as np
+import torch
+import traitlets as t
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from clicv2lite.errors import UserError
+
+HERE = Path(__file__).parent
+SIDE = 224  # pixels; what the paper's encoders see, and 147 KiB of state in a page
+PATCH_SIZES = (8, 16, 32, 56)  # all tile SIDE
+
+
+def front_end(name: str) -> str:
+    """The ES module of a widget: explorer.js and its own script in one text, as a page has no file to import from."""
+    return "\n".join((HERE / script).read_text(encoding="utf-8") for script in ("explorer.js", f"{name}.js"))
+
+
+def square(image: np.ndarray) -> np.ndarray:
+    """The largest centred square of an image (H, W, 3) uint8, resized to (SIDE, SIDE, 3) uint8.
+
+    Raises:
+        UserError: if the image is not uint8 RGB, or empty.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise UserError(f"image: expected a uint8 array (height, width, 3), got {got}; try np.asarray(read_image(path))")
+    if not image.size:
+        raise UserError(f"image: no pixels in an array of shape {image.shape}; pass a picture")
+    return np.asarray(ImageOps.fit(Image.fromarray(image), (SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+def as_batch(image: np.ndarray) -> Tensor:
+    """An image (H, W, 3) uint8 as a batch of one: (1, 3, H, W) float64 in [0, 1], as precise as the browser's numbers."""
+    return torch.from_numpy(image.copy()).permute(2, 0, 1)[None].double() / 255
+
+
+class Explorer(anywidget.AnyWidget):
+    """A picture and the settings that are drawn; each trait is kept equal in Python and in every view of the widget.
+
+    Args:
+        image: (H, W, 3) uint8, see :func:`square`.
+        settings: initial values of the traits.
+
+    Raises:
+        UserError: if the image is no picture.
+        TypeError: if a setting has no such name.
+        traitlets.TraitError: if a setting has a value that cannot be drawn.
+    """
+
+    settings: ClassVar[tuple[str, ...]] = ()  # the traits that a caller may give, and the representation shows
+    _css = (HERE / "explorer.css").read_text(encoding="utf-8")
+
+    pixels = t.Bytes(read_only=True).tag(sync=True)  # (SIDE, SIDE, 3) uint8
+    constants = t.Dict(read_only=True).tag(sync=True)  # numbers of the package that the front end needs
+    patch = t.Enum(PATCH_SIZES, 32, help="side of a patch, pixels").tag(sync=True)
+    seed = t.Int(0, min=0, max=2**32 - 1, help="of the random draws").tag(sync=True)
+    grid = t.Bool(True, help="show the borders of the patches").tag(sync=True)
+
+    def __init__(self, image: np.ndarray, constants: dict[str, Any], **settings: Any) -> None:
+        if unknown := sorted(set(settings) - set(self.settings)):
+            raise TypeError(f"{type(self).__name__} has no setting {', '.join(unknown)}; it has {', '.join(self.settings)}")
+        self._pixels = square(image).tobytes()
+        self._constants = {"side": SIDE, "patch_sizes": list(PATCH_SIZES), **constants}
+        super().__init__(**settings)
+
+    @t.default("pixels")
+    def _default_pixels(self) -> bytes:
+        return self._pixels
+
+    @t.default("constants")
+    def _default_constants(self) -> dict[str, Any]:
+        return self._constants
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.settings)
+        return f"{type(self).__name__}({values})"
+
+    @property
+    def image(self) -> np.ndarray:
+        """The picture that is drawn, (SIDE, SIDE, 3) uint8."""
+        return np.frombuffer(self.pixels, np.uint8).reshape(SIDE, SIDE, 3)

@@ -1,0 +1,111 @@
+"""Shifted patchify to play with: both views of one picture, every patch with its own move (CLICv2, figure 3; chapter 3)."""
+
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+import traitlets as t
+from torch import Tensor
+
+from clicv2lite.entropy import LUMA
+from clicv2lite.patches import DIRECTIONS, grid_size, patchify, unpatchify
+from clicv2lite.views import MEAN, PATCH_DRAWS, STD, ViewConfig, one_view
+from clicv2lite.widgets.draws import uniforms
+from clicv2lite.widgets.explorer import PATCH_SIZES, Explorer, as_batch, front_end
+
+Zeros = Literal["after", "before"]
+
+
+class ViewPair(NamedTuple):
+    """Two views of an image, and how much of it they keep."""
+
+    query: np.ndarray  # (H, W, 3) uint8
+    key: np.ndarray  # (H, W, 3) uint8
+    query_kept: float  # share of the image's pixels that are still in the query view
+    key_kept: float
+    shared: float  # share that both views still show, wherever they show it
+
+
+def _undo_normalize(patches: Tensor) -> Tensor:
+    return patches * patches.new_tensor(STD)[:, None, None] + patches.new_tensor(MEAN)[:, None, None]
+
+
+def _sources(noise: Tensor, config: ViewConfig) -> Tensor:
+    """Which pixels of each clean patch are left in its view: noise (1, G, 7) -> (G, p * p) bool.
+
+    The view of a picture whose every pixel has a colour of its own: colour k / p^2 is pixel k, and 0 came in from outside.
+    """
+    p, g = config.patch, noise.shape[1]
+    colour = torch.arange(1, p * p + 1, dtype=torch.float64) / (p * p)
+    moved_only = replace(config, zeros="before", color=0, blur=0)
+    view = one_view(colour.reshape(p, p).expand(1, g, 3, p, p), noise, moved_only)
+    found = (_undo_normalize(view)[0, :, 0] * p * p).round().long().reshape(g, p * p)
+    return torch.zeros(g, p * p + 1, dtype=torch.bool).scatter_(1, found, True)[:, 1:]
+
+
+def view_pair(image: np.ndarray, patch: int, max_shift: int, seed: int, augment: bool, zeros: Zeros) -> ViewPair:
+    """The two views of shifted patchify, unmasked, as :func:`clicv2lite.views.one_view` makes them.
+
+    Args:
+        image: (H, W, 3) uint8; H and W are multiples of ``patch``.
+        patch: side of a patch, pixels.
+        max_shift: largest shift, pixels; each patch of each view draws 1..max_shift, 0 switches the shift off.
+        seed: of :func:`clicv2lite.widgets.draws.uniforms`; the draws of a patch are those of ``make_views``.
+        augment: mirror, recolour and blur each patch first.
+        zeros: shift after normalisation (zeros are the mean colour) or before it (zeros are black).
+
+    Returns:
+        The views as pictures, that is with the normalisation undone.
+    """
+    h, w = grid_size(image.shape[0], image.shape[1], patch)
+    config = ViewConfig(patch=patch, max_shift=max_shift, zeros=zeros, augment="patch" if augment else "none")
+    noise = uniforms(seed, h * w * 2 * PATCH_DRAWS).reshape(1, h * w, 2, PATCH_DRAWS).unbind(2)
+    clean = patchify(as_batch(image), patch)  # (1, G, 3, p, p)
+    views = [unpatchify(_undo_normalize(one_view(clean, n, config)), (h, w)) for n in noise]
+    query, key = ((v[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy() for v in views)
+    in_query, in_key = (_sources(n, config) for n in noise)
+    share = [float(s.double().mean()) for s in (in_query, in_key, in_query & in_key)]
+    return ViewPair(query, key, *share)
+
+
+class PatchifyExplorer(Explorer):
+    """Sliders for the patch size, the largest shift and the seed; the query and the key view side by side.
+
+    Args:
+        image: (H, W, 3) uint8; its central square is shown at 224 px.
+        settings: ``patch`` (8, 16, 32 or 56), ``max_shift`` (pixels, a quarter of the patch if not given), ``seed``,
+            ``augment``, ``zeros`` ("after" or "before" normalisation), ``grid`` and ``arrows`` (lines over the picture).
+
+    Raises:
+        UserError: if the image is no uint8 RGB array.
+        TypeError: if a setting has no such name.
+        traitlets.TraitError: if a setting has a value that cannot be drawn.
+    """
+
+    settings: ClassVar[tuple[str, ...]] = ("patch", "max_shift", "seed", "augment", "zeros", "grid", "arrows")
+    _esm = front_end("patchify")
+
+    max_shift = t.Int(8, min=0, max=PATCH_SIZES[-1], help="largest shift, pixels").tag(sync=True)
+    augment = t.Bool(False, help="augment each patch before its shift").tag(sync=True)
+    zeros = t.Enum[Zeros](("after", "before"), "after", help="shift after or before normalisation").tag(sync=True)
+    arrows = t.Bool(True, help="show where each patch moves").tag(sync=True)
+
+    def __init__(self, image: np.ndarray, **settings: Any) -> None:
+        if settings.get("patch", 32) in PATCH_SIZES:
+            settings.setdefault("max_shift", settings.get("patch", 32) // 4)
+        default = ViewConfig()
+        constants = {
+            "directions": [list(step) for step in DIRECTIONS],
+            "mean": list(MEAN),
+            "draws": PATCH_DRAWS,
+            "flip": default.flip,
+            "luma": list(LUMA),
+            "color": default.color,
+            "blur": default.blur,
+        }
+        super().__init__(image, constants, **settings)
+
+    def result(self) -> ViewPair:
+        """What is drawn now, made by the package's own functions."""
+        return view_pair(self.image, self.patch, self.max_shift, self.seed, self.augment, self.zeros)

@@ -1,0 +1,116 @@
+"""A Chromium that reaches loopback only, and the rendered book on a loopback server."""
+
+import functools
+import http.server
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, Route, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+HTML = ROOT / "_build" / "html"
+FLAGS = [
+    "--no-sandbox",  # the tests may run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Visit:
+    """What went wrong while a page was open; every list must stay empty."""
+
+    page: Page
+    outside: list[str] = field(default_factory=list)  # requests beyond this machine: blocked, and counted
+    failed: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.route("**/*", self._route)
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("requestfailed", self._failed)
+        self.page.on("response", self._response)
+
+    def _route(self, route: Route) -> None:
+        url = urlsplit(route.request.url)
+        if url.scheme in {"file", "data", "blob"} or url.hostname == "127.0.0.1":
+            route.continue_()
+        else:
+            self.outside.append(route.request.url)
+            route.abort()
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    def _failed(self, request: Request) -> None:
+        self.failed.append(f"{request.url}: {request.failure}")
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 400:
+            self.failed.append(f"{response.url}: {response.status}")
+
+    def assert_clean(self) -> None:
+        assert not self.outside, f"requests beyond this machine: {self.outside}"
+        assert not self.failed, f"failed requests: {self.failed}"
+        assert not self.errors, f"errors in the console: {self.errors}"
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """A file server that does not print each request."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    found = subprocess.run([Path(__file__).with_name("chromium.sh")], cwd=ROOT, capture_output=True, text=True)
+    if found.returncode:
+        pytest.skip(found.stderr.strip())
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found.stdout.strip(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """A fresh page, 1280 px wide, that records what it should not do."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    yield Visit(context.new_page())
+    context.close()
+
+
+def serve(folder: Path) -> Iterator[str]:
+    """Serve a folder on a free loopback port while the generator is suspended; yields the address."""
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def book() -> Iterator[str]:
+    """Address of the rendered book."""
+    if not (HTML / "index.html").is_file():
+        pytest.skip("the book is not rendered: make book")
+    yield from serve(HTML)
+
+
+@pytest.fixture
+def folder_server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """An empty folder and the address that serves it."""
+    for address in serve(tmp_path):
+        yield tmp_path, address

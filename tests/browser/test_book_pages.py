@@ -1,0 +1,80 @@
+"""Every rendered page, in a browser that reaches nothing but this machine."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+HTML = Path(__file__).parents[2] / "_build" / "html"
+PAGES = sorted(p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts)
+PAGES = [p for p in PAGES if p != "index.html"]  # it only leads on
+CHAPTERS = [p for p in PAGES if p.startswith("book/")]
+
+MATHS_READY = """async () => {
+  if (!window.MathJax) return;
+  while (!MathJax.startup?.promise) await new Promise((done) => setTimeout(done, 20));
+  await MathJax.startup.promise;
+}"""
+# elements that stick out of the page and are not inside something that scrolls by itself
+TOO_WIDE = """() => [...document.querySelectorAll("body *")]
+  .filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
+  .map((e) => `${e.tagName.toLowerCase()}.${e.className} ends at ${Math.round(e.getBoundingClientRect().right)} px`)"""
+# canvases that were never drawn on, and widgets without content
+UNDRAWN = """() => [...document.querySelectorAll(".widget-static")].filter((w) => {
+  if (!w.childElementCount) return true;
+  return [...w.querySelectorAll("canvas")].some((c) => {
+    const context = c.getContext("2d");
+    return context && !context.getImageData(0, 0, c.width, c.height).data.some((byte) => byte);
+  });
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("path", PAGES)
+def test_page_loads_cleanly_and_fits_its_width(visit, book, path, width):
+    visit.page.set_viewport_size({"width": width, "height": 800})
+    visit.page.goto(f"{book}/{path}", wait_until="load")
+    visit.page.evaluate(MATHS_READY)
+    visit.page.wait_for_load_state("networkidle")
+    visit.assert_clean()
+    excess = visit.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert excess <= 0, f"{excess} px too wide: {visit.page.evaluate(TOO_WIDE)[:8]}"
+
+
+@pytest.mark.parametrize("path", CHAPTERS)
+def test_mathematics_is_typeset_without_an_error(visit, book, path):
+    visit.page.goto(f"{book}/{path}", wait_until="load")
+    written = visit.page.locator(".math.notranslate").count()
+    visit.page.evaluate(MATHS_READY)
+    assert visit.page.locator(".math.notranslate mjx-container").count() >= written
+    assert visit.page.locator("mjx-merror").count() == 0
+
+
+@pytest.mark.parametrize("path", CHAPTERS)
+def test_every_widget_is_drawn_without_a_kernel(visit, book, path):
+    visit.page.goto(f"{book}/{path}", wait_until="load")
+    views = visit.page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
+    expect(visit.page.locator(".widget-static, .widget-note")).to_have_count(views)
+    visit.page.wait_for_function(f"() => !({UNDRAWN})().length", timeout=5000)
+    visit.assert_clean()
+
+
+@pytest.mark.parametrize("path", CHAPTERS)
+def test_page_works_from_the_disk_and_in_the_dark(visit, path):
+    visit.page.emulate_media(color_scheme="dark")
+    visit.page.goto((HTML / path).as_uri(), wait_until="load")
+    visit.page.evaluate(MATHS_READY)
+    visit.assert_clean()
+
+
+def test_index_leads_to_the_first_page(visit, book):
+    visit.page.goto(f"{book}/index.html")
+    visit.page.wait_for_url("**/book/intro.html")
+    visit.assert_clean()
+
+
+def test_search_finds_a_word_of_the_book(visit, book):
+    visit.page.goto(f"{book}/search.html?q=entropy")
+    visit.page.wait_for_selector("#search-results li a", timeout=10_000)
+    assert visit.page.locator("#search-results li").count() >= 2
+    visit.assert_clean()

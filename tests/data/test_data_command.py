@@ -1,0 +1,117 @@
+import argparse
+import shutil
+import subprocess
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from clicv2lite.data.command import add_arguments, run
+from clicv2lite.data.ratings import read_ratings
+from clicv2lite.errors import UserError
+
+
+def data(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return run(parser.parse_args([str(argument) for argument in arguments]))
+
+
+@pytest.fixture
+def url(tmp_path) -> str:
+    """A repository of Savoias' layout: five art images of which one has no score, two scores without an image."""
+    work = tmp_path / "work"
+    for folder in ("Images/Art", "Ground truth/xlsx", "Ground truth/npy"):
+        (work / folder).mkdir(parents=True)
+    for i in range(5):
+        (work / f"Images/Art/{i}.{'png' if i % 2 else 'jpg'}").write_bytes(bytes([i]) * 100)
+    (work / "Ground truth/npy/global_ranking_art.npy").write_bytes(b"\x80\x04.")
+    book = openpyxl.Workbook()
+    for row, cell in enumerate(["gt", 10, 20, None, 40, 55.5, 60, None, 70], 1):
+        book.active.cell(row, 1, cell)
+    book.save(work / "Ground truth/xlsx/global_ranking_art.xlsx")
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["init"], ["add", "."], ["commit", "-m", "x"], ["clone", "--bare", ".", str(tmp_path / "b.git")]):
+        subprocess.run([*git, *arguments], cwd=work, check=True, capture_output=True)
+    return (tmp_path / "b.git").as_uri()
+
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+@needs_git
+def test_savoias_is_fetched_and_tabled_and_counted(url, tmp_path, capsys):
+    assert data("savoias", "--url", url, "--out", tmp_path / "out") == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        str(tmp_path / "out/ratings.csv"),
+        "4 rated images in 1 categories",
+        "skipped: 2 scores without an image, 1 images without a score, 1 rows with neither",
+    ]
+    got = read_ratings(tmp_path / "out/ratings.csv")
+    assert got.scores.tolist() == [0.1, 0.2, 0.4, 0.555] and got.categories == ["Art"] * 4
+    assert (tmp_path / "out/ratings.csv").read_text().splitlines()[1] == "Images/Art/0.jpg,0.1,Art"
+    assert not (tmp_path / "out/Ground truth/npy").exists()
+
+
+@needs_git
+def test_savoias_goes_to_the_cache_and_is_not_fetched_twice(url, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CLICV2LITE_CACHE", str(tmp_path / "cache"))
+    data("savoias", "--url", url)
+    table = Path(capsys.readouterr().out.splitlines()[0])
+    assert table == tmp_path / "cache/savoias/ratings.csv"
+    before = table.read_bytes()
+    shutil.rmtree(tmp_path / "b.git")
+    table.unlink()
+    assert data("savoias", "--url", url) == 0
+    assert table.read_bytes() == before
+
+
+@needs_git
+def test_savoias_from_nowhere_is_one_line_and_no_table(tmp_path):
+    with pytest.raises(UserError, match="git could not fetch it"):
+        data("savoias", "--url", (tmp_path / "none.git").as_uri(), "--out", tmp_path / "out")
+    assert not (tmp_path / "out/ratings.csv").exists()
+
+
+@pytest.fixture
+def ic9600(tmp_path) -> Path:
+    root = tmp_path / "IC9600"
+    (root / "images").mkdir(parents=True)
+    for name in ("person_1.jpg", "scene_1.jpg", "scene_2.jpg", "object_1.jpg"):
+        (root / "images" / name).touch()
+    (root / "train.txt").write_text("person_1.jpg  0.25\nscene_1.jpg  0.5\n")
+    (root / "test.txt").write_text("scene_2.jpg  0.75\nobject_1.jpg  0.125\n")
+    return root
+
+
+def test_ic9600_writes_both_tables_beside_the_images(ic9600, capsys):
+    assert data("ic9600", ic9600) == 0
+    assert (ic9600 / "train.csv").read_text() == (
+        "image,score,category,split\nimages/person_1.jpg,0.25,person,train\nimages/scene_1.jpg,0.5,scene,train\n"
+    )
+    assert read_ratings(ic9600 / "test.csv").categories == ["scene", "object"]
+    assert capsys.readouterr().out.splitlines() == [
+        *(str(ic9600 / "train.csv"), "2 rated images in 2 categories"),
+        *(str(ic9600 / "test.csv"), "2 rated images in 2 categories"),
+    ]
+
+
+def test_ic9600_tables_elsewhere_still_find_the_images(ic9600, tmp_path, monkeypatch):
+    monkeypatch.chdir(ic9600.parent)
+    data("ic9600", "IC9600", "--out", "tables/new")
+    monkeypatch.chdir("/")
+    assert read_ratings(tmp_path / "tables/new/test.csv").scores.tolist() == [0.75, 0.125]
+
+
+def test_ic9600_writes_no_table_when_one_is_wrong(ic9600):
+    (ic9600 / "test.txt").write_text("scene_2.jpg  7\n")
+    with pytest.raises(UserError, match=r"test\.txt line 1: score 7 is outside"):
+        data("ic9600", ic9600)
+    assert not list(ic9600.glob("*.csv"))
+
+
+def test_a_data_set_must_be_named():
+    with pytest.raises(SystemExit) as caught:
+        data()
+    assert caught.value.code == 2

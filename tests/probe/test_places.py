@@ -1,0 +1,24 @@
+import pytest
+import torch
+
+from clicv2lite.encoder import EncoderConfig, build_vit
+from clicv2lite.features import FrozenConfig, FrozenEncoder, PoolConfig
+from clicv2lite.probe.places import shares
+
+
+@pytest.mark.parametrize("blocks", [(-1,), (-1, -2)])
+@pytest.mark.parametrize("statistics", [("mean",), ("std",), ("mean", "std")])
+def test_the_mean_share_is_the_pooled_feature(blocks, statistics):
+    torch.manual_seed(0)
+    config = EncoderConfig(size=32, patch=8, width=16, depth=2, heads=2)
+    encoder = FrozenEncoder("tiny", build_vit(config), FrozenConfig(config, PoolConfig(blocks, statistics)))
+    images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    got = shares(encoder, images)
+    assert got.shape == (3, 4, 4, 16 * len(blocks) * len(statistics))
+    torch.testing.assert_close(got.mean((1, 2)), encoder.features(images), atol=1e-5, rtol=1e-5)
+
+
+def test_tokens_that_do_not_deviate_add_nothing():
+    config = EncoderConfig(size=32, patch=32, width=16, depth=1, heads=2)  # one patch: its deviation is 0
+    encoder = FrozenEncoder("tiny", build_vit(config), FrozenConfig(config, PoolConfig((-1,), ("std",))))
+    assert (shares(encoder, torch.zeros(1, 3, 32, 32, dtype=torch.uint8)) == 0).all()

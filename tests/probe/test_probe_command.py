@@ -1,0 +1,154 @@
+import argparse
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from clicv2lite.encoder import EncoderConfig, build_vit
+from clicv2lite.errors import UserError
+from clicv2lite.features import FrozenConfig, FrozenEncoder
+from clicv2lite.probe import command
+from clicv2lite.probe.head import load_model
+
+CONTRACT = {"n", "pcc", "srcc", "pcc_ci", "per_category", "mean_pcc", "pcc_variance"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """30 images of noise whose contrast is their score, two categories, and an encoder that never learned anything."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(30):
+        score, category = rng.uniform(), "ab"[i % 2]
+        pixels = 128 + score * rng.uniform(-127, 127, (40, 48, 3))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+        rows.append(f"{i}.png,{score:.4f},{category},{'test' if i >= 20 else 'train'}")
+    (folder / "cv.csv").write_text("image,score,category\n" + "".join(r.rsplit(",", 1)[0] + "\n" for r in rows))
+    (folder / "split.csv").write_text("image,score,category,split\n" + "\n".join(rows) + "\n")
+    for name, part in (("train", rows[:20]), ("test", rows[20:])):
+        (folder / f"{name}.csv").write_text("image,score,category,split\n" + "\n".join(part) + "\n")
+    torch.manual_seed(0)
+    config = EncoderConfig(size=32, patch=8, width=16, depth=1, heads=2)
+    FrozenEncoder("tiny", build_vit(config), FrozenConfig(config)).save(folder / "encoder")
+    return folder
+
+
+def probe(data, *options, ratings="cv.csv"):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    arguments = ["--encoder", str(data / "encoder"), "--ratings", str(data / ratings), *map(str, options)]
+    return command.run(parser.parse_args(arguments))
+
+
+def result(path):
+    return json.loads(path.read_text())
+
+
+def test_cross_validation_writes_the_contract(data, tmp_path, capsys):
+    assert probe(data, "--json", tmp_path / "new" / "r.json", "--folds", 3) == 0
+    got = result(tmp_path / "new" / "r.json")
+    assert set(got) >= CONTRACT | {"mean_pcc_ci", "srcc_ci", "head", "encoder", "seed", "folds", "command", "commit",
+                                   "seconds", "hardware", "skipped", "evaluation"}  # fmt: skip
+    assert got["n"] == 30 and got["evaluation"] == "cross-validation" and got["skipped"] == []
+    assert [f["n"] for f in got["folds"]] == [10, 10, 10] and set(got["per_category"]) == {"a", "b"}
+    assert got["mean_pcc"] > 0.9  # contrast is in any features
+    out = capsys.readouterr()
+    assert "mean PCC" in out.out and out.err == ""
+
+
+def test_the_same_seed_gives_the_same_result(data, tmp_path):
+    for name in "ab":
+        probe(data, "--json", tmp_path / name, "--seed", 3)
+    first, again = (result(tmp_path / name) for name in "ab")
+    assert {**first, "seconds": 0} == {**again, "seconds": 0}
+
+
+def test_a_split_column_and_two_tables_give_the_same_result(data, tmp_path):
+    probe(data, "--json", tmp_path / "split", ratings="split.csv")
+    probe(data, "--json", tmp_path / "tables", "--test", data / "test.csv", ratings="train.csv")
+    split, tables = result(tmp_path / "split"), result(tmp_path / "tables")
+    assert split["evaluation"] == "test" and split["n"] == 10 and split["n_train"] == 20 and split["folds"] is None
+    assert {**split, "seconds": 0} == {**tables, "seconds": 0}
+
+
+@pytest.mark.parametrize("head", ["ridge", "icnet"])
+def test_out_alone_is_a_model_that_predicts_what_was_reported(data, tmp_path, head):
+    options = ["--epochs", 2, "--channels", 4] if head == "icnet" else []
+    probe(data, "--head", head, "--out", tmp_path / "m", *options, ratings="split.csv")
+    assert {p.name for p in (tmp_path / "m").iterdir()} == {"encoder.safetensors", "head.safetensors", "probe.json"}
+    model = load_model(str(tmp_path / "m"))
+    images = [command.batches([data / f"{i}.png" for i in range(20, 30)], 32, 10, "")]
+    scores = np.loadtxt(data / "test.csv", delimiter=",", skiprows=1, usecols=1)
+    got = model.scores(next(images[0]).images)
+    assert np.corrcoef(got, scores)[0, 1] == pytest.approx(result(tmp_path / "m" / "probe.json")["pcc"], abs=1e-3)
+
+
+def test_the_model_of_a_cross_validation_is_fitted_on_all_rows(data, tmp_path):
+    probe(data, "--out", tmp_path / "cv")
+    whole = tmp_path / "whole.csv"
+    lines = (data / "cv.csv").read_text().splitlines()
+    whole.write_text("\n".join([lines[0], *(f"{data}/{line}" for line in lines[1:])]) + "\n")
+    other = tmp_path / "other.csv"
+    for i, level in enumerate((10, 200)):
+        Image.new("RGB", (9, 9), (level,) * 3).save(tmp_path / f"o{i}.png")
+    other.write_text("image,score\no0.png,0.1\no1.png,0.9\n")
+    probe(data, "--out", tmp_path / "all", "--test", other, ratings=whole)
+    weights = [load_model(str(tmp_path / name)).head.weight for name in ("cv", "all")]
+    np.testing.assert_allclose(*weights, atol=1e-6)
+
+
+def test_unreadable_images_are_skipped_counted_and_named(data, tmp_path, capsys):
+    (tmp_path / "bad.png").write_bytes(b"not an image")
+    table = tmp_path / "t.csv"
+    lines = (data / "cv.csv").read_text().splitlines()
+    table.write_text("\n".join([lines[0], "bad.png,0.5,a", *(f"{data}/{line}" for line in lines[1:])]) + "\n")
+    assert probe(data, "--json", tmp_path / "r", ratings=table) == 0
+    assert result(tmp_path / "r")["skipped"] == [str(tmp_path / "bad.png")] and result(tmp_path / "r")["n"] == 30
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and "bad.png" in lines[0] and "1 of 31" in lines[1]
+
+
+def test_nothing_readable_is_one_line(data, tmp_path):
+    for i in range(10):
+        (tmp_path / f"{i}.png").touch()
+    (tmp_path / "t.csv").write_text("image,score\n" + "".join(f"{i}.png,0.{i}\n" for i in range(10)))
+    with pytest.raises(UserError, match="none of the 10 rated images could be read"):
+        probe(data, ratings=tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("options, message", [
+    (["--batch-size", 0], "--batch-size 0"),
+    (["--epochs", 5], "only --head icnet"),
+    (["--head", "icnet", "--lr", -1], "--lr -1.0: give a number above 0"),
+    (["--folds", 1], "--folds 1"),
+    (["--folds", 0], "--folds 0"),
+    (["--folds", 16], "--folds 16: 30 rated images are too few"),
+    (["--json", "{tmp}"], "this is a folder"),
+    (["--out", "{tmp}/file"], "cannot be made"),
+    (["--encoder", "{tmp}"], "encoder"),
+    (["--seed", -1], "--seed -1"),
+])  # fmt: skip
+def test_mistakes_are_one_line_each(data, tmp_path, options, message):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=message) as error:
+        probe(data, *[str(o).format(tmp=tmp_path) for o in options])
+    assert "\n" not in str(error.value)
+
+
+def test_the_encoder_of_a_pretraining_is_not_overwritten(data, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UserError, match="encoder of this pretraining"):
+        probe(data, "--out", tmp_path)
+
+
+def test_an_encoder_that_diverged_is_refused(data, tmp_path):
+    torch.manual_seed(0)
+    config = EncoderConfig(size=32, patch=8, width=16, depth=1, heads=2)
+    vit = build_vit(config)
+    vit.patch_embed.proj.bias.data.fill_(float("nan"))
+    FrozenEncoder("diverged", vit, FrozenConfig(config)).save(tmp_path)
+    with pytest.raises(UserError, match="not finite"):
+        probe(data, "--encoder", tmp_path)

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clicv2lite.errors import UserError
+from clicv2lite.probe.task import keep_rows, load_task
+
+
+def table(folder, name, rows, header="image,score"):
+    folder.mkdir(exist_ok=True)
+    for row in rows:
+        (folder / row.split(",")[0]).touch()
+    path = folder / name
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return str(path)
+
+
+def names(paths):
+    return [Path(p).name for p in paths]
+
+
+def test_two_tables_are_used_whole(tmp_path):
+    train = table(tmp_path / "a", "t.csv", ["1.jpg,0.1,test", "2.jpg,0.2,train"], "image,score,split")
+    test = table(tmp_path / "b", "t.csv", ["1.jpg,0.3", "4.jpg,0.4"])
+    task = load_task(train, test, None, None)
+    assert names(task.paths) == ["1.jpg", "2.jpg", "1.jpg", "4.jpg"]
+    assert task.train.tolist() == [True, True, False, False] and task.test.tolist() == [False, False, True, True]
+    assert task.scores.tolist() == [0.1, 0.2, 0.3, 0.4] and task.categories is None
+
+
+def test_only_the_categories_of_the_test_table_matter(tmp_path):
+    train = table(tmp_path / "a", "t.csv", ["1.jpg,0.1", "2.jpg,0.2"])
+    test = table(tmp_path / "b", "t.csv", ["3.jpg,0.3,x", "4.jpg,0.4,y"], "image,score,category")
+    assert load_task(train, test, None, None).categories == ["", "", "x", "y"]
+    assert load_task(test, train, None, None).categories is None
+
+
+def test_an_image_to_fit_and_to_test_on_is_refused(tmp_path):
+    train = table(tmp_path / "a", "t.csv", ["1.jpg,0.1", "2.jpg,0.2"])
+    test = table(tmp_path, "t.csv", ["3.jpg,0.3"])
+    Path(test).write_text("image,score\n3.jpg,0.3\na/../a/2.jpg,0.4\n")
+    with pytest.raises(UserError, match=r"1 images are in .*t.csv too \(.*2.jpg\)"):
+        load_task(train, test, None, None)
+
+
+def test_a_split_column_decides_without_folds(tmp_path):
+    rows = ["1.jpg,0.1,train", "2.jpg,0.2,test", "3.jpg,0.3,val", "4.jpg,0.4,train"]
+    path = table(tmp_path, "t.csv", rows, "image,score,split")
+    task = load_task(path, None, None, None)
+    assert names(task.paths) == ["1.jpg", "2.jpg", "4.jpg"]
+    assert task.train.tolist() == [True, False, True] and task.test.tolist() == [False, True, False]
+    asked = load_task(path, None, 2, None)
+    assert len(asked.paths) == 4 and asked.test is None
+
+
+def test_a_split_column_without_test_rows_means_cross_validation(tmp_path):
+    path = table(tmp_path, "t.csv", ["1.jpg,0.1,train", "2.jpg,0.2,train"], "image,score,split")
+    assert load_task(path, None, None, None).test is None
+
+
+def test_folds_beside_a_test_table_are_a_mistake(tmp_path):
+    train = table(tmp_path / "a", "t.csv", ["1.jpg,0.1", "2.jpg,0.2"])
+    with pytest.raises(UserError, match="--folds and --test"):
+        load_task(train, train, 5, None)
+
+
+def test_the_score_range_maps_both_tables(tmp_path):
+    train = table(tmp_path / "a", "t.csv", ["1.jpg,1", "2.jpg,5"])
+    test = table(tmp_path / "b", "t.csv", ["1.jpg,2", "2.jpg,3"])
+    assert load_task(train, test, None, (1, 5)).scores.tolist() == [0, 1, 0.25, 0.5]
+
+
+def test_unreadable_rows_leave_every_column(tmp_path):
+    rows = [f"{i}.jpg,0.{i},{c},{s}" for i, c, s in [(1, "x", "train"), (2, "y", "train"), (3, "x", "train"),
+                                                    (4, "y", "test"), (5, "x", "test")]]  # fmt: skip
+    task = load_task(table(tmp_path, "t.csv", rows, "image,score,category,split"), None, None, None)
+    kept = keep_rows(task, np.array([True, False, True, True, True]))
+    assert names(kept.paths) == ["1.jpg", "3.jpg", "4.jpg", "5.jpg"] and kept.scores.tolist() == [0.1, 0.3, 0.4, 0.5]
+    assert kept.categories == ["x", "x", "y", "x"] and kept.train.tolist() == [True, True, False, False]
+    with pytest.raises(UserError, match="fewer than 2 readable"):
+        keep_rows(task, np.array([True, True, True, False, True]))

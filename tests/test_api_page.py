@@ -1,0 +1,27 @@
+"""The book's page on the package names every module that a reader may call, and no other."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# how the commands parse their arguments, and the parts that one public module is made of
+INTERNAL = re.compile(r"(^|\.)(__main__|__init__|cli|command|bench)$|^data\.worlds\.|^widgets\.")
+
+
+def modules() -> set[str]:
+    """Dotted names below clicv2lite; a package stands for itself if it defines something."""
+    found = set()
+    for path in (ROOT / "clicv2lite").rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT / "clicv2lite").with_suffix("").parts)
+        if name == "data.worlds.__init__":
+            found.add("data.worlds")
+        elif not INTERNAL.search(name):
+            found.add(name)
+    return found
+
+
+def test_page_lists_every_public_module_once():
+    listed = re.findall(r"automodule:: clicv2lite\.([\w.]+)$", (ROOT / "book" / "api.md").read_text(), re.MULTILINE)
+    assert len(listed) == len(set(listed))
+    assert set(listed) - modules() == set(), "on the page, but not in the package"
+    assert modules() - set(listed) == set(), "in the package, but not in book/api.md"

@@ -1,0 +1,135 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import clicv2lite
+from clicv2lite import cli
+from clicv2lite.cli import COMMANDS, main
+from clicv2lite.errors import UserError
+
+
+def in_a_process(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "clicv2lite", *words], cwd=Path(clicv2lite.__file__).parents[1], capture_output=True, text=True
+    )
+
+
+def one_line(capsys):
+    out, err = capsys.readouterr()
+    assert out == "" and re.fullmatch(r"clicv2lite: .+\n", err), err
+    return err
+
+
+def test_python_m_prints_the_version_without_importing_torch():
+    done = in_a_process("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"clicv2lite {clicv2lite.__version__}\n", "")
+    code = "import sys, clicv2lite.cli; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=Path(clicv2lite.__file__).parents[1], check=True)
+
+
+def test_a_mistake_on_the_command_line_is_one_line_and_status_2():
+    done = in_a_process("pretrian")
+    assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
+    assert done.stderr.startswith("clicv2lite: ") and done.stderr.count("\n") == 1 and "pretrian" in done.stderr
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    out = capsys.readouterr().out
+    assert all(re.search(rf"^\s+{name}\s+\w", out, re.M) for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert stopped.value.code == 0 and f"usage: clicv2lite {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words, part",
+    [
+        ([], "COMMAND"),
+        (["nonsense"], "nonsense"),
+        (["--nonsense"], "COMMAND"),
+        (["pretrain"], "--recipe"),
+        (["pretrain", "--recipe", "ci", "--out", "x"], "--images"),
+        (["pretrain", "--recipe", "ci", "--images", "embedded", "--out", "x", "--colour", "red"], "--colour"),
+        (["pretrain", "--recipe", "ci", "--images", "embedded", "--out", "x", "--device", "abacus"], "abacus"),
+        (["pretrain", "--recipe", "big", "--images", "embedded", "--out", "x"], "--recipe big"),
+        (["pretrain", "--recipe", "ci", "--images", "embedded", "--out", "x", "--set", "sped=3"], "--set sped=3"),
+        (["pretrain", "--recipe", "ci", "--images", "no/such/folder", "--out", "x"], "no/such/folder"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_status_2(words, part, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert part in one_line(capsys)
+    assert list(tmp_path.iterdir()) == []  # nothing half-written
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """A command `toy` whose run is a given function."""
+
+    def install(run):
+        module = type("Module", (), {"add_arguments": staticmethod(lambda parser: None), "run": staticmethod(run)})
+        monkeypatch.setitem(cli.COMMANDS, "toy", ("toy", "a toy"))
+        original = cli.importlib.import_module
+        monkeypatch.setattr(cli.importlib, "import_module", lambda name: module if name == "toy" else original(name))
+
+    return install
+
+
+@pytest.mark.parametrize("status", [0, 1, 3])
+def test_the_status_of_a_command_is_the_exit_status(command, status):
+    command(lambda args: status)
+    assert main(["toy"]) == status
+
+
+def test_an_error_that_a_command_raises_is_printed(command, capsys):
+    def fail(args):
+        raise UserError("table.csv line 3: no score; write a number")
+
+    command(fail)
+    assert main(["toy"]) == 2
+    assert one_line(capsys) == "clicv2lite: table.csv line 3: no score; write a number\n"
+
+
+def test_a_fault_of_ours_is_not_hidden(command):
+    def fail(args):
+        raise ZeroDivisionError
+
+    command(fail)
+    with pytest.raises(ZeroDivisionError):
+        main(["toy"])
+
+
+def test_an_interrupt_ends_with_status_130(command):
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    command(interrupted)
+    assert main(["toy"]) == 130
+
+
+def test_a_reader_that_goes_away_is_no_error(command, monkeypatch):
+    def broken(args):
+        raise BrokenPipeError
+
+    command(broken)
+    with monkeypatch.context() as patched:  # pytest's own output stays
+        patched.setattr(os, "dup2", lambda source, target: os.close(source))
+        assert main(["toy"]) == 0
+
+
+def test_words_default_to_those_of_the_process(command, monkeypatch):
+    command(lambda args: 0)
+    monkeypatch.setattr(sys, "argv", ["clicv2lite", "toy"])
+    assert main() == 0

@@ -1,0 +1,226 @@
+import json
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from timm.models.vision_transformer import VisionTransformer
+
+from clicv2lite import features as module
+from clicv2lite.encoder import EncoderConfig, build_vit
+from clicv2lite.errors import UserError
+from clicv2lite.features import FrozenConfig, FrozenEncoder, PoolConfig, load_encoder, pool, random_encoder
+from clicv2lite.views import normalize
+
+SHAPE = EncoderConfig(size=24, patch=6, width=8, depth=3, heads=2)
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch):
+    """Float32 on every machine, as on one without fast bfloat16."""
+    monkeypatch.setattr("clicv2lite.precision.has_fast_bfloat16", lambda device: False)
+
+
+def frozen(shape=SHAPE, pooling=None, seed=0):
+    torch.manual_seed(seed)
+    return FrozenEncoder("tiny", build_vit(shape), FrozenConfig(shape, pooling or PoolConfig()))
+
+
+def pictures(b, side, seed=0):
+    return torch.randint(0, 256, (b, 3, side, side), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("class_token", [False, True])
+@pytest.mark.parametrize("size, patch", [(24, 6), (20, 4), (32, 16), (9, 9)])
+def test_an_exported_encoder_is_a_plain_timm_vit(tmp_path, size, patch, class_token):
+    shape = replace(SHAPE, size=size, patch=patch, class_token=class_token)
+    encoder, images = frozen(shape), pictures(2, size)
+    encoder.save(tmp_path / "new")
+    vit = VisionTransformer(
+        img_size=size, patch_size=patch, embed_dim=8, depth=3, num_heads=2, class_token=class_token,
+        global_pool="avg", fc_norm=False, num_classes=0,
+    )  # fmt: skip
+    vit.load_state_dict(safetensors.torch.load_file(tmp_path / "new" / "encoder.safetensors"), strict=True)
+    with torch.no_grad():
+        want = vit.eval().forward_features(normalize(images / 255))[:, int(class_token) :]
+    got = encoder.tokens(images)
+    assert got.shape == (2, size // patch, size // patch, 8)
+    np.testing.assert_allclose(got.flatten(1, 2), want, atol=1e-5)
+
+
+@pytest.mark.parametrize("class_token", [False, True])
+def test_an_encoder_comes_back_from_its_file_as_it_was(tmp_path, class_token):
+    pooling = PoolConfig((0, -1), ("std",), 48)
+    encoder = frozen(replace(SHAPE, class_token=class_token, project=17), pooling)
+    encoder.save(tmp_path)
+    for spec in (tmp_path, tmp_path / "encoder.safetensors"):
+        loaded = load_encoder(str(spec))
+        assert loaded.config == encoder.config and loaded.size == 48 and loaded.width == 8
+        assert loaded.features(pictures(2, 48)).equal(encoder.features(pictures(2, 48)))
+
+
+def test_the_same_encoder_is_always_the_same_file(tmp_path):
+    files = set()
+    for i in range(12):
+        frozen().save(tmp_path / str(i))
+        files.add((tmp_path / str(i) / "encoder.safetensors").read_bytes())
+    assert len(files) == 1
+
+
+@given(st.lists(st.integers(-3, 2), min_size=1, max_size=4), st.lists(st.sampled_from(["mean", "std"]), min_size=1, max_size=3))
+def test_features_are_the_pooled_blocks_one_after_the_other(blocks, statistics):
+    encoder, images = frozen(pooling=PoolConfig(tuple(blocks), tuple(statistics))), pictures(3, 24)
+    outputs = []
+    hooks = [block.register_forward_hook(lambda _, __, out: outputs.append(out)) for block in encoder.vit.blocks]
+    encoder.tokens(images)
+    for hook in hooks:
+        hook.remove()
+    want = []
+    for block in blocks:
+        tokens = outputs[block].double().numpy()
+        tokens = (tokens - tokens.mean(-1, keepdims=True)) / np.sqrt(tokens.var(-1, keepdims=True) + 1e-5)
+        want += [getattr(tokens, statistic)(1) for statistic in statistics]
+    got = encoder.features(images)
+    assert got.dtype == torch.float32 and got.shape == (3, 8 * len(blocks) * len(statistics))
+    np.testing.assert_allclose(got, np.concatenate(want, 1), atol=1e-5)
+
+
+def test_features_of_an_image_do_not_depend_on_its_batch():
+    encoder, images = frozen(), pictures(5, 24)
+    np.testing.assert_allclose(encoder.features(images[2:3]), encoder.features(images)[2:3], atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [6, 12, 36, 48])
+@pytest.mark.parametrize("class_token", [False, True])
+def test_another_resolution_than_that_of_training_gives_more_or_fewer_tokens(side, class_token):
+    encoder = frozen(replace(SHAPE, class_token=class_token))
+    tokens = encoder.tokens(pictures(2, side))
+    assert tokens.shape == (2, side // 6, side // 6, 8) and tokens.isfinite().all()
+    assert encoder.features(pictures(2, side)).shape == (2, 16)
+    vit = build_vit(replace(encoder.config.encoder, size=side))  # timm resamples the positions of another input size
+    state = encoder.vit.state_dict()
+    state["pos_embed"] = timm.layers.resample_abs_pos_embed(
+        state["pos_embed"], [side // 6] * 2, num_prefix_tokens=int(class_token), interpolation="bicubic", antialias=True
+    )
+    vit.load_state_dict(state)
+    np.testing.assert_allclose(FrozenEncoder("other", vit, encoder.config).tokens(pictures(2, side)), tokens, atol=1e-4)
+
+
+def test_a_frozen_encoder_has_no_gradient_and_no_dropout():
+    encoder = frozen()
+    assert not any(p.requires_grad for p in encoder.vit.parameters()) and not encoder.vit.training
+    assert not encoder.features(pictures(1, 24)).requires_grad and not encoder.tokens(pictures(1, 24)).requires_grad
+
+
+@given(st.integers(1, 4), st.integers(1, 6), st.integers(0, 99))
+def test_pooling_takes_the_mean_and_the_deviation_over_patches(b, g, seed):
+    tokens = torch.randn(b, g, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    np.testing.assert_allclose(pool(tokens, "mean"), tokens.numpy().mean(1), atol=1e-12)
+    np.testing.assert_allclose(pool(tokens, "std"), tokens.numpy().std(1), atol=1e-12)
+    assert not pool(tokens[:, :1], "std").any()
+
+
+def test_an_unknown_statistic_is_refused():
+    with pytest.raises(ValueError, match="choose mean or std"):
+        pool(torch.zeros(1, 2, 3), "median")
+
+
+def test_the_random_encoder_is_a_function_of_its_seed_and_leaves_the_generator_alone():
+    torch.manual_seed(5)
+    want = torch.rand(3)
+    torch.manual_seed(5)
+    one, same, other = (load_encoder("random", seed) for seed in (1, 1, 2))
+    assert torch.rand(3).equal(want)
+    images = pictures(1, one.size)
+    assert one.features(images).equal(same.features(images)) and not one.features(images).equal(other.features(images))
+    assert one.name == "random" and one.size == random_encoder(0).size
+
+
+def one_line_of(spec):
+    with pytest.raises(UserError) as caught:
+        load_encoder(str(spec))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_is_no_encoder_is_named_in_one_line(tmp_path):
+    assert "train one" in one_line_of("default")
+    assert "check the spelling" in one_line_of("vit_of_no_shape_at_all")
+    assert "not a readable safetensors file" in one_line_of(tmp_path / "absent.safetensors")
+    assert "no encoder.safetensors in this folder" in one_line_of(tmp_path)
+    (tmp_path / "text.txt").write_text("hello")
+    assert "not a readable safetensors file" in one_line_of(tmp_path / "text.txt")
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -1])
+def test_a_truncated_file_is_named_in_one_line(tmp_path, keep):
+    frozen().save(tmp_path)
+    path = tmp_path / "encoder.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    assert str(path) in one_line_of(path)
+
+
+class Bomb:
+    """An object whose unpickling would leave a trace."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_a_pickle_is_refused_and_never_executed(tmp_path):
+    (tmp_path / "encoder.safetensors").write_bytes(pickle.dumps(Bomb(tmp_path / "executed")))
+    assert "not a readable safetensors file" in one_line_of(tmp_path)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [None, {"clicv2lite": "not json"}, {"clicv2lite": "[]"}, {"clicv2lite": '{"encoder": {}}'}, {"clicv2lite": '{"encoder": 3}'}],
+)
+def test_weights_of_somebody_else_are_named_in_one_line(tmp_path, metadata):
+    safetensors.torch.save_file({"x": torch.zeros(2)}, tmp_path / "encoder.safetensors", metadata)
+    assert "not an encoder written by clicv2lite" in one_line_of(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"width": 16}, {"depth": 2}, {"heads": 0}, {"patch": 0}, {"size": 25}, {"colour": 3}])
+def test_weights_that_do_not_fit_their_configuration_are_named_in_one_line(tmp_path, change):
+    encoder = frozen()
+    encoder.save(tmp_path)
+    stored = {"encoder": {**vars(SHAPE), **change}, "pool": vars(PoolConfig())}
+    metadata = {"clicv2lite": json.dumps(stored)}
+    safetensors.torch.save_file(encoder.vit.state_dict(), tmp_path / "encoder.safetensors", metadata)
+    assert "not an encoder written by clicv2lite" in one_line_of(tmp_path)
+
+
+def test_a_timm_vit_is_an_encoder_too(monkeypatch):
+    torch.manual_seed(0)
+    vit = VisionTransformer(img_size=24, patch_size=6, embed_dim=8, depth=2, num_heads=2, num_classes=0)
+    monkeypatch.setattr(module.timm, "create_model", lambda *_, **__: vit)
+    encoder = load_encoder("vit_tiny_patch16_224")
+    images = pictures(2, 24)
+    assert (encoder.name, encoder.size, encoder.width) == ("vit_tiny_patch16_224", 24, 8)
+    with torch.no_grad():
+        want = vit.forward_features(normalize(images / 255))[:, 1:]
+    np.testing.assert_allclose(encoder.tokens(images).flatten(1, 2), want, atol=1e-6)
+    assert encoder.features(images).shape == (2, 16)
+
+
+def test_a_timm_model_that_cannot_be_used_is_named_in_one_line(monkeypatch):
+    def offline(*_, **__):
+        raise OSError("no route to host\nmore lines")
+
+    monkeypatch.setattr(module.timm, "create_model", offline)
+    assert "could not load its pretrained weights (no route to host)" in one_line_of("vit_tiny_patch16_224")
+    monkeypatch.setattr(module.timm, "create_model", lambda *_, **__: torch.nn.Linear(1, 1))
+    assert "give the name of a ViT" in one_line_of("resnet18")
+    oblong = VisionTransformer(img_size=(24, 12), patch_size=6, embed_dim=8, depth=1, num_heads=2)
+    monkeypatch.setattr(module.timm, "create_model", lambda *_, **__: oblong)
+    assert "square" in one_line_of("vit_tiny_patch16_224")

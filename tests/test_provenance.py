@@ -1,0 +1,43 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import clicv2lite
+from clicv2lite.provenance import commit, hardware, provenance
+
+
+def test_a_result_says_where_it_comes_from(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/clicv2lite", "score", "my image.jpg"])
+    found = provenance()
+    assert found["command"] == "clicv2lite score 'my image.jpg'"
+    assert f"torch {torch.__version__}" in found["versions"] and f"clicv2lite {clicv2lite.__version__}" in found["versions"]
+    assert found["hardware"] == hardware() and found["hardware"][0].isdigit()
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository with one commit of a package, and a function that runs git in it."""
+
+    def git(*words):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    (tmp_path / "clicv2lite").mkdir()
+    (tmp_path / "clicv2lite" / "__init__.py").touch()
+    monkeypatch.setattr(clicv2lite, "__file__", str(tmp_path / "clicv2lite" / "__init__.py"))
+    return git
+
+
+def test_the_commit_is_that_of_the_checkout_and_says_when_the_package_was_changed(checkout, tmp_path):
+    assert commit() is None  # installed, no checkout
+    checkout("init", "-q")
+    assert commit() is None  # no commit yet
+    checkout("add", ".")
+    checkout("commit", "-q", "-m", "first")
+    head = checkout("rev-parse", "HEAD")[:12]
+    (tmp_path / "notes.txt").touch()
+    assert commit() == head
+    (tmp_path / "clicv2lite" / "__init__.py").write_text("changed = True\n")
+    assert commit() == f"{head}+changes"
