@@ -81,14 +81,16 @@ def colorfulness(image: Pixels) -> float:
     return float(spread + 0.3 * np.hypot(red_green.mean(), yellow_blue.mean()))
 
 
-def regions(image: Pixels, scale: float = 300.0) -> float:
-    """Number of regions of a graph-based segmentation (Felzenszwalb and Huttenlocher, 2004), at least 1.
+def regions(image: Pixels, scale: float = 150.0) -> float:
+    """Number of regions of a graph-based segmentation, at least 1 (Felzenszwalb and Huttenlocher, 2004).
+
+    Their smoothing (0.8 pixels) and their scale for images of 128 pixels. The smoothing makes a narrow ramp of a sharp edge,
+    and a long ramp counts as a region of its own.
 
     Args:
         scale: a larger one prefers larger regions.
     """
-    # no smoothing first: it would turn every sharp edge into a strip, which counts as one more region
-    return float(felzenszwalb(_checked(image), scale=scale, sigma=0, min_size=20).max() + 1)
+    return float(felzenszwalb(_checked(image), scale=scale, sigma=0.8, min_size=20).max() + 1)
 
 
 MEASURES: dict[str, Callable[[Pixels], float]] = {

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -30,7 +31,14 @@ from clicv2lite.provenance import provenance
 from clicv2lite.views import draws_per_image, make_views, uniform
 
 
-def pretrain(recipe: Recipe, sources: Sequence[str], out: Path, resume: bool = False, device: str | None = None) -> bool:
+def pretrain(
+    recipe: Recipe,
+    sources: Sequence[str],
+    out: Path,
+    resume: bool = False,
+    device: str | None = None,
+    progress: bool = True,
+) -> bool:
     """Pretrain and write out/config.json, metrics.jsonl, checkpoints/ and, at the end, encoder.safetensors.
 
     The sample order, the crops, shifts and masks are functions of (seed, epoch, index) alone, so a resumed run ends in the
@@ -42,6 +50,7 @@ def pretrain(recipe: Recipe, sources: Sequence[str], out: Path, resume: bool = F
         out: folder of the run.
         resume: go on from the newest whole checkpoint; start afresh when there is none.
         device: ``cuda`` or ``cpu``; None takes a GPU when there is one.
+        progress: show a bar with images/s and the time left on standard error.
 
     Returns:
         True when finished; False when stopped by SIGTERM or SIGINT, after saving.
@@ -49,10 +58,11 @@ def pretrain(recipe: Recipe, sources: Sequence[str], out: Path, resume: bool = F
     Raises:
         UserError: for sources or folders that cannot be used, a run that another recipe wrote, or a loss that is not finite.
     """
+    began = time.perf_counter()
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     images = open_images(sources)
     _claim(out, recipe, len(images), resume, where)
-    store = ImageStore(images, recipe.store, workers=os.cpu_count() or 1)
+    store = ImageStore(images, recipe.store, workers=os.cpu_count() or 1, progress=progress)
     torch.manual_seed(recipe.seed)
     model = CLICv2(recipe.model).to(where)
     if where.type == "cpu":
@@ -60,22 +70,23 @@ def pretrain(recipe: Recipe, sources: Sequence[str], out: Path, resume: bool = F
     optimizer = make_optimizer(model, recipe)
     done = checkpoint.restore(out / "checkpoints", model, optimizer) if resume else 0
     log = Log(out / "metrics.jsonl", done)
-    stop = _Stop()
-    start = time.perf_counter()
-    bar = tqdm(total=recipe.steps * recipe.batch, initial=done * recipe.batch, unit="img", desc=recipe.name)
-    for step in range(done, recipe.steps):
-        output, norm = train_step(model, optimizer, store, recipe, step)
-        bar.update(recipe.batch)
-        if (step + 1) % recipe.log_every == 0 or step + 1 == recipe.steps:
-            row = _row(recipe, step, output, norm, (step + 1 - done) * recipe.batch / (time.perf_counter() - start))
-            log.write(row)
-            bar.set_postfix_str(f"L_PwIN {row['contrast']:.3f} L_rec {row['entropy']:.3f} rank {row['effective_rank']:.0f}")
-        if (step + 1) % recipe.save_every == 0 or stop.asked:
-            checkpoint.save(out / "checkpoints", step + 1, model, optimizer)
-        if stop.asked:
-            bar.close()
-            return False
-    bar.close()
+    first = time.perf_counter()
+    total, already = recipe.steps * recipe.batch, done * recipe.batch
+    bar = tqdm(total=total, initial=already, unit="img", desc=recipe.name, disable=not progress)
+    with bar, _Stop() as stop:
+        for step in range(done, recipe.steps):
+            output, norm = train_step(model, optimizer, store, recipe, step)
+            bar.update(recipe.batch)
+            if (step + 1) % recipe.log_every == 0 or step + 1 == recipe.steps:
+                now = time.perf_counter()
+                rate, seconds = (step + 1 - done) * recipe.batch / (now - first), log.seconds + now - began
+                row = _row(recipe, step, output, norm) | {"images_per_second": round(rate, 1), "seconds": round(seconds, 1)}
+                log.write(row)
+                bar.set_postfix_str(f"L_PwIN {row['contrast']:.3f} L_rec {row['entropy']:.3f}")
+            if (step + 1) % recipe.save_every == 0 or stop.asked:
+                checkpoint.save(out / "checkpoints", step + 1, model, optimizer)
+            if stop.asked:
+                return False
     _report_bad(store, out)
     FrozenEncoder(str(out), model.query, FrozenConfig(recipe.encoder, recipe.pool)).save(out)
     return True
@@ -115,7 +126,7 @@ def plain_attention(model: nn.Module) -> None:
             module.fused_attn = False  # type: ignore[assignment]
 
 
-def _row(recipe: Recipe, step: int, output: Output, norm: float, rate: float) -> dict[str, Any]:
+def _row(recipe: Recipe, step: int, output: Output, norm: float) -> dict[str, Any]:
     return {
         "step": step + 1,
         "passes": (step + 1) * recipe.batch,
@@ -125,8 +136,6 @@ def _row(recipe: Recipe, step: int, output: Output, norm: float, rate: float) ->
         "lr": learning_rate(step, recipe),
         "gradient_norm": norm,
         **diagnostics(output.queries, output.keys),
-        "images_per_second": round(rate, 1),
-        "time": round(time.time(), 1),
     }
 
 
@@ -162,16 +171,20 @@ def _report_bad(store: ImageStore, out: Path) -> None:
 
 
 class _Stop:
-    """Remembers that SIGTERM or SIGINT came, so that the loop can save first."""
+    """While it is open, SIGTERM and SIGINT are remembered, so that the loop can save first."""
 
     def __init__(self) -> None:
         self.asked = False
-        if hasattr(signal, "SIGTERM"):
-            for name in (signal.SIGTERM, signal.SIGINT):
-                try:
-                    signal.signal(name, self._ask)
-                except ValueError:  # not the main thread (a notebook's worker): keep the default
-                    return
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> "_Stop":
+        if threading.current_thread() is threading.main_thread():  # only there may signals be handled
+            self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True

@@ -60,11 +60,16 @@ def diagnostics(queries: Tensor, keys: Tensor) -> dict[str, float]:
 
 
 class Log:
-    """metrics.jsonl: one JSON object a line. On resume, lines after the checkpoint are dropped: they will come again."""
+    """metrics.jsonl: one JSON object a line. On resume, lines after the checkpoint are dropped: they will come again.
+
+    Attributes:
+        seconds: that earlier parts of the run took, up to the last line kept.
+    """
 
     def __init__(self, path: Path, step: int) -> None:
         kept = [row for row in read_log(path) if row["step"] <= step]
         write_bytes(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+        self.seconds: float = kept[-1]["seconds"] if kept else 0.0
         self.file = path.open("a")
 
     def write(self, row: dict[str, Any]) -> None:

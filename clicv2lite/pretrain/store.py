@@ -23,8 +23,8 @@ class ImageStore:
         bad: name -> reason, of the samples that were replaced.
     """
 
-    def __init__(self, images: ImageSet, side: int, workers: int, memory: int = MEMORY) -> None:
-        self.images, self.side = images, side
+    def __init__(self, images: ImageSet, side: int, workers: int, memory: int = MEMORY, progress: bool = True) -> None:
+        self.images, self.side, self.progress = images, side, progress
         self.bad: dict[str, str] = {}
         self.pool = ThreadPoolExecutor(workers)
         self.cache: Tensor | None = None
@@ -44,7 +44,8 @@ class ImageStore:
         everything = range(len(self.images))
         decoded = self.pool.map(self._decode, everything)
         cache = torch.empty(len(self.images), 3, self.side, self.side, dtype=torch.uint8)
-        for i, image in enumerate(tqdm(decoded, "reading", len(self.images), unit="img", leave=False)):
+        bar = tqdm(decoded, "reading", len(self.images), unit="img", leave=False, disable=not self.progress)
+        for i, image in enumerate(bar):
             cache[i] = image
         return cache
 

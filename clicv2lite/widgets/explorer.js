@@ -16,7 +16,8 @@ const corner = (k, patch, side) => { // of patch k, counted row by row: [row, co
   const columns = side / patch, row = Math.floor(k / columns), column = k % columns;
   return [row, column, row * patch, column * patch];
 };
-const percent = (share) => `${Math.round(100 * share)} %`;
+const percent = (share) => `${Math.round(100 * share)}\u00a0%`; // the space does not break, here and in px()
+const px = (length) => `${length}\u00a0px`;
 const place = (k, { patch, constants }) => {
   const [row, column] = corner(k, patch, constants.side);
   return `Row ${row + 1}, column ${column + 1}`;
@@ -75,7 +76,7 @@ const PATCH = {
   trait: "patch",
   text: "Patch size",
   values: (model) => model.get("constants").patch_sizes,
-  show: (patch) => `${patch} px`,
+  show: px,
 };
 
 function lines(svg, name) { // light over dark, to be seen on every picture
@@ -121,8 +122,8 @@ function mount({ model, el }, explorer) {
   const nodes = (controls) => controls.map(({ node }) => node);
   el.append(make("div", { class: "explorer", role: "group", "aria-label": explorer.name },
     frame, ...(extra ? [extra.node] : []), reading, summary,
-    make("div", { class: "explorer-sliders" }, ...nodes(sliders)),
-    make("div", { class: "explorer-checks" }, ...nodes(checks), again)));
+    make("div", { class: "explorer-sliders" }, ...nodes(sliders), again),
+    make("div", { class: "explorer-checks" }, ...nodes(checks))));
 
   let state, drawing, chosen = null;
   const choose = (k) => {

@@ -52,13 +52,13 @@ function legend() {
   const end = make("span");
   const node = make("div", { class: "explorer-legend", role: "img" }, make("span", {}, "0"), bar, end);
   const update = (_, { bins }) => {
-    end.textContent = `${Math.log2(bins)} bits`;
+    end.textContent = `${Math.log2(bins)}\u00a0bits`;
     node.setAttribute("aria-label", `Colours: dark violet is 0, green ${Math.log2(bins) / 2}, yellow ${Math.log2(bins)} bits`);
   };
   return { node, update };
 }
 
-const bits = (entropy) => `${entropy.toFixed(2)} bits`;
+const bits = (entropy) => `${entropy.toFixed(2)}\u00a0bits`;
 
 export default {
   render: (context) => mount(context, {
@@ -74,8 +74,8 @@ export default {
     extra: legend,
     compute: maskedEntropy,
     summary: ({ patch, ratio, seed }, { patches, bins, visible, meanVisible, meanMasked }) =>
-      `${visible} of ${patches.length} patches of ${patch} px visible (mask ratio ${percent(ratio)}, seed ${seed}); `
-      + `${bins} brightness bins, at most ${Math.log2(bins)} bits. Mean entropy: visible ${bits(meanVisible)}, `
+      `${visible} of ${patches.length} patches of ${px(patch)} visible (mask ratio ${percent(ratio)}, seed ${seed}); `
+      + `${bins} brightness bins, at most ${Math.log2(bins)}\u00a0bits. Mean entropy: visible ${bits(meanVisible)}, `
       + `masked ${meanMasked === null ? "none" : bits(meanMasked)}.`,
     reading: (state, { patches }, k) =>
       `${place(k, state)}: ${bits(patches[k].entropy)}, ${patches[k].seen ? "visible" : "masked, to be predicted"}.`,

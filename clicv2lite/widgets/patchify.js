@@ -77,7 +77,7 @@ export function viewPair({ pixels, patch: p, max_shift, seed, augment, zeros, co
 function moved({ dy, dx, mirrored }) {
   const where = [dy < 0 ? "up" : dy > 0 ? "down" : "", dx < 0 ? "left" : dx > 0 ? "right" : ""].filter(Boolean).join(" and ");
   const distance = Math.max(Math.abs(dy), Math.abs(dx));
-  return `${mirrored ? "is mirrored and " : ""}${distance ? `moves ${distance} px ${where}` : "stays"}`;
+  return `${mirrored ? "mirrored, " : ""}${distance ? `${px(distance)} ${where}` : "not moved"}`;
 }
 
 function arrows({ patch: p, constants, arrows: wanted }, { patches }, view) {
@@ -108,7 +108,7 @@ export default {
         model.set("max_shift", Math.round(share * patch));
         model.set("patch", patch);
       } },
-      { trait: "max_shift", text: "Largest shift", values: shifts, show: (shift) => `${shift} px` },
+      { trait: "max_shift", text: "Largest shift", values: shifts, show: px },
       SEED,
     ],
     checks: [
@@ -120,11 +120,11 @@ export default {
     compute: viewPair,
     marks: arrows,
     summary: ({ patch, max_shift, seed, constants }, { kept, shared }) =>
-      `${(constants.side / patch) ** 2} patches of ${patch} px, each moved by ${max_shift > 1 ? `1 to ${max_shift}` : max_shift} px, seed ${seed}. `
+      `${(constants.side / patch) ** 2} patches of ${px(patch)}, each moved by ${max_shift > 1 ? "1 to " : ""}${px(max_shift)}, seed ${seed}. `
       + `Of the picture, the query view keeps ${percent(kept[0])}, the key view ${percent(kept[1])}; both show ${percent(shared)}.`,
     reading: (state, { patches }, k) => {
       const { views: [query, key], shared } = patches[k];
-      return `${place(k, state)}: the query patch ${moved(query)}, the key patch ${moved(key)}; both show ${percent(shared)} of it.`;
+      return `${place(k, state)}: query ${moved(query)}; key ${moved(key)}; both show ${percent(shared)}.`;
     },
   }),
 };

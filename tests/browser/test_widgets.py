@@ -1,0 +1,209 @@
+"""The explorers on their chapters' pages: mouse, touch and keyboard, and the same pixels as the package's."""
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from clicv2lite.widgets.mask import Masked, masked_entropy
+from clicv2lite.widgets.patchify import ViewPair, view_pair
+
+HTML = Path(__file__).parents[2] / "_build" / "html" / "book"
+PATCHIFY, MASK = "03_shifted_patchify.html", "05_masked_entropy.html"
+BOTH = pytest.mark.parametrize("name", [PATCHIFY, MASK])
+PIXELS = """canvases => canvases.map((canvas) => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join(""));
+})"""
+SETTINGS = {
+    PATCHIFY: ("patch", "max_shift", "seed", "augment", "zeros"),
+    MASK: ("patch", "ratio", "seed"),
+}
+
+pytestmark = pytest.mark.skipif(not HTML.is_dir(), reason="the book is not rendered: make book")
+
+
+def first_explorer(page: Page, address: str) -> Locator:
+    page.goto(address)
+    explorer = page.locator(".explorer").first
+    explorer.scroll_into_view_if_needed()
+    return explorer
+
+
+def state(explorer: Locator, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """The picture and the settings that the page stores for the explorer."""
+    shown = explorer.evaluate("e => e.parentElement.nextElementSibling.textContent")
+    stored = explorer.page.locator('script[type="application/vnd.jupyter.widget-state+json"]').text_content()
+    model = json.loads(stored)["state"][json.loads(shown)["model_id"]]
+    (pixels,) = (b["data"] for b in model["buffers"] if b["path"] == ["pixels"])
+    side = model["state"]["constants"]["side"]
+    image = np.frombuffer(base64.b64decode(pixels), np.uint8).reshape(side, side, 3)
+    return image, {key: model["state"][key] for key in SETTINGS[name]}
+
+
+def drawn(explorer: Locator) -> list[np.ndarray]:
+    """(224, 224, 4) uint8 of each canvas."""
+    pictures = explorer.locator("canvas").evaluate_all(PIXELS)
+    return [np.frombuffer(base64.b64decode(p), np.uint8).reshape(224, 224, 4) for p in pictures]
+
+
+def press(explorer: Locator, label: str, key: str, times: int = 1) -> None:
+    for _ in range(times):
+        explorer.get_by_role("slider", name=label).press(key)
+
+
+def assert_views(explorer: Locator, pair: ViewPair) -> None:
+    query, key = drawn(explorer)
+    np.testing.assert_array_equal(query[..., :3], pair.query)
+    np.testing.assert_array_equal(key[..., :3], pair.key)
+    numbers = re.findall(r"(\d+)\s%", explorer.locator(".explorer-summary").inner_text())
+    assert numbers == [f"{100 * share:.0f}" for share in (pair.query_kept, pair.key_kept, pair.shared)]
+
+
+def assert_masked(explorer: Locator, masked: Masked) -> None:
+    visible, every, target = drawn(explorer)
+    np.testing.assert_array_equal(visible, masked.visible)
+    np.testing.assert_array_equal(target[..., 3], 255 - visible[..., 3])
+    assert (every[..., 3] == 255).all()
+    numbers = re.findall(r"(\d\.\d\d)\sbits", explorer.locator(".explorer-summary").inner_text())
+    means = [masked.entropy[np.isnan(masked.target)].mean(), np.nanmean(masked.target)]
+    np.testing.assert_allclose([float(n) for n in numbers], means, atol=0.0051)
+
+
+def test_views_are_the_packages_before_and_after_each_control_is_used(visit, book):
+    explorer = first_explorer(visit.page, f"{book}/book/{PATCHIFY}")
+    image, now = state(explorer, PATCHIFY)
+    assert_views(explorer, view_pair(image, **now))
+    press(explorer, "Patch size", "Home")
+    press(explorer, "Patch size", "ArrowRight")
+    press(explorer, "Largest shift", "Home")
+    press(explorer, "Largest shift", "ArrowRight", 3)
+    press(explorer, "Seed", "Home")
+    press(explorer, "Seed", "ArrowRight", 2)
+    now |= {"patch": 16, "max_shift": 3, "seed": 2}
+    assert_views(explorer, view_pair(image, **now))
+    explorer.get_by_role("button", name="New draw").press("Enter")
+    explorer.get_by_label("Augment each patch").set_checked(not now["augment"])
+    explorer.get_by_label("Zeros before normalisation").set_checked(now["zeros"] == "after")
+    now |= {"seed": 3, "augment": not now["augment"], "zeros": "before" if now["zeros"] == "after" else "after"}
+    assert_views(explorer, view_pair(image, **now))
+    visit.assert_clean()
+
+
+def test_masks_and_entropies_are_the_packages_before_and_after_each_control_is_used(visit, book):
+    explorer = first_explorer(visit.page, f"{book}/book/{MASK}")
+    image, now = state(explorer, MASK)
+    assert_masked(explorer, masked_entropy(image, **now))
+    press(explorer, "Mask ratio", "Home")
+    press(explorer, "Mask ratio", "ArrowRight", 5)
+    press(explorer, "Patch size", "Home")
+    press(explorer, "Patch size", "ArrowRight")
+    press(explorer, "Seed", "End")
+    explorer.get_by_role("button", name="New draw").press("Enter")  # after 99 comes 0
+    assert_masked(explorer, masked_entropy(image, patch=16, ratio=0.25, seed=0))
+    visit.assert_clean()
+
+
+def test_arrow_keys_read_the_entropy_of_each_patch(visit, book):
+    explorer = first_explorer(visit.page, f"{book}/book/{MASK}")
+    image, now = state(explorer, MASK)
+    entropy = masked_entropy(image, **now).entropy
+    frame, reading = explorer.get_by_role("application"), explorer.locator(".explorer-reading")
+    expect(reading).to_have_text(re.compile("arrow keys"))
+    row = column = 0
+    for key, down, right in [
+        ("ArrowUp", 0, 0),
+        ("ArrowRight", 0, 1),
+        ("ArrowDown", 1, 0),
+        ("ArrowDown", 1, 0),
+        ("ArrowLeft", 0, -1),
+    ]:
+        frame.press(key)  # the first one chooses the first patch
+        row, column = row + down, column + right
+        expect(reading).to_have_text(re.compile(rf"Row {row + 1}, column {column + 1}: {entropy[row, column]:.2f}\sbits"))
+    frame.press("Escape")
+    expect(reading).to_have_text(re.compile("arrow keys"))
+    assert visit.page.evaluate("scrollX") == 0
+
+
+def point_at(act: Callable[[float, float], None], picture: Locator, row: int, column: int, columns: int) -> None:
+    box = picture.bounding_box()
+    assert box
+    act(box["x"] + (column + 0.5) / columns * box["width"], box["y"] + (row + 0.5) / columns * box["height"])
+
+
+@BOTH
+def test_mouse_and_touch_read_the_same_patch_on_each_picture(browser, book, name):
+    context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True)
+    try:
+        explorer = first_explorer(context.new_page(), f"{book}/book/{name}")
+        press(explorer, "Patch size", "End")  # 4 x 4 patches
+        pictures, reading = explorer.locator(".explorer-picture"), explorer.locator(".explorer-reading")
+        for i in range(pictures.count()):
+            pictures.nth(i).scroll_into_view_if_needed()
+            point_at(explorer.page.mouse.move, pictures.nth(i), i, 3, 4)
+            expect(reading).to_have_text(re.compile(f"Row {i + 1}, column 4"))
+            point_at(explorer.page.touchscreen.tap, pictures.nth(i), i, 1, 4)
+            expect(reading).to_have_text(re.compile(f"Row {i + 1}, column 2"))
+    finally:
+        context.close()
+
+
+@BOTH
+def test_lines_over_the_pictures_come_and_go_and_leave_the_pixels_alone(visit, book, name):
+    explorer = first_explorer(visit.page, f"{book}/book/{name}")
+    before = drawn(explorer)
+    for label, lines in [("Grid lines", "grid"), ("Arrows", "marks")]:
+        if label == "Arrows" and name == MASK:
+            continue
+        paths = explorer.locator(f".explorer-{lines}")
+        for on in (False, True):
+            explorer.get_by_label(label).set_checked(on)
+            assert all(bool(d) == on for d in paths.evaluate_all("all => all.map((path) => path.getAttribute('d'))"))
+    assert all((a == b).all() for a, b in zip(before, drawn(explorer), strict=True))
+
+
+@BOTH
+def test_every_control_has_a_name_and_keeps_its_keys_from_jupyterlab(visit, book, name):
+    explorer = first_explorer(visit.page, f"{book}/book/{name}")
+    controls = explorer.locator("input, [tabindex]")
+    assert controls.count() == {PATCHIFY: 8, MASK: 5}[name]
+    for control in controls.all():
+        assert control.get_attribute("data-lm-suppress-shortcuts") == "true"
+        assert control.get_attribute("aria-label") or control.evaluate("e => e.labels[0].textContent.trim()")
+    assert explorer.get_by_role("slider", name="Patch size").get_attribute("aria-valuetext").endswith("px")
+    expect(explorer.locator("[aria-live=polite]")).to_have_count(2)
+
+
+@BOTH
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_in_light_and_dark(visit, book, name, scheme):
+    visit.page.emulate_media(color_scheme=scheme)
+    explorer = first_explorer(visit.page, f"{book}/book/{name}")
+    colours = explorer.locator(".explorer-summary").evaluate("""e => {
+      const context = document.createElement("canvas").getContext("2d");
+      const rgb = (css) => { context.fillStyle = css; context.fillRect(0, 0, 1, 1); return context.getImageData(0, 0, 1, 1).data; };
+      let below = e;
+      while (/^rgba\\(.*, 0\\)$/.test(getComputedStyle(below).backgroundColor) && below.parentElement) below = below.parentElement;
+      return [getComputedStyle(e).color, getComputedStyle(below).backgroundColor].map((css) => [...rgb(css)].slice(0, 3));
+    }""")
+    linear = [[c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in np.array(rgb) / 255] for rgb in colours]
+    text, page = (0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in linear)  # relative luminance, WCAG 2
+    assert (text > page) == (scheme == "dark")
+    assert (max(text, page) + 0.05) / (min(text, page) + 0.05) >= 7
+
+
+@BOTH
+def test_pictures_stand_side_by_side_on_a_phone(visit, book, name):
+    visit.page.set_viewport_size({"width": 390, "height": 800})
+    explorer = first_explorer(visit.page, f"{book}/book/{name}")
+    boxes = [picture.bounding_box() for picture in explorer.locator(".explorer-picture").all()]
+    assert boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["width"] > 120 for box in boxes)
+    assert len({round(box["width"]) for box in boxes}) == 1
