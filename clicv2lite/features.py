@@ -65,7 +65,7 @@ class FrozenEncoder:
         depth = self.config.encoder.depth
         indices = [block % depth for block in self.config.pool.blocks]
         # float32, not bfloat16: the features of an image must not depend on the batch it comes in
-        found = self.vit.forward_intermediates(
+        found: Any = self.vit.forward_intermediates(
             normalize(images.float() / 255), indices=indices, output_fmt="NLC", intermediates_only=True
         )
         by_index = dict(zip(sorted(set(indices)), found, strict=True))  # timm answers in ascending order
@@ -147,7 +147,7 @@ def _load_file(path: Path) -> FrozenEncoder:
         config = FrozenConfig(EncoderConfig(**stored["encoder"]), _pool_config(stored["pool"]))
         vit = build_vit(config.encoder)
         vit.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, RuntimeError):
+    except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError):
         raise UserError(f"{path}: not an encoder written by clicv2lite; export one with `clicv2lite pretrain`") from None
     return FrozenEncoder(str(path), vit, config)
 

@@ -208,14 +208,10 @@ def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> Views:
     clean = patchify(base_crop(images, crop_noise, config), config.patch)  # (B, G, 3, p, p)
     visible, masked = random_mask(mask_noise, config.mask_ratio)
     query_noise, key_noise = view_noise.reshape(len(images), g, 2, PATCH_DRAWS).unbind(2)
-    seen = take(clean, visible)
-    if config.key == "visible":
-        key = one_view(seen, take(key_noise, visible), config)
-    else:
-        key = one_view(clean, key_noise, config)
+    places = visible if config.key == "visible" else torch.arange(g, device=images.device).expand(len(images), g)
     return Views(
-        query=one_view(seen, take(query_noise, visible), config),
-        key=key,
+        query=one_view(take(clean, visible), take(query_noise, visible), config),
+        key=one_view(take(clean, places), take(key_noise, places), config),
         visible=visible,
         masked=masked,
         target=reconstruction_target(take(clean, masked), config),

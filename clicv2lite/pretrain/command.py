@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from clicv2lite.errors import UserError
 from clicv2lite.pretrain.recipes import RECIPES, get_recipe
 
 
@@ -24,7 +25,11 @@ def run(args: argparse.Namespace) -> int:
     recipe = get_recipe(args.recipe, args.set)
     from clicv2lite.pretrain.engine import pretrain
 
-    if pretrain(recipe, args.images, args.out, args.resume, args.device):
+    try:
+        finished = pretrain(recipe, args.images, args.out, args.resume, args.device)
+    except OSError as error:  # reading an image raises no such error: what failed is a file of the run
+        raise UserError(f"--out {args.out}: {error.strerror or error}; make room there and go on with --resume") from None
+    if finished:
         print(args.out / "encoder.safetensors")
     else:
         print(f"stopped and saved; go on with: clicv2lite pretrain ... --out {args.out} --resume")

@@ -59,6 +59,8 @@ def pretrain(
         UserError: for sources or folders that cannot be used, a run that another recipe wrote, or a loss that is not finite.
     """
     began = time.perf_counter()
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no usable GPU here; leave the option out")
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     images = open_images(sources)
     _claim(out, recipe, len(images), resume, where)

@@ -67,7 +67,7 @@ class Recipe:
     log_every: int = 50
     # features of the exported encoder
     pool_blocks: tuple[int, ...] = (-1,)
-    pool_statistics: tuple[str, ...] = ("mean", "std")
+    pool_statistics: tuple[Literal["mean", "std"], ...] = ("mean", "std")
     pool_size: int = 0
 
     @property
@@ -212,10 +212,12 @@ def check(recipe: Recipe) -> None:
     for key in positive:
         if not getattr(recipe, key) > 0:
             raise UserError(f"--set {key}={getattr(recipe, key)}: must be above 0")
-    within = {"mask_ratio": 1, "momentum": 1, "flip": 1, "color": 1, "blur": 1, "crop_min": 1, "beta1": 1, "beta2": 1}
-    for key, top in within.items():
-        if not 0 <= getattr(recipe, key) <= top:
-            raise UserError(f"--set {key}={getattr(recipe, key)}: must lie within 0..{top}")
+    for key in ("weight", "weight_decay", "warmup", "pool_size", "seed"):
+        if not getattr(recipe, key) >= 0:
+            raise UserError(f"--set {key}={getattr(recipe, key)}: must be 0 or more")
+    for key in ("mask_ratio", "momentum", "flip", "color", "blur", "crop_min", "beta1", "beta2"):
+        if not 0 <= getattr(recipe, key) <= 1:
+            raise UserError(f"--set {key}={getattr(recipe, key)}: must lie within 0..1")
     for width, heads in (("width", "heads"), ("decoder_width", "decoder_heads")):
         if getattr(recipe, width) % getattr(recipe, heads) or getattr(recipe, width) % 4:
             raise UserError(f"--set {width}={getattr(recipe, width)}: must be a multiple of 4 and of {heads}")
@@ -225,5 +227,18 @@ def check(recipe: Recipe) -> None:
         raise UserError("--set mask_ratio=1: no patch would be left to see; take less than 1")
     if recipe.crop == "window" and recipe.store < recipe.size:
         raise UserError(f"--set store={recipe.store}: a window of size={recipe.size} needs at least that store")
-    if recipe.seed < 0:
-        raise UserError(f"--set seed={recipe.seed}: must be 0 or more")
+    if 1 in (recipe.beta1, recipe.beta2):
+        raise UserError("--set beta1 or beta2 to less than 1: at 1 AdamW would never forget a gradient")
+    if recipe.seed >= 2**63:
+        raise UserError(f"--set seed={recipe.seed}: must be below 2**63")
+    if recipe.max_shift < -1:
+        raise UserError(f"--set max_shift={recipe.max_shift}: must be -1 (a quarter of the patch) or more")
+    least = 2 if recipe.unit == "normalised" else 1  # log2(1) = 0 cannot normalise
+    if recipe.bins is not None and recipe.bins < least:
+        raise UserError(f"--set bins={recipe.bins}: must be none or at least {least}")
+    if not recipe.pool_statistics or not recipe.pool_blocks:
+        raise UserError("--set pool_statistics and pool_blocks: name at least one each")
+    if any(not -recipe.depth <= block < recipe.depth for block in recipe.pool_blocks):
+        raise UserError(f"--set pool_blocks: with depth={recipe.depth} they lie within {-recipe.depth}..{recipe.depth - 1}")
+    if recipe.pool_size % recipe.patch:
+        raise UserError(f"--set pool_size={recipe.pool_size}: patches of {recipe.patch} px do not tile it")

@@ -63,7 +63,7 @@ def assert_views(explorer: Locator, pair: ViewPair) -> None:
     np.testing.assert_array_equal(query[..., :3], pair.query)
     np.testing.assert_array_equal(key[..., :3], pair.key)
     numbers = re.findall(r"(\d+)\s%", explorer.locator(".explorer-summary").inner_text())
-    assert numbers == [f"{100 * share:.0f}" for share in (pair.query_kept, pair.key_kept, pair.shared)]
+    assert numbers == [str(int(100 * share + 0.5)) for share in (pair.query_kept, pair.key_kept, pair.shared)]
 
 
 def assert_masked(explorer: Locator, masked: Masked) -> None:
@@ -188,10 +188,15 @@ def test_text_is_readable_in_light_and_dark(visit, book, name, scheme):
     explorer = first_explorer(visit.page, f"{book}/book/{name}")
     colours = explorer.locator(".explorer-summary").evaluate("""e => {
       const context = document.createElement("canvas").getContext("2d");
-      const rgb = (css) => { context.fillStyle = css; context.fillRect(0, 0, 1, 1); return context.getImageData(0, 0, 1, 1).data; };
+      const rgb = (css) => {
+        context.fillStyle = css;
+        context.fillRect(0, 0, 1, 1);
+        return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+      };
+      const background = (node) => getComputedStyle(node).backgroundColor;
       let below = e;
-      while (/^rgba\\(.*, 0\\)$/.test(getComputedStyle(below).backgroundColor) && below.parentElement) below = below.parentElement;
-      return [getComputedStyle(e).color, getComputedStyle(below).backgroundColor].map((css) => [...rgb(css)].slice(0, 3));
+      while (background(below) === "rgba(0, 0, 0, 0)" && below.parentElement) below = below.parentElement;
+      return [rgb(getComputedStyle(e).color), rgb(background(below))];
     }""")
     linear = [[c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in np.array(rgb) / 255] for rgb in colours]
     text, page = (0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in linear)  # relative luminance, WCAG 2
