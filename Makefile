@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup lock lint unit notebooks book browser test serve lab clean
+.PHONY: help setup lock lint unit notebooks book browser test results serve lab clean
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -62,6 +62,19 @@ browser: book
 
 test: setup  ## lint, types, unit tests, chapters, book without warnings, browser
 	@for step in lint unit notebooks book browser; do echo "== $$step"; $(MAKE) --no-print-directory $$step; done
+
+results: setup  ## make data/results again: three seeds of the lite recipe, probes, bench (an hour; needs CLICV2LITE_DATA)
+	@test -d "$${CLICV2LITE_DATA:-}/photos" || { echo "make: set CLICV2LITE_DATA to a folder with photos/ and savoias/" >&2; exit 2; }
+	for seed in 0 1 2; do \
+		$(BIN)/clicv2lite pretrain --recipe lite --images "$$CLICV2LITE_DATA/photos" --out runs/lite$$seed --set seed=$$seed --resume; \
+		mkdir -p data/results/lite/seed$$seed data/results/random; \
+		cp runs/lite$$seed/config.json runs/lite$$seed/metrics.jsonl data/results/lite/seed$$seed; \
+		$(BIN)/clicv2lite probe --encoder runs/lite$$seed --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" --head ridge --seed $$seed \
+			--json data/results/lite/seed$$seed/probe.json; \
+		$(BIN)/clicv2lite probe --encoder random --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" --head ridge --seed $$seed \
+			--json data/results/random/seed$$seed.json; \
+	done
+	$(BIN)/clicv2lite bench --json data/results/bench.json
 
 serve: book  ## serve the book on 127.0.0.1
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

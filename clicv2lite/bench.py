@@ -17,6 +17,7 @@ from clicv2lite.patches import offsets, shift
 from clicv2lite.provenance import provenance
 
 PATCHES, SIDE = 8192, 16  # about the patches of a batch of 128 images at 128 px
+MIN_SECONDS = 1.0  # a measurement repeats its operation for at least this long
 QUERIES = (64, 26, 128)  # images, visible patches, width of the features in the lite recipe
 
 
@@ -56,9 +57,9 @@ def compare(name: str, own: Callable[[], object], **references: Callable[[], obj
 
 
 def median(operation: Callable[[], object]) -> float:
-    """Median seconds of one call, over at least a second of calls, with all threads."""
+    """Median seconds of one call, over at least MIN_SECONDS of calls, with all threads."""
     timer = Timer("operation()", globals={"operation": operation}, num_threads=torch.get_num_threads())
-    return float(timer.blocked_autorange(min_run_time=1.0).median)
+    return float(timer.blocked_autorange(min_run_time=MIN_SECONDS).median)
 
 
 def bench_shift() -> Timing:

@@ -51,20 +51,20 @@ class Recipe:
     key: Literal["visible", "full"] = "visible"
     reduction: Literal["mean", "sum"] = "mean"
     # optimisation
-    batch: int = 2048
-    passes: int = 300 * 1_500_000
-    warmup: int = 40 * 1_500_000
-    lr: float = 0.003
+    batch: int = 2048  # images a step
+    passes: int = 300 * 1_500_000  # images seen in all, repeats counted
+    warmup: int = 40 * 1_500_000  # of these, with a rising learning rate
+    lr: float = 0.003  # the highest, at this batch
     weight_decay: float = 0.05
     beta1: float = 0.9
     beta2: float = 0.95
-    clip: float = 1.0
+    clip: float = 1.0  # largest gradient norm
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     seed: int = 0
     # input and output
-    store: int = 256
-    save_every: int = 1000
-    log_every: int = 50
+    store: int = 256  # side of the squares that images are kept as, pixels
+    save_every: int = 1000  # steps
+    log_every: int = 50  # steps
     # features of the exported encoder
     pool_blocks: tuple[int, ...] = (-1,)
     pool_statistics: tuple[Literal["mean", "std"], ...] = ("mean", "std")
@@ -150,6 +150,9 @@ RECIPES = {"ci": ci, "lite": lite, "vit-s32": vit_s32, "vit-b32": vit_b32, "vit-
 def get_recipe(name: str, settings: list[str] | None = None) -> Recipe:
     """A recipe by name, with settings changed.
 
+    Two settings follow others unless they are set themselves: the learning rate grows linearly with the batch, and the
+    warm-up keeps its share of the passes.
+
     Args:
         name: a key of ``RECIPES``.
         settings: ``key=value`` strings as given to ``--set``.
@@ -170,9 +173,13 @@ def get_recipe(name: str, settings: list[str] | None = None) -> Recipe:
             changes[key] = parse(text, hints[key])
         except ValueError:
             raise UserError(f"--set {setting}: {key} must be {describe(hints[key])}") from None
-    recipe = dataclasses.replace(recipe, **changes)
-    check(recipe)
-    return recipe
+    changed = dataclasses.replace(recipe, **changes)
+    check(changed)
+    if "lr" not in changes:
+        changed = dataclasses.replace(changed, lr=recipe.lr * changed.batch / recipe.batch)
+    if "warmup" not in changes:
+        changed = dataclasses.replace(changed, warmup=round(recipe.warmup * changed.passes / recipe.passes))
+    return changed
 
 
 def parse(text: str, kind: Any) -> Any:

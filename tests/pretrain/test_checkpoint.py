@@ -1,0 +1,199 @@
+import hashlib
+import pickle
+
+import pytest
+import safetensors.torch
+import torch
+
+from clicv2lite.data.sources import open_images
+from clicv2lite.errors import UserError
+from clicv2lite.model import CLICv2
+from clicv2lite.pretrain import checkpoint
+from clicv2lite.pretrain.engine import train_step
+from clicv2lite.pretrain.optim import make_optimizer
+from clicv2lite.pretrain.recipes import get_recipe
+from clicv2lite.pretrain.store import ImageStore
+
+SMALL = ["size=16", "patch=4", "width=8", "heads=1", "depth=1", "decoder_width=8", "batch=4", "store=16"]
+
+
+@pytest.fixture(scope="module")
+def store(photos):
+    return ImageStore(open_images([str(photos)]), 16, workers=1, progress=False)
+
+
+def new(*settings, seed=0):
+    torch.manual_seed(seed)
+    recipe = get_recipe("ci", [*SMALL, *settings])
+    model = CLICv2(recipe.model)
+    return model, make_optimizer(model, recipe), recipe
+
+
+def trained(store, steps, *settings):
+    model, optimizer, recipe = new(*settings)
+    for step in range(steps):
+        train_step(model, optimizer, store, recipe, step)
+    return model, optimizer, recipe
+
+
+def state(model, optimizer):
+    """All there is to restore, as named tensors."""
+    named = {f"model.{name}": value.clone() for name, value in model.state_dict().items()}
+    for name, p in model.named_parameters():
+        named |= {f"{field}.{name}": value.clone() for field, value in optimizer.state.get(p, {}).items()}
+    return named
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(a[name].equal(b[name]) and a[name].dtype == b[name].dtype for name in a)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("settings", [[], ["class_token=true"], ["mask_ratio=0"], ["weight=0"]])
+def test_a_restored_run_goes_on_exactly_as_the_one_that_was_saved(store, tmp_path, settings):
+    model, optimizer, recipe = trained(store, 2, *settings)
+    path = checkpoint.save(tmp_path, 2, model, optimizer)
+    assert path.name == "step-000000002.safetensors" and names(tmp_path) == ["step-000000002.safetensors", "step-000000002.sha256"]
+    other, another_optimizer, _ = new(*settings, seed=9)
+    assert checkpoint.restore(tmp_path, other, another_optimizer) == 2
+    assert same(state(other, another_optimizer), state(model, optimizer))
+    for step in (2, 3):
+        train_step(model, optimizer, store, recipe, step)
+        train_step(other, another_optimizer, store, recipe, step)
+    assert same(state(other, another_optimizer), state(model, optimizer))
+
+
+def test_without_a_checkpoint_nothing_changes(tmp_path):
+    model, optimizer, _ = new()
+    before = state(model, optimizer)
+    assert checkpoint.restore(tmp_path, model, optimizer) == checkpoint.restore(tmp_path / "none", model, optimizer) == 0
+    assert same(state(model, optimizer), before)
+
+
+def test_the_newest_two_are_kept(store, tmp_path):
+    model, optimizer, _ = trained(store, 1)
+    for step in (5, 90, 100, 1000):
+        checkpoint.save(tmp_path, step, model, optimizer)
+    assert names(tmp_path) == [f"step-{step:09d}.{kind}" for step in (100, 1000) for kind in ("safetensors", "sha256")]
+    assert checkpoint.restore(tmp_path, *new()[:2]) == 1000
+
+
+@pytest.fixture
+def two(store, tmp_path):
+    """A folder with the checkpoints of steps 1 and 2, and the state at step 1."""
+    model, optimizer, recipe = trained(store, 1)
+    checkpoint.save(tmp_path, 1, model, optimizer)
+    first = state(model, optimizer)
+    train_step(model, optimizer, store, recipe, 1)
+    checkpoint.save(tmp_path, 2, model, optimizer)
+    return tmp_path, first
+
+
+def flip(path, at):
+    data = bytearray(path.read_bytes())
+    data[at % len(data)] ^= 0x10
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda path: flip(path, 3), lambda path: flip(path, -1), lambda path: flip(path, 5000),
+    lambda path: path.write_bytes(path.read_bytes()[:-100]), lambda path: path.write_bytes(b""),
+    lambda path: path.write_bytes(path.read_bytes() + b"\0"),
+    lambda path: path.with_suffix(".sha256").unlink(), lambda path: path.with_suffix(".sha256").write_bytes(b"\xff\xfe"),
+    lambda path: flip(path.with_suffix(".sha256"), 0),
+])  # fmt: skip
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(two, damage, capsys):
+    folder, first = two
+    damage(folder / "step-000000002.safetensors")
+    model, optimizer, _ = new(seed=9)
+    assert checkpoint.restore(folder, model, optimizer) == 1
+    assert same(state(model, optimizer), first)
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "step-000000002.safetensors: damaged" in err
+
+
+def test_with_both_damaged_the_run_starts_afresh(two, capsys):
+    folder, _ = two
+    for step in (1, 2):
+        flip(folder / f"step-{step:09d}.safetensors", 2000)
+    model, optimizer, _ = new(seed=9)
+    before = state(model, optimizer)
+    assert checkpoint.restore(folder, model, optimizer) == 0 and same(state(model, optimizer), before)
+    assert capsys.readouterr().err.count("damaged") == 2
+
+
+class Bomb:
+    """An object whose unpickling would leave a trace."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+@pytest.mark.parametrize("with_checksum", [False, True])
+def test_a_pickle_in_its_place_is_never_executed(two, with_checksum, capsys):
+    folder, first = two
+    path = folder / "step-000000002.safetensors"
+    path.write_bytes(pickle.dumps(Bomb(folder / "executed")))
+    model, optimizer, _ = new(seed=9)
+    if with_checksum:
+        path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+        with pytest.raises(UserError, match=r"step-000000002\.safetensors"):
+            checkpoint.restore(folder, model, optimizer)
+    else:
+        assert checkpoint.restore(folder, model, optimizer) == 1 and same(state(model, optimizer), first)
+    assert not (folder / "executed").exists()
+
+
+@pytest.mark.parametrize("settings", [["width=16"], ["depth=2"], ["class_token=true"], ["decoder_depth=2"], ["target=pixels"]])
+def test_a_checkpoint_of_another_model_is_one_line(two, settings):
+    model, optimizer, _ = new(*settings)
+    with pytest.raises(UserError, match=r"holds another model than this recipe's; choose another --out") as caught:
+        checkpoint.restore(two[0], model, optimizer)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("survives", [0, 1])
+def test_a_full_disk_is_one_line_and_leaves_the_checkpoints_before_it(two, monkeypatch, survives):
+    folder, _ = two
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    model, optimizer, _ = new()
+    calls, write = [], checkpoint.write_bytes
+
+    def full(path, data):
+        calls.append(path)
+        if len(calls) > survives:
+            raise OSError(28, "No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(checkpoint, "write_bytes", full)
+    with pytest.raises(UserError, match=r"step-000000003.*No space left on device.*untouched") as caught:
+        checkpoint.save(folder, 3, model, optimizer)
+    assert "\n" not in str(caught.value)
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert checkpoint.restore(folder, model, optimizer) == 2
+
+
+def test_a_checkpoint_holds_tensors_only(two):
+    tensors = safetensors.torch.load_file(two[0] / "step-000000002.safetensors")
+    model = new()[0]
+    assert {name.removeprefix("model.") for name in tensors if name.startswith("model.")} == set(model.state_dict())
+    trained_ones = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert {name for name in tensors if name.startswith("optimizer.")} == {
+        f"optimizer.{field}.{name}" for name in trained_ones for field in ("step", "exp_avg", "exp_avg_sq")
+    }
+
+
+def test_other_files_in_the_folder_are_left_alone(two):
+    folder, _ = two
+    for name in ("step-12.safetensors", "notes.txt", ".step-000000009.safetensors.77.tmp"):
+        (folder / name).write_text("mine")
+    model, optimizer, _ = new()
+    checkpoint.save(folder, 3, model, optimizer)
+    assert checkpoint.restore(folder, model, optimizer) == 3
+    assert {"step-12.safetensors", "notes.txt", ".step-000000009.safetensors.77.tmp"} <= set(names(folder))

@@ -1,0 +1,108 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import clicv2lite
+from clicv2lite.cli import main
+from clicv2lite.data.embedded import photographs
+from clicv2lite.features import FrozenEncoder, load_encoder
+from clicv2lite.pretrain import engine
+from clicv2lite.pretrain.monitor import Log, read_log
+
+SETTINGS = ["--set", "save_every=2", "log_every=3", "seed=5"]
+
+
+def words(images, out, *more):
+    return ["pretrain", "--recipe", "ci", "--images", str(images), "--out", str(out), "--device", "cpu", *SETTINGS, *more]
+
+
+def in_a_process(*arguments):
+    """Start the command in a process of its own, with one thread as this one."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "clicv2lite", *arguments], cwd=Path(clicv2lite.__file__).parents[1], text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def wait_for(path, process, seconds=120):
+    """Until the file is there or the process has ended."""
+    end = time.monotonic() + seconds
+    while not path.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="module")
+def weights(photos, tmp_path_factory):
+    """The encoder of a run that nothing stopped."""
+    out = tmp_path_factory.mktemp("run")
+    assert main(words(photos, out)) == 0
+    return (out / "encoder.safetensors").read_bytes()
+
+
+def test_the_ci_recipe_learns_from_the_embedded_photographs(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["pretrain", "--recipe", "ci", "--images", "embedded", "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out / 'encoder.safetensors'}\n"
+    assert {path.name for path in out.iterdir()} == {"config.json", "metrics.jsonl", "checkpoints", "encoder.safetensors"}
+    rows = read_log(out / "metrics.jsonl")
+    assert rows[-1]["step"] == 40 and rows[-1]["entropy"] < rows[0]["entropy"]
+    assert load_encoder(str(out)).size == 32 and len(photographs()) >= 15
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_killed_process_is_resumed_to_the_same_bytes(photos, weights, tmp_path):
+    out = tmp_path / "run"
+    process = in_a_process(*words(photos, out))
+    wait_for(out / "checkpoints" / "step-000000004.safetensors", process)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL and not (out / "encoder.safetensors").exists()
+    assert main(words(photos, out, "--resume")) == 0
+    assert (out / "encoder.safetensors").read_bytes() == weights
+    assert [row["step"] for row in read_log(out / "metrics.jsonl")] == [*range(3, 40, 3), 40]
+
+
+def test_sigterm_saves_and_exits_with_status_0(photos, weights, tmp_path, capsys):
+    out = tmp_path / "run"
+    process = in_a_process(*words(photos, out))
+    wait_for(out / "checkpoints" / "step-000000002.safetensors", process)
+    process.send_signal(signal.SIGTERM)
+    printed, err = process.communicate()
+    assert process.returncode == 0 and "Traceback" not in err
+    assert "stopped and saved" in printed and "--resume" in printed and not (out / "encoder.safetensors").exists()
+    assert main(words(photos, out, "--resume")) == 0
+    assert (out / "encoder.safetensors").read_bytes() == weights
+
+
+def one_line(capsys):
+    err = [line for line in capsys.readouterr().err.splitlines() if line.startswith("clicv2lite: ")]
+    assert len(err) == 1
+    return err[0]
+
+
+def test_mistakes_about_a_run_are_one_line_and_status_2(photos, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(words(photos, out, "passes=16")) == 0
+    capsys.readouterr()
+    assert main(words(photos, out, "passes=16")) == 2 and "add --resume" in one_line(capsys)
+    assert main(words(photos, out, "passes=32", "--resume")) == 2 and "passes 16 -> 32" in one_line(capsys)
+    assert main(words(photos, out, "passes=16", "--resume")) == 0
+
+
+def full(*_):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("owner, method", [(FrozenEncoder, "save"), (Log, "write"), (engine.checkpoint, "write_bytes")])
+def test_a_full_disk_is_one_line_and_status_2(photos, tmp_path, capsys, monkeypatch, owner, method):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, method, full)
+        assert main(words(photos, out, "passes=64")) == 2
+    assert "No space left on device" in one_line(capsys)
+    assert main(words(photos, out, "passes=64", "--resume")) == 0 and (out / "encoder.safetensors").is_file()
