@@ -92,12 +92,17 @@ class FrozenEncoder:
 
 
 def pool(tokens: Tensor, statistic: str) -> Tensor:
-    """Mean or standard deviation over the patches: (B, G, D) -> (B, D); one patch has standard deviation 0."""
-    if statistic == "mean":
-        return tokens.mean(1)
-    if statistic == "std":
-        return tokens.std(1, correction=0)
-    raise ValueError(f"statistic {statistic!r}: choose mean or std")
+    """Mean, standard deviation, max or min over the patches: (B, G, D) -> (B, D); one patch has standard deviation 0."""
+    match statistic:
+        case "mean":
+            return tokens.mean(1)
+        case "std":
+            return tokens.std(1, correction=0)
+        case "max":
+            return tokens.amax(1)
+        case "min":
+            return tokens.amin(1)
+    raise ValueError(f"statistic {statistic!r}: choose mean, std, max or min")
 
 
 def load_encoder(spec: str, seed: int = 0) -> FrozenEncoder:

@@ -183,7 +183,13 @@ def test_a_pickle_is_refused_and_never_executed(tmp_path):
 
 @pytest.mark.parametrize(
     "metadata",
-    [None, {"clicv2lite": "not json"}, {"clicv2lite": "[]"}, {"clicv2lite": '{"encoder": {}}'}, {"clicv2lite": '{"encoder": 3}'}],
+    [
+        None,
+        {"clicv2lite": "not json"},
+        {"clicv2lite": "[]"},
+        {"clicv2lite": '{"encoder": {}}'},
+        {"clicv2lite": '{"encoder": 3}'},
+    ],
 )
 def test_weights_of_somebody_else_are_named_in_one_line(tmp_path, metadata):
     safetensors.torch.save_file({"x": torch.zeros(2)}, tmp_path / "encoder.safetensors", metadata)

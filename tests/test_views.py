@@ -105,7 +105,7 @@ def test_draws_are_a_function_of_seed_epoch_and_index_alone():
 
 def test_draws_are_uniform_and_below_one():
     rows = uniform(0, np.zeros(200, np.int64), np.arange(200), 500).flatten()
-    assert 0 <= rows.min() and rows.max() <= LAST < 1
+    assert rows.min() >= 0 and rows.max() <= LAST < 1
     assert np.histogram(rows, 10, (0, 1))[0] == pytest.approx(10_000, abs=5 * 95)
     neighbours = rows.reshape(200, 500)
     assert abs(np.corrcoef(neighbours[:-1].flatten(), neighbours[1:].flatten())[0, 1]) < 5 / math.sqrt(100_000)

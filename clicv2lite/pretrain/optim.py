@@ -10,10 +10,11 @@ from clicv2lite.pretrain.recipes import Recipe
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices only: biases, norms and tokens are left alone, as in MAE."""
-    trained = [p for p in model.parameters() if p.requires_grad]
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    matrices = {name for name, p in trained.items() if p.ndim > 1 and not name.endswith("cls_token")}  # (1, 1, width)
     groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for name, p in trained.items() if name in matrices], "weight_decay": recipe.weight_decay},
+        {"params": [p for name, p in trained.items() if name not in matrices], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=(recipe.beta1, recipe.beta2), fused=True)
 

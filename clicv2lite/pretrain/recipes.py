@@ -67,7 +67,7 @@ class Recipe:
     log_every: int = 50  # steps
     # features of the exported encoder
     pool_blocks: tuple[int, ...] = (-1,)
-    pool_statistics: tuple[Literal["mean", "std"], ...] = ("mean", "std")
+    pool_statistics: tuple[Literal["mean", "std", "max", "min"], ...] = ("mean", "std")
     pool_size: int = 0
 
     @property
@@ -120,7 +120,8 @@ def lite() -> Recipe:
     return Recipe(
         "lite", size=128, patch=16, width=192, depth=4, heads=3, project=128, decoder_width=128, decoder_depth=2,
         decoder_heads=4, crop="window", color=0.2, blur=0.2, momentum=0.99, batch=64, passes=256_000, warmup=6_400,
-        lr=1e-3, store=224, save_every=200, log_every=20, pool_blocks=(0, 1, 2, 3), pool_size=288,
+        lr=1e-3, store=224, save_every=200, log_every=20, pool_blocks=(0, 1, 2, 3),
+        pool_statistics=("mean", "std", "max", "min"), pool_size=288,
     )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from clicv2lite.features import FrozenEncoder, pool
 def shares(encoder: FrozenEncoder, images: Tensor) -> Tensor:
     """Split pooled features into places, exactly: their mean over places is `encoder.features(images)`.
 
-    A mean is the mean of its tokens t. A standard deviation s about a mean m is the mean of (t - m)^2 / s.
+    A mean is the mean of its tokens t. A standard deviation s about a mean m is the mean of (t - m)^2 / s. A maximum or
+    minimum belongs to the one place where it is found.
 
     Args:
         images: (B, 3, S, S) uint8.
@@ -18,13 +19,17 @@ def shares(encoder: FrozenEncoder, images: Tensor) -> Tensor:
         (B, h, w, F) float32.
     """
     patch = encoder.config.encoder.patch
-    parts = []
-    for tokens in encoder.blocks(images):  # (B, G, D) each
-        for name in encoder.config.pool.statistics:
-            pooled = pool(tokens, name)[:, None]
-            if name == "mean":
-                parts.append(tokens)
-            else:
-                smallest = torch.finfo(tokens.dtype).tiny  # all tokens equal: nothing deviates, nothing is added
-                parts.append((tokens - tokens.mean(1, keepdim=True)).square() / pooled.clamp(min=smallest))
+    parts = [share(tokens, name) for tokens in encoder.blocks(images) for name in encoder.config.pool.statistics]
     return torch.cat(parts, dim=-1).unflatten(1, (images.shape[-2] // patch, images.shape[-1] // patch))
+
+
+def share(tokens: Tensor, statistic: str) -> Tensor:
+    """What each of the G places adds to one pooled statistic of (B, G, D) tokens: (B, G, D), its mean is the statistic."""
+    pooled = pool(tokens, statistic)[:, None]
+    if statistic == "mean":
+        return tokens
+    if statistic == "std":
+        smallest = torch.finfo(tokens.dtype).tiny  # all tokens equal: nothing deviates, nothing is added
+        return (tokens - tokens.mean(1, keepdim=True)).square() / pooled.clamp(min=smallest)
+    extreme = (tokens.argmax(1) if statistic == "max" else tokens.argmin(1))[:, None]
+    return torch.zeros_like(tokens).scatter_(1, extreme, pooled * tokens.shape[1])

@@ -30,7 +30,7 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
-function draw(tag, attributes) {
+function makeSvg(tag, attributes) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   return node;
@@ -72,22 +72,17 @@ function check(model, { trait, text, on = true, off = false }) {
 
 const SEED = { trait: "seed", text: "Seed", values: () => Array.from({ length: 100 }, (_, i) => i), show: String };
 const GRID = { trait: "grid", text: "Grid lines" };
-const PATCH = {
-  trait: "patch",
-  text: "Patch size",
-  values: (model) => model.get("constants").patch_sizes,
-  show: px,
-};
+const PATCH = { trait: "patch", text: "Patch size", values: (model) => model.get("constants").patch_sizes, show: px };
 
 function lines(svg, name) { // light over dark, to be seen on every picture
-  const paths = ["under", "over"].map((level) => draw("path", { class: `explorer-${name} explorer-${level}` }));
+  const paths = ["under", "over"].map((level) => makeSvg("path", { class: `explorer-${name} explorer-${level}` }));
   svg.append(...paths);
   return (d) => paths.forEach((path) => path.setAttribute("d", d));
 }
 
 function panel(title, side) {
   const canvas = make("canvas", { width: side, height: side, role: "img", "aria-label": title });
-  const svg = draw("svg", { viewBox: `0 0 ${side} ${side}`, "aria-hidden": "true" });
+  const svg = makeSvg("svg", { viewBox: `0 0 ${side} ${side}`, "aria-hidden": "true" });
   const node = make("figure", {}, make("div", { class: "explorer-picture" }, canvas, svg), make("figcaption", {}, title));
   return { node, canvas, grid: lines(svg, "grid"), marks: lines(svg, "marks"), chosen: lines(svg, "chosen") };
 }
@@ -96,6 +91,10 @@ function gridLines(patch, side) {
   let d = "";
   for (let at = patch; at < side; at += patch) d += `M${at} 0V${side}M0 ${at}H${side}`;
   return d;
+}
+
+function say(node, text) { // a screen reader repeats what is written again
+  if (node.textContent !== text) node.textContent = text;
 }
 
 const KEYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
@@ -107,7 +106,8 @@ function mount({ model, el }, explorer) {
   const raw = model.get("pixels"); // a DataView, in JupyterLab and in the static page
   const pixels = new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength);
   const panels = explorer.panels.map((title) => panel(title, side));
-  const sliders = explorer.sliders.map((each) => slider(model, each)), checks = explorer.checks.map((each) => check(model, each));
+  const sliders = explorer.sliders.map((each) => slider(model, each));
+  const checks = explorer.checks.map((each) => check(model, each));
   const again = make("button", { type: "button" }, "New draw");
   const summary = make("p", { class: "explorer-summary", "aria-live": "polite" });
   const reading = make("p", { class: "explorer-reading", "aria-live": "polite" });
@@ -135,7 +135,7 @@ function mount({ model, el }, explorer) {
     }
     for (const each of panels) each.chosen(d);
     const text = k === null ? "Point at a patch, or use the arrow keys on the pictures." : explorer.reading(state, drawing, k);
-    if (reading.textContent !== text) reading.textContent = text; // said once
+    say(reading, text);
   };
   const update = () => {
     const before = state?.patch;
@@ -148,7 +148,7 @@ function mount({ model, el }, explorer) {
       marks(explorer.marks?.(state, drawing, i) ?? "");
     });
     extra?.update(state, drawing);
-    summary.textContent = explorer.summary(state, drawing);
+    say(summary, explorer.summary(state, drawing));
     choose(before === state.patch ? chosen : null);
   };
 
@@ -162,7 +162,7 @@ function mount({ model, el }, explorer) {
   frame.addEventListener("pointermove", point);
   frame.addEventListener("pointerdown", point); // a tap
   frame.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" && !(event.key in KEYS)) return;
+    if (event.altKey || event.ctrlKey || event.metaKey || !(event.key === "Escape" || event.key in KEYS)) return;
     event.preventDefault(); // neither scroll the page
     event.stopPropagation(); // nor move to another cell
     if (event.key === "Escape") return choose(null);

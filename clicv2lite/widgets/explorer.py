@@ -1,5 +1,6 @@
 """What the two explorers share: the picture in the widget's state, its settings, and the front end as one ES module."""
 
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -54,6 +55,7 @@ class Explorer(anywidget.AnyWidget):
         traitlets.TraitError: if a setting has a value that cannot be drawn.
     """
 
+    __signature__: ClassVar[Signature]
     settings: ClassVar[tuple[str, ...]] = ()  # the traits that a caller may give, and the representation shows
     _css = (HERE / "explorer.css").read_text(encoding="utf-8")
 
@@ -69,6 +71,14 @@ class Explorer(anywidget.AnyWidget):
         self._pixels = square(image).tobytes()
         self._constants = {"side": SIDE, "patch_sizes": list(PATCH_SIZES), **constants}
         super().__init__(**settings)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # traitlets hides it: what help, completion and the API page show
+        image = Parameter("image", Parameter.POSITIONAL_OR_KEYWORD, annotation=np.ndarray)
+        default = {name: getattr(cls, name).default_value for name in cls.settings}
+        settings = [Parameter(name, Parameter.KEYWORD_ONLY, default=value) for name, value in default.items()]
+        cls.__signature__ = Signature([image, *settings])
 
     @t.default("pixels")
     def _default_pixels(self) -> bytes:

@@ -1,8 +1,9 @@
 // Masked entropy in the browser: the same masks and entropies as masked_entropy() in mask.py.
 
 // viridis (Smith and van der Walt, CC0) at 33 even steps
-const VIRIDIS = ("440154 470d60 48186a 482374 472d7b 453781 424086 3e4989 3b528b 375b8d 33638d 2f6b8e 2c728e 297a8e 26828e 23898e "
-  + "21918c 1f988b 1fa088 22a785 28ae80 32b67a 3fbc73 4ec36b 5ec962 70cf57 84d44b 98d83e addc30 c2df23 d8e219 ece51b fde725")
+const VIRIDIS = ("440154 470d60 48186a 482374 472d7b 453781 424086 3e4989 3b528b 375b8d 33638d "
+  + "2f6b8e 2c728e 297a8e 26828e 23898e 21918c 1f988b 1fa088 22a785 28ae80 32b67a "
+  + "3fbc73 4ec36b 5ec962 70cf57 84d44b 98d83e addc30 c2df23 d8e219 ece51b fde725")
   .split(" ").map((hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16)));
 
 export function viridis(share) { // 0..1 -> [red, green, blue]
@@ -43,7 +44,8 @@ export function maskedEntropy({ pixels, patch: p, ratio, seed, constants }) {
   }
   const mean = (some) => some.reduce((sum, { entropy }) => sum + entropy, 0) / some.length;
   const [there, gone] = [patches.filter(({ seen }) => seen), patches.filter(({ seen }) => !seen)];
-  return { images, patches, bins, visible: there.length, meanVisible: mean(there), meanMasked: gone.length ? mean(gone) : null };
+  const [meanVisible, meanMasked] = [mean(there), gone.length ? mean(gone) : null];
+  return { images, patches, bins, visible: there.length, meanVisible, meanMasked };
 }
 
 function legend() {

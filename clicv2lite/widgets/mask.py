@@ -22,7 +22,7 @@ class Masked(NamedTuple):
 
 
 def masked_entropy(image: np.ndarray, patch: int, ratio: float, seed: int) -> Masked:
-    """Mask an image and measure its patches, with :func:`random_mask` and :func:`patch_entropy` of the package.
+    """Mask an image and measure its patches, with ``random_mask`` and ``patch_entropy`` of the package.
 
     Args:
         image: (H, W, 3) uint8; H and W are multiples of ``patch``.

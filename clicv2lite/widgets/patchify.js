@@ -120,8 +120,9 @@ export default {
     compute: viewPair,
     marks: arrows,
     summary: ({ patch, max_shift, seed, constants }, { kept, shared }) =>
-      `${(constants.side / patch) ** 2} patches of ${px(patch)}, each moved by ${max_shift > 1 ? "1 to " : ""}${px(max_shift)}, seed ${seed}. `
-      + `Of the picture, the query view keeps ${percent(kept[0])}, the key view ${percent(kept[1])}; both show ${percent(shared)}.`,
+      `${(constants.side / patch) ** 2} patches of ${px(patch)}, each moved by ${max_shift > 1 ? "1 to " : ""}${px(max_shift)}, `
+      + `seed ${seed}. Of the picture, the query view keeps ${percent(kept[0])}, the key view ${percent(kept[1])}; `
+      + `both show ${percent(shared)}.`,
     reading: (state, { patches }, k) => {
       const { views: [query, key], shared } = patches[k];
       return `${place(k, state)}: query ${moved(query)}; key ${moved(key)}; both show ${percent(shared)}.`;

@@ -7,7 +7,7 @@ from clicv2lite.probe.places import shares
 
 
 @pytest.mark.parametrize("blocks", [(-1,), (-1, -2)])
-@pytest.mark.parametrize("statistics", [("mean",), ("std",), ("mean", "std")])
+@pytest.mark.parametrize("statistics", [("mean",), ("std",), ("max",), ("min",), ("mean", "std", "max", "min")])
 def test_the_mean_share_is_the_pooled_feature(blocks, statistics):
     torch.manual_seed(0)
     config = EncoderConfig(size=32, patch=8, width=16, depth=2, heads=2)

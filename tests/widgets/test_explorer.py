@@ -1,5 +1,6 @@
 """What both widgets promise: checks of the picture and the settings, small state, plain representation, clear import error."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -72,6 +73,13 @@ def test_own_settings_are_checked_too(explorer, name, value):
 def test_unknown_setting_is_named(explorer):
     with pytest.raises(TypeError, match="no setting pach; it has patch"):
         explorer(PICTURE, pach=8)
+
+
+@BOTH
+def test_help_shows_the_settings_with_their_defaults(explorer):
+    image, *settings = inspect.signature(explorer).parameters.values()
+    assert image.name == "image" and [p.name for p in settings] == list(explorer.settings)
+    assert repr(explorer(PICTURE)) == repr(explorer(PICTURE, **{p.name: p.default for p in settings}))
 
 
 @BOTH
