@@ -30,7 +30,7 @@ class ViewConfig:
     crop: Literal["resized", "window"] = "resized"  # random resized crop, or a window at the image's own scale
     crop_min: float = 0.5  # smallest area of the base crop, as a share of the image
     flip: float = 0.5  # probability that a patch is mirrored
-    color: float = 0.4  # strength of brightness, contrast and saturation jitter, as in SimCLR's ColorJitter
+    color: float = 0.4  # strength of brightness, contrast and saturation jitter, as in MoCo v2
     blur: float = 0.5  # probability of blur
     target: Literal["entropy", "pixels", "frequency"] = "entropy"  # what the decoder predicts (table 5)
     bins: int | None = None  # of the entropy histogram; None chooses from the patch size

@@ -80,7 +80,7 @@ def test_one_visible_patch_is_enough(b):
     views = views_of(b, replace(VIEWS, mask_ratio=0.99))
     assert views.visible.shape == (b, 1) and views.masked.shape == (b, 15)
     out = model_of()(views)
-    assert out.total.isfinite() and (b > 1 or abs(float(out.contrast)) < 1e-6)
+    assert out.total.isfinite() and (b > 1 or abs(out.contrast.item()) < 1e-6)
 
 
 @pytest.mark.parametrize("class_token", [False, True])
@@ -127,5 +127,5 @@ def test_losses_and_features_do_not_depend_on_the_order_of_the_images():
     model, views = model_of(), views_of(4)
     order = torch.tensor([2, 0, 3, 1])
     out, other = model(views), model(type(views)(*[x[order] for x in views]))
-    assert float(other.total) == pytest.approx(float(out.total), rel=1e-5)
+    assert other.total.item() == pytest.approx(out.total.item(), rel=1e-5)
     np.testing.assert_allclose(other.queries, out.queries[order], atol=1e-5)

@@ -25,6 +25,7 @@ from clicv2lite.views import (
     draws_per_image,
     make_views,
     normalize,
+    one_view,
     uniform,
     window_boxes,
 )
@@ -247,7 +248,7 @@ def test_a_flat_patch_stays_flat_under_blur():
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """The offsets that make_views shifts by: those of the key view, then those of the query view."""
+    """The offsets of every view that is made."""
     seen = []
 
     def recording(patches, offset):
@@ -283,15 +284,13 @@ def test_the_limit_of_the_shift_is_a_quarter_of_the_patch_or_the_number_given(re
 
 @pytest.mark.parametrize("zeros", ["after", "before"])
 def test_zeros_enter_as_the_mean_colour_or_as_black(recorded, zeros):
-    config = replace(PLAIN, max_shift=2, zeros=zeros, mask_ratio=0.0, crop="window")
-    images = pictures(3, 16, 16).clamp(min=1)
-    noise = draws(3, config)
-    views = make_views(images, noise, config)
-    clean = patchify(base_crop(images, noise[:, :5], config), 4)
-    entered = shift(torch.ones_like(clean), recorded[1]) == 0  # after the key's, the query's offsets
+    clean, noise = torch.rand(3, 5, 3, 4, 4) + 0.01, torch.rand(3, 5, 7)
+    view = one_view(clean, noise, replace(PLAIN, max_shift=2, zeros=zeros))
+    (offset,) = recorded
+    entered = shift(torch.ones_like(clean), offset) == 0
     black = normalize(torch.zeros_like(clean))
-    assert entered.any() and views.query[entered].equal((black if zeros == "before" else torch.zeros_like(clean))[entered])
-    np.testing.assert_allclose(views.query[~entered], normalize(shift(clean, recorded[1]))[~entered], atol=1e-6)
+    assert entered.any() and view[entered].equal((black if zeros == "before" else torch.zeros_like(clean))[entered])
+    np.testing.assert_allclose(view[~entered], normalize(shift(clean, offset))[~entered], atol=1e-6)
 
 
 @pytest.mark.parametrize("augmentation", ["patch", "none"])

@@ -31,7 +31,8 @@ def effective_rank(features: Tensor) -> float:
         features: (N, d).
 
     Returns:
-        between 1 (a line, or a point) and min(N, d).
+        between 1 (a line) and min(N, d). Blind to scale: a collapsed cloud of rounding errors can be as round as a healthy one,
+        so read it beside :func:`feature_std`.
     """
     values = torch.linalg.svdvals(features[:ROWS].float() - features[:ROWS].float().mean(0))
     p = values / values.sum().clamp(min=1e-12)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+pytest.importorskip("clicv2lite.widgets", exc_type=ImportError)
+
 from clicv2lite.widgets.mask import Masked, masked_entropy
 from clicv2lite.widgets.patchify import ViewPair, view_pair
 

@@ -21,9 +21,8 @@ from clicv2lite.pretrain.recipes import get_recipe
 from clicv2lite.pretrain.store import ImageStore
 from clicv2lite.views import ViewConfig, draws_per_image, make_views, uniform
 
-RECIPE = get_recipe(
-    "ci", ["batch=8", "passes=80", "warmup=16", "lr=0.0005", "save_every=3", "log_every=2", "seed=3"]
-)  # ten steps
+TEN_STEPS = ["batch=8", "passes=80", "warmup=16", "lr=0.0005", "save_every=3", "log_every=2", "seed=3"]
+RECIPE = get_recipe("ci", TEN_STEPS)
 
 
 def run(photos, out, recipe=RECIPE, **options):

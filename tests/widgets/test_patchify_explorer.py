@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from clicv2lite.entropy import LUMA
 from clicv2lite.patches import DIRECTIONS, unpatchify
 from clicv2lite.views import CROP_DRAWS, MEAN, PATCH_DRAWS, STD, ViewConfig, make_views
-from clicv2lite.widgets.draws import uniforms
 
+uniforms = pytest.importorskip("clicv2lite.widgets.draws", exc_type=ImportError).uniforms
 patchify_widget = pytest.importorskip("clicv2lite.widgets.patchify", exc_type=ImportError)
 PatchifyExplorer, view_pair = patchify_widget.PatchifyExplorer, patchify_widget.view_pair
 
