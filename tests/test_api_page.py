@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # how the commands parse their arguments, and the parts that one public module is made of
-INTERNAL = re.compile(r"(^|\.)(__main__|__init__|cli|command|bench)$|^data\.worlds\.|^widgets\.")
+INTERNAL = re.compile(r"(^|\.)(__main__|__init__|cli|command|bench)$|^data\.worlds\.|^widgets\.explorer$")
 
 
 def modules() -> set[str]:

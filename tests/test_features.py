@@ -72,7 +72,7 @@ def test_the_same_encoder_is_always_the_same_file(tmp_path):
     assert len(files) == 1
 
 
-@given(st.lists(st.integers(-3, 2), min_size=1, max_size=4), st.lists(st.sampled_from(["mean", "std"]), min_size=1, max_size=3))
+@given(st.lists(st.integers(-3, 2), min_size=1, max_size=4), st.lists(st.sampled_from(["mean", "std", "max", "min"]), min_size=1, max_size=3))
 def test_features_are_the_pooled_blocks_one_after_the_other(blocks, statistics):
     encoder, images = frozen(pooling=PoolConfig(tuple(blocks), tuple(statistics))), pictures(3, 24)
     outputs = []
@@ -118,15 +118,15 @@ def test_a_frozen_encoder_has_no_gradient_and_no_dropout():
 
 
 @given(st.integers(1, 4), st.integers(1, 6), st.integers(0, 99))
-def test_pooling_takes_the_mean_and_the_deviation_over_patches(b, g, seed):
+def test_pooling_is_a_statistic_over_the_patches(b, g, seed):
     tokens = torch.randn(b, g, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    np.testing.assert_allclose(pool(tokens, "mean"), tokens.numpy().mean(1), atol=1e-12)
-    np.testing.assert_allclose(pool(tokens, "std"), tokens.numpy().std(1), atol=1e-12)
+    for statistic in ("mean", "std", "max", "min"):
+        np.testing.assert_allclose(pool(tokens, statistic), getattr(tokens.numpy(), statistic)(1), atol=1e-12)
     assert not pool(tokens[:, :1], "std").any()
 
 
 def test_an_unknown_statistic_is_refused():
-    with pytest.raises(ValueError, match="choose mean or std"):
+    with pytest.raises(ValueError, match="choose mean, std, max or min"):
         pool(torch.zeros(1, 2, 3), "median")
 
 

@@ -71,6 +71,16 @@ def test_settings_change_only_what_they_name_and_the_last_one_counts():
     assert get_recipe("ci", []) == get_recipe("ci") == RECIPES["ci"]()
 
 
+@given(st.sampled_from(["ci", "lite", "vit-b32"]), st.integers(1, 5000), st.integers(1, 10**9))
+def test_the_learning_rate_follows_the_batch_and_the_warmup_the_passes(name, batch, passes):
+    recipe, settings = get_recipe(name), [f"batch={batch}", f"passes={passes}"]
+    changed = get_recipe(name, settings)
+    assert changed.lr / batch == pytest.approx(recipe.lr / recipe.batch)
+    assert changed.warmup == pytest.approx(recipe.warmup * passes / recipe.passes, abs=0.51)
+    own = get_recipe(name, [*settings, "lr=0.125", "warmup=77"])
+    assert (own.lr, own.warmup, own.batch, own.passes) == (0.125, 77, batch, passes)
+
+
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Recipe) if f.name != "name"])
 def test_every_value_of_a_recipe_can_be_set_as_it_is_written(field):
     value = getattr(get_recipe("lite"), field)
