@@ -72,7 +72,10 @@ def test_the_same_encoder_is_always_the_same_file(tmp_path):
     assert len(files) == 1
 
 
-@given(st.lists(st.integers(-3, 2), min_size=1, max_size=4), st.lists(st.sampled_from(["mean", "std", "max", "min"]), min_size=1, max_size=3))
+STATISTICS = st.lists(st.sampled_from(["mean", "std", "max", "min"]), min_size=1, max_size=3)
+
+
+@given(st.lists(st.integers(-3, 2), min_size=1, max_size=4), STATISTICS)
 def test_features_are_the_pooled_blocks_one_after_the_other(blocks, statistics):
     encoder, images = frozen(pooling=PoolConfig(tuple(blocks), tuple(statistics))), pictures(3, 24)
     outputs = []
