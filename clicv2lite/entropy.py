@@ -75,6 +75,6 @@ def frequency_target(patches: Tensor) -> Tensor:
         patches: (..., 3, p, p), RGB in [0, 1], floating point.
 
     Returns:
-        (..., p * (p // 2 + 1)) float32, ln(1 + |FFT|), the mean brightness included.
+        (..., p * (p // 2 + 1)) float32, ``ln(1 + |FFT|)``, the mean brightness included.
     """
     return torch.fft.rfft2(luma(patches.float()), norm="ortho").abs().log1p().flatten(-2)
