@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import re
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -103,7 +104,9 @@ def test_every_dependency_says_why_it_is_there():
 
 @pytest.mark.skipif(Path(sys.prefix) != ROOT / ".venv", reason="not run in the environment that make setup built")
 def test_installed_versions_are_the_locked_ones():
-    installed = {canonicalize_name(d.metadata["Name"]): Version(d.version) for d in importlib.metadata.distributions()}
+    # not all of sys.path: setuptools, once imported, adds the copies that it carries
+    here = importlib.metadata.distributions(path=[sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
+    installed = {canonicalize_name(d.metadata["Name"]): Version(d.version) for d in here}
     wrong = {name: (installed[name], want) for name, want in pins(LOCK).items() if installed.get(name, want) != want}
     assert wrong == {}
     assert all(canonicalize_name(requirement.name) in installed for requirement in direct(PROJECT))
