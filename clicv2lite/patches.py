@@ -88,12 +88,16 @@ def shift(patches: Tensor, offset: Tensor) -> Tensor:
     c, p = patches.shape[-3], patches.shape[-1]
     if offset.shape != (*patches.shape[:-3], 2):
         raise ValueError(f"offsets of shape {tuple(offset.shape)} for patches of shape {tuple(patches.shape)}")
-    flat = patches.reshape(-1, c, p, p)
-    dy, dx = offset.reshape(-1, 2).to(patches.device).clamp(-p, p).unbind(1)
-    if not len(flat):
+    if not patches.numel():
         return patches.clone()
-    s = int(offset.abs().max().clamp(max=p))
-    # with s zeros around a patch, every shift is a p x p window of it: one padding, one gather of whole windows
-    windows = F.pad(flat, (s, s, s, s)).unfold(2, p, 1).unfold(3, p, 1)  # (n, C, 2s + 1, 2s + 1, p, p), no copy
+    flat = patches.reshape(-1, c * p * p)
+    step = offset.reshape(-1, 2).to(patches.device).clamp(-p, p)
+    along = step[:, 0] * p + step[:, 1]  # in a patch written as one row of pixels, a move is a move along the row
+    most = int(along.abs().max())
+    windows = F.pad(flat, (most, most)).unfold(1, c * p * p, 1)  # every move of every patch, no copy
     each = torch.arange(len(flat), device=patches.device)
-    return windows.permute(0, 2, 3, 1, 4, 5)[each, s - dy, s - dx].reshape(patches.shape)
+    moved = windows[each, most - along].reshape(-1, c, p, p)
+    # what left on one side has come in on the other, or from the next channel: zeros instead
+    source = torch.arange(p, device=patches.device) - step[:, :, None]  # (n, 2, p): row and column it would come from
+    outside = (source < 0) | (source >= p)
+    return moved.masked_fill_(outside[:, 0, None, :, None] | outside[:, 1, None, None, :], 0).reshape(patches.shape)
