@@ -100,7 +100,7 @@ def train_step(
     """One optimizer step on one batch; returns the losses and the gradient norm before clipping.
 
     Raises:
-        UserError: before the weights change, if the loss is not finite.
+        UserError: before the weights change, if the loss or the gradient is not finite.
     """
     where = next(model.parameters()).device
     epoch, index = samples(recipe.seed, len(store), step * recipe.batch, recipe.batch)
@@ -110,15 +110,20 @@ def train_step(
         group["lr"] = learning_rate(step, recipe)
     with autocast(where, recipe.precision):
         output = model(views)
-    if not torch.isfinite(output.total):
-        names = ", ".join(store.images.names[i] for i in index[:3])
-        raise UserError(f"step {step + 1}: the loss is {output.total.item()} (images {names}, ...); lower --set lr")
+    names = [store.images.names[i] for i in index[:3]]
+    _check_finite("loss", output.total, step, names)
     optimizer.zero_grad(set_to_none=True)
     output.total.backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+    _check_finite("gradient norm", norm, step, names)
     optimizer.step()
     model.update_key()
     return output, float(norm)
+
+
+def _check_finite(what: str, value: torch.Tensor, step: int, names: list[str]) -> None:
+    if not torch.isfinite(value):
+        raise UserError(f"step {step + 1}: the {what} is {value.item()} (images {', '.join(names)}, ...); lower --set lr")
 
 
 def plain_attention(model: nn.Module) -> None:

@@ -222,6 +222,15 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(training, mon
     assert all(a.equal(b) for a, b in zip(moments, [t for p in optimizer.state.values() for t in p.values()], strict=True))
 
 
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_change(training):
+    model, optimizer, store = training
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.query_head[0].weight.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(UserError, match=r"step 1: the gradient norm is nan \(images .*lower --set lr"):
+        train_step(model, optimizer, store, RECIPE, 0)
+    assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
+
+
 def test_a_step_is_gradient_clipping_adamw_and_the_momentum_update(training):
     model, optimizer, store = training
     recipe = replace(RECIPE, clip=0.01, precision="fp32", warmup=0)
