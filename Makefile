@@ -74,6 +74,8 @@ results: setup  ## make data/results again: three seeds of the lite recipe, prob
 		$(BIN)/clicv2lite probe --encoder random --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" --head ridge --seed $$seed \
 			--json data/results/random/seed$$seed.json; \
 	done
+	$(BIN)/python -m clicv2lite.baselines.agreement --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
+		--json data/results/measures_savoias.json
 	$(BIN)/clicv2lite bench --json data/results/bench.json
 
 serve: book  ## serve the book on 127.0.0.1

@@ -43,9 +43,11 @@ def commit() -> str | None:
 
 def provenance(device: torch.device | None = None) -> dict[str, str | None]:
     """Command, commit, hardware and versions of this process."""
-    words = ["clicv2lite", *sys.argv[1:]]
+    command = shlex.join(["clicv2lite", *sys.argv[1:]])
+    data = os.environ.get("CLICV2LITE_DATA")
     return {
-        "command": shlex.join(words),
+        # whoever repeats it has the data elsewhere
+        "command": command.replace(data, "$CLICV2LITE_DATA") if data else command,
         "commit": commit(),
         "hardware": hardware(device),
         "versions": f"clicv2lite {clicv2lite.__version__}, torch {torch.__version__}, python {platform.python_version()}",
