@@ -41,9 +41,9 @@ def commit() -> str | None:
         return None
 
 
-def provenance(device: torch.device | None = None) -> dict[str, str | None]:
+def provenance(device: torch.device | None = None, program: str = "clicv2lite") -> dict[str, str | None]:
     """Command, commit, hardware and versions of this process."""
-    command = shlex.join(["clicv2lite", *sys.argv[1:]])
+    command = f"{program} {shlex.join(sys.argv[1:])}"
     data = os.environ.get("CLICV2LITE_DATA")
     return {
         # whoever repeats it has the data elsewhere

@@ -16,6 +16,12 @@ def test_a_result_says_where_it_comes_from(monkeypatch):
     assert found["hardware"] == hardware() and found["hardware"][0].isdigit()
 
 
+def test_a_command_names_the_data_folder_by_its_variable(monkeypatch):
+    monkeypatch.setenv("CLICV2LITE_DATA", "/my/data")
+    monkeypatch.setattr(sys, "argv", ["x", "--ratings", "/my/data/savoias/ratings.csv"])
+    assert provenance(program="tool")["command"] == "tool --ratings $CLICV2LITE_DATA/savoias/ratings.csv"
+
+
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A repository with one commit of a package, and a function that runs git in it."""

@@ -71,8 +71,7 @@ def run(args: argparse.Namespace) -> int:
         "size": args.size,
         "measures": agreement(values, ratings.scores, ratings.categories),
         "seconds": round(time.perf_counter() - start),
-        **provenance(),
-        "command": f"python -m clicv2lite.baselines.agreement --ratings {args.ratings} --size {args.size}",
+        **provenance(program="python -m clicv2lite.baselines.agreement"),
     }
     if args.json is None:
         print(json.dumps(result, indent=2, allow_nan=False))
