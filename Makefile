@@ -66,7 +66,7 @@ test: setup  ## lint, types, unit tests, chapters, book without warnings, browse
 results: setup  ## make data/results again: three seeds of the lite recipe, probes, bench (an hour; needs CLICV2LITE_DATA)
 	@test -d "$${CLICV2LITE_DATA:-}/photos" || { echo "make: set CLICV2LITE_DATA to a folder with photos/ and savoias/" >&2; exit 2; }
 	for seed in 0 1 2; do \
-		$(BIN)/clicv2lite pretrain --recipe lite --images "$$CLICV2LITE_DATA/photos" --out runs/lite$$seed --set seed=$$seed --resume; \
+		$(BIN)/clicv2lite pretrain --recipe lite --images "$$CLICV2LITE_DATA/photos/photos-{000000..000003}.tar" --out runs/lite$$seed --set seed=$$seed --resume; \
 		mkdir -p data/results/lite/seed$$seed data/results/random; \
 		cp runs/lite$$seed/config.json runs/lite$$seed/metrics.jsonl data/results/lite/seed$$seed; \
 		$(BIN)/clicv2lite probe --encoder runs/lite$$seed --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" --head ridge --seed $$seed \

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from clicv2lite.data.embedded import photographs
-from clicv2lite.data.images import read_image, to_square
+from clicv2lite.data.images import read_square
 from clicv2lite.entropy import patch_entropy
 from clicv2lite.masking import random_mask
 from clicv2lite.patches import patchify, unpatchify
@@ -17,7 +17,7 @@ SIDE, PATCH, GRID = 224, 16, (14, 14)
 
 
 def main() -> None:
-    image = to_square(read_image(photographs()["astronaut"]), SIDE)[None].float() / 255
+    image = read_square(photographs()["astronaut"], SIDE)[None].float() / 255
     patches = patchify(image, PATCH)
     config = ViewConfig(size=SIDE, patch=PATCH)
     sample = torch.arange(2).numpy()

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
@@ -110,20 +111,20 @@ def train_step(
         group["lr"] = learning_rate(step, recipe)
     with autocast(where, recipe.precision):
         output = model(views)
-    names = [store.images.names[i] for i in index[:3]]
-    _check_finite("loss", output.total, step, names)
+    _check_finite("loss", output.total, step, store, index)
     optimizer.zero_grad(set_to_none=True)
     output.total.backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-    _check_finite("gradient norm", norm, step, names)
+    _check_finite("gradient norm", norm, step, store, index)
     optimizer.step()
     model.update_key()
     return output, float(norm)
 
 
-def _check_finite(what: str, value: torch.Tensor, step: int, names: list[str]) -> None:
+def _check_finite(what: str, value: torch.Tensor, step: int, store: ImageStore, index: np.ndarray) -> None:
     if not torch.isfinite(value):
-        raise UserError(f"step {step + 1}: the {what} is {value.item()} (images {', '.join(names)}, ...); lower --set lr")
+        names = ", ".join(store.images.names[i] for i in index[:3])
+        raise UserError(f"step {step + 1}: the {what} is {value.item()} (images {names}, ...); lower --set lr")
 
 
 def plain_attention(model: nn.Module) -> None:
