@@ -8,8 +8,8 @@ In a chapter an exercise is a few cells, in this order (tests/notebooks/test_not
    more often.
 3. Code with the tag ``check``: ``why_not_roll.check(my_shift)``, where ``why_not_roll`` is an ``Exercise`` of the chapter's
    module. Only an Open exercise may go without.
-4. Code with the tags ``solution`` and ``hide-cell``: the stub with other lines in place of each ``...  # your turn`` and nothing
-   else changed, and where there is a check a last line ``assert why_not_roll.check(my_shift)``.
+4. Code with the tags ``solution`` and ``hide-cell``: the stub with other lines in place of each ``...  # your turn``, nothing else
+   changed, and where there is a check a last line ``assert why_not_roll.check(my_shift)``.
 5. If there is something to see in it, Markdown that begins with ``*Solution above, folded.*``.
 """
 
