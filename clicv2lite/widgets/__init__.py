@@ -1,11 +1,13 @@
-"""The book's widgets: alive in JupyterLab, and in a static page without a kernel (book chapters 3 and 5)."""
+"""The book's widgets: alive in JupyterLab, and in a static page without a kernel (book chapters 1, 3, 4 and 5)."""
 
 try:
     import anywidget as _anywidget  # noqa: F401
 except ImportError:
     raise ImportError("clicv2lite.widgets: anywidget is not installed; pip install 'clicv2lite[book]'") from None
 
+from clicv2lite.widgets.leaderboard import Leaderboard
 from clicv2lite.widgets.mask import MaskExplorer
 from clicv2lite.widgets.patchify import PatchifyExplorer
+from clicv2lite.widgets.similarity import SimilarityExplorer
 
-__all__ = ["MaskExplorer", "PatchifyExplorer"]
+__all__ = ["Leaderboard", "MaskExplorer", "PatchifyExplorer", "SimilarityExplorer"]

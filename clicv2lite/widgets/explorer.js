@@ -1,5 +1,5 @@
-// What both explorers share: the random draws, and a frame of pictures, controls and text around a function that draws.
-// It stands before patchify.js or mask.js in one ES module (explorer.py), so nothing here is imported.
+// What the explorers share: the random draws, and a frame of pictures, controls and text around a function that draws.
+// It stands before patchify.js or another one's script in one ES module (explorer.py), so nothing here is imported.
 
 export function uniforms(seed, count) { // mulberry32; the same numbers as uniforms() in draws.py
   const numbers = new Float64Array(count);
@@ -36,11 +36,11 @@ function makeSvg(tag, attributes) {
   return node;
 }
 
-function input(type, name) {
-  const node = make("input", { type, name });
-  node.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the arrow keys
+const keepKeys = (node) => { // else JupyterLab takes the arrow keys
+  node.dataset.lmSuppressShortcuts = "true";
   return node;
-}
+};
+const input = (type, name) => keepKeys(make("input", { type, name }));
 
 // A slider over values(model), each shown as a text by show(value).
 function slider(model, { trait, text, values, show, change = (value) => model.set(trait, value) }) {
@@ -70,7 +70,23 @@ function check(model, { trait, text, on = true, off = false }) {
   return { node: make("label", {}, box, text), update: () => { box.checked = model.get(trait) === on; } };
 }
 
-const SEED = { trait: "seed", text: "Seed", values: () => Array.from({ length: 100 }, (_, i) => i), show: String };
+// A list that sets one of values(model), each a text.
+function choice(model, { trait, text, values }) {
+  const select = keepKeys(make("select", { name: trait }, ...values(model).map((value) => make("option", { value }, value))));
+  select.addEventListener("change", () => {
+    model.set(trait, select.value);
+    model.save_changes();
+  });
+  return {
+    node: make("div", {}, make("label", {}, make("span", {}, text), select)),
+    update: () => { select.value = model.get(trait); },
+  };
+}
+
+const seeds = (model) => model.get("constants").seeds ?? 100;
+const upTo = (model) => Array.from({ length: seeds(model) }, (_, i) => i);
+const SEED = { trait: "seed", text: "Seed", values: upTo, show: String };
+const PICTURE = { trait: "picture", text: "Picture", values: (model) => model.get("constants").pictures };
 const GRID = { trait: "grid", text: "Grid lines" };
 const PATCH = { trait: "patch", text: "Patch size", values: (model) => model.get("constants").patch_sizes, show: px };
 
@@ -83,8 +99,13 @@ function lines(svg, name) { // light over dark, to be seen on every picture
 function panel(title, side) {
   const canvas = make("canvas", { width: side, height: side, role: "img", "aria-label": title });
   const svg = makeSvg("svg", { viewBox: `0 0 ${side} ${side}`, "aria-hidden": "true" });
-  const node = make("figure", {}, make("div", { class: "explorer-picture" }, canvas, svg), make("figcaption", {}, title));
-  return { node, canvas, grid: lines(svg, "grid"), marks: lines(svg, "marks"), chosen: lines(svg, "chosen") };
+  const caption = make("figcaption", {}, title);
+  const node = make("figure", {}, make("div", { class: "explorer-picture" }, canvas, svg), caption);
+  const rename = (text) => {
+    say(caption, text);
+    canvas.setAttribute("aria-label", text);
+  };
+  return { node, canvas, rename, grid: lines(svg, "grid"), marks: lines(svg, "marks"), chosen: lines(svg, "chosen") };
 }
 
 function gridLines(patch, side) {
@@ -100,82 +121,120 @@ function say(node, text) { // a screen reader repeats what is written again
 const KEYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 // explorer: {name, traits, panels (titles), sliders, checks, compute(state) -> drawing with one RGBA array per panel in images,
-// summary(state, drawing), reading(state, drawing, k) of patch k, and if wanted marks(state, drawing, panel) and extra()}
+// summary(state, drawing), reading(state, drawing, k, panel) of patch k, and if wanted marks(state, drawing, panel), extra(),
+// titles(state, drawing), hint (a text) and edit(model, state, drawing, k, panel, key) -> whether the key, or "turn", meant
+// something for a patch of a panel, with buttons(edit, model) -> nodes}
 function mount({ model, el }, explorer) {
-  const { side } = model.get("constants");
+  const { side, pictures = [] } = model.get("constants"), several = pictures.length > 1;
+  const traits = several ? ["picture", ...explorer.traits] : explorer.traits;
   const raw = model.get("pixels"); // a DataView, in JupyterLab and in the static page
   const pixels = new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength);
   const panels = explorer.panels.map((title) => panel(title, side));
+  const choices = several ? [choice(model, PICTURE)] : [];
   const sliders = explorer.sliders.map((each) => slider(model, each));
   const checks = explorer.checks.map((each) => check(model, each));
   const again = make("button", { type: "button" }, "New draw");
   const summary = make("p", { class: "explorer-summary", "aria-live": "polite" });
   const reading = make("p", { class: "explorer-reading", "aria-live": "polite" });
+  const hint = explorer.hint ?? "Point at a patch, or use the arrow keys on the pictures.";
   const frame = make("div", {
     class: "explorer-panels",
     role: "application",
     tabindex: 0,
-    "aria-label": `${explorer.panels.join(", ")}: arrow keys choose a patch`,
+    "aria-label": `${explorer.panels.join(", ")}: arrow keys choose a patch${explorer.edit ? ", 1 to 8 turn it" : ""}`,
     "data-lm-suppress-shortcuts": "true",
   }, ...panels.map(({ node }) => node));
   const extra = explorer.extra?.();
   const nodes = (controls) => controls.map(({ node }) => node);
-  el.append(make("div", { class: "explorer", role: "group", "aria-label": explorer.name },
-    frame, ...(extra ? [extra.node] : []), reading, summary,
-    make("div", { class: "explorer-sliders" }, ...nodes(sliders), again),
-    make("div", { class: "explorer-checks" }, ...nodes(checks))));
 
-  let state, drawing, chosen = null;
-  const choose = (k) => {
-    chosen = k;
+  let state, drawing, chosen = null, within = 0; // a patch, and the panel that it was chosen in
+  let pinned = null; // [patch, panel] to come back to when the pointer has left the pictures
+  const columns = () => side / state.patch;
+  const choose = (k, at = within) => {
+    [chosen, within] = [k, at];
     let d = "";
     if (k !== null) {
       const [, , top, left] = corner(k, state.patch, side);
       d = `M${left} ${top}h${state.patch}v${state.patch}h${-state.patch}z`;
     }
-    for (const each of panels) each.chosen(d);
-    const text = k === null ? "Point at a patch, or use the arrow keys on the pictures." : explorer.reading(state, drawing, k);
-    say(reading, text);
+    panels.forEach(({ node, chosen: draw }, i) => {
+      draw(d);
+      node.classList.toggle("explorer-within", Boolean(explorer.edit) && k !== null && i === within);
+    });
+    say(reading, k === null ? hint : explorer.reading(state, drawing, k, within));
   };
+  const pin = (k, at) => {
+    pinned = k === null ? null : [k, at];
+    choose(k, at);
+  };
+  const edit = (key) => chosen !== null && Boolean(explorer.edit?.(model, state, drawing, chosen, within, key));
+  const style = `explorer${explorer.edit ? " explorer-edits" : ""}`;
+  el.append(make("div", { class: style, role: "group", "aria-label": explorer.name },
+    frame, ...(extra ? [extra.node] : []), reading, summary,
+    ...(explorer.buttons ? [make("div", { class: "explorer-checks" }, ...explorer.buttons(edit, model))] : []),
+    make("div", { class: "explorer-sliders" }, ...nodes([...choices, ...sliders])),
+    make("div", { class: "explorer-checks" }, again, ...nodes(checks))));
+
   const update = () => {
     const before = state?.patch;
-    state = Object.fromEntries(["constants", ...explorer.traits].map((name) => [name, model.get(name)]));
-    drawing = explorer.compute({ ...state, pixels });
-    for (const each of [...sliders, ...checks]) each.update();
-    panels.forEach(({ canvas, grid, marks }, i) => {
+    state = Object.fromEntries(["constants", ...traits].map((name) => [name, model.get(name)]));
+    const shown = several ? pictures.indexOf(state.picture) * 3 * side ** 2 : 0;
+    drawing = explorer.compute({ ...state, pixels: several ? pixels.subarray(shown, shown + 3 * side ** 2) : pixels });
+    for (const each of [...choices, ...sliders, ...checks]) each.update();
+    const titles = explorer.titles?.(state, drawing);
+    panels.forEach(({ canvas, grid, marks, rename }, i) => {
       canvas.getContext("2d").putImageData(new ImageData(drawing.images[i], side, side), 0, 0);
       grid(state.grid ? gridLines(state.patch, side) : "");
       marks(explorer.marks?.(state, drawing, i) ?? "");
+      if (titles) rename(titles[i]);
     });
     extra?.update(state, drawing);
     say(summary, explorer.summary(state, drawing));
-    choose(before === state.patch ? chosen : null);
+    if (before === state.patch) choose(chosen);
+    else pin(null, 0);
   };
 
-  const point = (event) => {
-    const box = event.target.closest(".explorer-picture")?.getBoundingClientRect();
-    if (!box) return;
+  const point = (event) => { // [patch, panel]
+    const picture = event.target.closest(".explorer-picture"), box = picture?.getBoundingClientRect();
+    if (!box) return null;
     const at = (share) => Math.min(side - 1, Math.max(0, Math.floor(share * side)));
     const [y, x] = [at((event.clientY - box.top) / box.height), at((event.clientX - box.left) / box.width)];
-    choose(Math.floor(y / state.patch) * (side / state.patch) + Math.floor(x / state.patch));
+    const k = Math.floor(y / state.patch) * columns() + Math.floor(x / state.patch);
+    return [k, panels.findIndex(({ node }) => node.contains(picture))];
   };
-  frame.addEventListener("pointermove", point);
-  frame.addEventListener("pointerdown", point); // a tap
+  const follow = (act) => (event) => {
+    const found = point(event);
+    if (found) act(...found);
+  };
+  let last = { time: -Infinity }; // two clicks or taps on one patch; dblclick is not heard on every touch screen
+  frame.addEventListener("pointermove", follow(choose));
+  frame.addEventListener("pointerdown", follow(pin)); // a tap
+  frame.addEventListener("pointerleave", () => { if (pinned) choose(...pinned); });
+  frame.addEventListener("click", (event) => follow((k, at) => {
+    const twice = event.timeStamp - last.time < 400 && k === last.k && at === last.at;
+    last = twice ? { time: -Infinity } : { time: event.timeStamp, k, at };
+    if (twice) edit("turn");
+  })(event));
   frame.addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey || !(event.key === "Escape" || event.key in KEYS)) return;
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (!(event.key === "Escape" || event.key in KEYS || edit(event.key))) return;
     event.preventDefault(); // neither scroll the page
     event.stopPropagation(); // nor move to another cell
-    if (event.key === "Escape") return choose(null);
-    if (chosen === null) return choose(0);
-    const [row, column] = corner(chosen, state.patch, side), [down, right] = KEYS[event.key], columns = side / state.patch;
-    const inside = (index) => Math.min(columns - 1, Math.max(0, index));
-    choose(inside(row + down) * columns + inside(column + right));
+    if (event.key === "Escape") return pin(null, 0);
+    if (!(event.key in KEYS)) return;
+    if (chosen === null) return pin(0, 0);
+    const [row, column] = corner(chosen, state.patch, side), [down, right] = KEYS[event.key];
+    const inside = (index) => Math.min(columns() - 1, Math.max(0, index));
+    const beside = within + right; // where a patch is edited, the next picture is entered at its edge
+    if (explorer.edit && right && inside(column + right) === column && panels[beside])
+      return pin(row * columns() + (right > 0 ? 0 : columns() - 1), beside);
+    pin(inside(row + down) * columns() + inside(column + right), within);
   });
   again.addEventListener("click", () => {
-    model.set("seed", (model.get("seed") + 1) % 100);
+    model.set("seed", (model.get("seed") + 1) % seeds(model));
     model.save_changes();
   });
-  for (const name of explorer.traits) model.on(`change:${name}`, update);
+  for (const name of traits) model.on(`change:${name}`, update);
   update();
-  return () => { for (const name of explorer.traits) model.off(`change:${name}`, update); };
+  return () => { for (const name of traits) model.off(`change:${name}`, update); };
 }

@@ -1,6 +1,7 @@
-"""What the two explorers share: the picture in the widget's state, its settings, and the front end as one ES module."""
+"""What the explorers share: the pictures in the widget's state, its settings, and the front end as one ES module."""
 
-from inspect import Parameter, Signature
+from collections.abc import Mapping
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from clicv2lite.errors import UserError
 HERE = Path(__file__).parent
 SIDE = 224  # pixels; what the paper's encoders see, and 147 KiB of state in a page
 PATCH_SIZES = (8, 16, 32, 56)  # all tile SIDE
+Pictures = np.ndarray | Mapping[str, np.ndarray]
 
 
 def front_end(name: str) -> str:
@@ -23,8 +25,8 @@ def front_end(name: str) -> str:
     return "\n".join((HERE / script).read_text(encoding="utf-8") for script in ("explorer.js", f"{name}.js"))
 
 
-def square(image: np.ndarray) -> np.ndarray:
-    """The largest centred square of an image (H, W, 3) uint8, resized to (SIDE, SIDE, 3) uint8.
+def square(image: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """The largest centred square of an image (H, W, 3) uint8, resized to (side, side, 3) uint8.
 
     Raises:
         UserError: if the image is not uint8 RGB, or empty.
@@ -34,7 +36,20 @@ def square(image: np.ndarray) -> np.ndarray:
         raise UserError(f"image: expected a uint8 array (height, width, 3), got {got}; try np.asarray(read_image(path))")
     if not image.size:
         raise UserError(f"image: no pixels in an array of shape {image.shape}; pass a picture")
-    return np.asarray(ImageOps.fit(Image.fromarray(image), (SIDE, SIDE), Image.Resampling.BICUBIC))
+    return np.asarray(ImageOps.fit(Image.fromarray(image), (side, side), Image.Resampling.BICUBIC))
+
+
+def squares(image: Pictures, side: int) -> dict[str, np.ndarray]:
+    """One image, or several by name, each as :func:`square` makes it; a single one has the empty name.
+
+    Raises:
+        UserError: if one of them is no picture, or there is none.
+    """
+    if not isinstance(image, Mapping):
+        return {"": square(image, side)}
+    if not image:
+        raise UserError("image: no picture in an empty dict; pass {name: array}")
+    return {str(name): square(each, side) for name, each in image.items()}
 
 
 def as_batch(image: np.ndarray) -> Tensor:
@@ -43,14 +58,16 @@ def as_batch(image: np.ndarray) -> Tensor:
 
 
 class Explorer(anywidget.AnyWidget):
-    """A picture and the settings that are drawn; each trait is kept equal in Python and in every view of the widget.
+    """Pictures and the settings that are drawn; each trait is kept equal in Python and in every view of the widget.
 
     Args:
-        image: (H, W, 3) uint8, see :func:`square`.
+        image: (H, W, 3) uint8, see :func:`square`, or a dict of several by name, of which ``picture`` is shown.
+        constants: numbers of the package that the front end needs.
+        side: of the square that is shown, pixels.
         settings: initial values of the traits.
 
     Raises:
-        UserError: if the image is no picture.
+        UserError: if an image is no picture.
         TypeError: if a setting has no such name.
         traitlets.TraitError: if a setting has a value that cannot be drawn.
     """
@@ -59,26 +76,31 @@ class Explorer(anywidget.AnyWidget):
     settings: ClassVar[tuple[str, ...]] = ()  # the traits that a caller may give, and the representation shows
     _css = (HERE / "explorer.css").read_text(encoding="utf-8")
 
-    pixels = t.Bytes(read_only=True).tag(sync=True)  # (SIDE, SIDE, 3) uint8
+    pixels = t.Bytes(read_only=True).tag(sync=True)  # (pictures, side, side, 3) uint8
     constants = t.Dict(read_only=True).tag(sync=True)  # numbers of the package that the front end needs
-    patch = t.Enum(PATCH_SIZES, 32, help="side of a patch, pixels").tag(sync=True)
+    picture = t.Unicode("", help="name of the picture that is shown").tag(sync=True)
+    patch = t.Int(32, help="side of a patch, pixels").tag(sync=True)
     seed = t.Int(0, min=0, max=2**32 - 1, help="of the random draws").tag(sync=True)
     grid = t.Bool(True, help="show the borders of the patches").tag(sync=True)
 
-    def __init__(self, image: np.ndarray, constants: dict[str, Any], **settings: Any) -> None:
+    def __init__(self, image: Pictures, constants: dict[str, Any], *, side: int = SIDE, **settings: Any) -> None:
         if unknown := sorted(set(settings) - set(self.settings)):
             raise TypeError(f"{type(self).__name__} has no setting {', '.join(unknown)}; it has {', '.join(self.settings)}")
-        self._pixels = square(image).tobytes()
-        self._constants = {"side": SIDE, "patch_sizes": list(PATCH_SIZES), **constants}
+        pictures = squares(image, side)
+        self._pixels = b"".join(each.tobytes() for each in pictures.values())
+        common = {"side": side, "patch_sizes": list(PATCH_SIZES), "pictures": list(pictures)}
+        self._constants = common | constants
+        settings["picture"] = settings.get("picture") or next(iter(pictures))
         super().__init__(**settings)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         # traitlets hides it: what help, completion and the API page show
-        image = Parameter("image", Parameter.POSITIONAL_OR_KEYWORD, annotation=np.ndarray)
-        default = {name: getattr(cls, name).default_value for name in cls.settings}
+        _, *given = signature(cls.__init__).parameters.values()
+        named = [each for each in given if each.kind is not Parameter.VAR_KEYWORD]
+        default = {name: getattr(cls, name).default() for name in cls.settings}
         settings = [Parameter(name, Parameter.KEYWORD_ONLY, default=value) for name, value in default.items()]
-        cls.__signature__ = Signature([image, *settings])
+        cls.__signature__ = Signature([*named, *settings])
 
     @t.default("pixels")
     def _default_pixels(self) -> bytes:
@@ -88,11 +110,20 @@ class Explorer(anywidget.AnyWidget):
     def _default_constants(self) -> dict[str, Any]:
         return self._constants
 
+    @t.validate("picture", "patch")
+    def _known(self, proposal: Any) -> Any:
+        name, value = proposal["trait"].name, proposal["value"]
+        known = self.constants["pictures" if name == "picture" else "patch_sizes"]
+        if value not in known:
+            raise t.TraitError(f"The '{name}' trait of {type(self).__name__} is one of {known}, not {value!r}")
+        return value
+
     def __repr__(self) -> str:
-        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.settings)
-        return f"{type(self).__name__}({values})"
+        shown = [name for name in self.settings if name != "picture" or self.picture]  # a single one has no name
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     @property
     def image(self) -> np.ndarray:
-        """The picture that is drawn, (SIDE, SIDE, 3) uint8."""
-        return np.frombuffer(self.pixels, np.uint8).reshape(SIDE, SIDE, 3)
+        """The picture that is drawn, (side, side, 3) uint8."""
+        side, at = self.constants["side"], self.constants["pictures"].index(self.picture)
+        return np.frombuffer(self.pixels, np.uint8).reshape(-1, side, side, 3)[at]

@@ -1,4 +1,4 @@
-// Masked entropy in the browser: the same masks and entropies as masked_entropy() in mask.py.
+// Masked entropy in the browser: the same masks, entropies and predictions as masked_entropy() in mask.py.
 
 // viridis (Smith and van der Walt, CC0) at 33 even steps
 const VIRIDIS = ("440154 470d60 48186a 482374 472d7b 453781 424086 3e4989 3b528b 375b8d 33638d "
@@ -25,27 +25,57 @@ export function patchEntropy(pixels, side, top, left, p, bins, luma) { // bits
   return count.reduce((bits, n) => (n ? bits - n / p ** 2 * Math.log2(n / p ** 2) : bits), 0);
 }
 
-export function maskedEntropy({ pixels, patch: p, ratio, seed, constants }) {
-  const { side, patch_sizes, bins: choice, luma } = constants, n = (side / p) ** 2, bins = choice[patch_sizes.indexOf(p)];
+const average = (some) => (some.length ? some.reduce((sum, value) => sum + value, 0) / some.length : null);
+
+// For each patch the mean of the visible ones among its eight neighbours; where there is none, of all visible ones.
+export function neighboursMean(entropy, seen, columns) {
+  const all = average(entropy.filter((_, k) => seen[k])), inside = (at) => at >= 0 && at < columns;
+  return entropy.map((_, k) => {
+    const row = Math.floor(k / columns), column = k % columns, known = [];
+    for (let y = row - 1; y <= row + 1; y++) for (let x = column - 1; x <= column + 1; x++) {
+      const other = y * columns + x;
+      if (inside(y) && inside(x) && other !== k && seen[other]) known.push(entropy[other]);
+    }
+    return average(known) ?? all;
+  });
+}
+
+// The model's own answer, from Python or from those that Python gave in advance: one number a patch, or null.
+export function decoded({ picture, patch, ratio, seed, answer, predictions, constants }, n) {
+  const { model, ratios, seeds, pictures } = constants, step = ratios.indexOf(ratio);
+  if (patch !== model) return null;
+  if (answer.picture === picture && answer.ratio === ratio && answer.seed === seed) return answer.bits;
+  if (step < 0 || seed >= seeds) return null; // Python will answer
+  const from = predictions.byteOffset + 4 * n * ((pictures.indexOf(picture) * ratios.length + step) * seeds + seed);
+  return Array.from(new Float32Array(predictions.buffer.slice(from, from + 4 * n)));
+}
+
+export function maskedEntropy(state) {
+  const { pixels, patch: p, ratio, seed, constants } = state, { side, patch_sizes, bins: choice, luma } = constants;
+  const columns = side / p, n = columns ** 2, bins = choice[patch_sizes.indexOf(p)];
   const noise = uniforms(seed, n), order = Array.from({ length: n }, (_, k) => k).sort((a, b) => noise[a] - noise[b]);
   const visible = new Set(order.slice(0, visibleCount(n, ratio)));
-  const images = [0, 1, 2].map(() => new Uint8ClampedArray(side * side * 4)), patches = [];
+  const seen = Array.from({ length: n }, (_, k) => visible.has(k));
+  const entropy = seen.map((_, k) => patchEntropy(pixels, side, ...corner(k, p, side).slice(2), p, bins, luma));
+  const [meanVisible, meanMasked] = [true, false].map((kind) => average(entropy.filter((_, k) => seen[k] === kind)));
+  const decoder = decoded(state, n), neighbours = neighboursMean(entropy, seen, columns);
+  const predictions = { ...(decoder && { decoder }), neighbours, visible: entropy.map(() => meanVisible) };
+  const squared = (by) => average(by.map((value, k) => (value - entropy[k]) ** 2).filter((_, k) => !seen[k]));
+  const errors = Object.fromEntries(Object.entries(predictions).map(([name, by]) => [name, squared(by)]));
+  const predicted = decoder ?? neighbours;
+  const images = Array.from({ length: 4 }, () => new Uint8ClampedArray(side * side * 4));
   for (let k = 0; k < n; k++) {
-    const [, , top, left] = corner(k, p, side), seen = visible.has(k);
-    const entropy = patchEntropy(pixels, side, top, left, p, bins, luma);
-    const colour = [...viridis(entropy / Math.log2(bins)), 255];
+    const [, , top, left] = corner(k, p, side);
+    const [truth, guess] = [entropy, predicted].map((bits) => [...viridis(bits[k] / Math.log2(bins)), 255]);
     for (let y = top; y < top + p; y++) for (let x = left; x < left + p; x++) {
       const at = y * side + x;
-      if (seen) images[0].set([...pixels.subarray(at * 3, at * 3 + 3), 255], at * 4);
-      images[1].set(colour, at * 4);
-      if (!seen) images[2].set(colour, at * 4);
+      images[1].set(truth, at * 4);
+      if (seen[k]) images[0].set([...pixels.subarray(at * 3, at * 3 + 3), 255], at * 4);
+      else [images[2], images[3]].forEach((image, i) => image.set(i ? guess : truth, at * 4));
     }
-    patches.push({ entropy, seen });
   }
-  const mean = (some) => some.reduce((sum, { entropy }) => sum + entropy, 0) / some.length;
-  const [there, gone] = [patches.filter(({ seen }) => seen), patches.filter(({ seen }) => !seen)];
-  const [meanVisible, meanMasked] = [mean(there), gone.length ? mean(gone) : null];
-  return { images, patches, bins, visible: there.length, meanVisible, meanMasked };
+  const patches = entropy.map((bits, k) => ({ entropy: bits, seen: seen[k], predicted: predicted[k] }));
+  return { images, patches, bins, visible: visible.size, meanVisible, meanMasked, predictions, errors };
 }
 
 function legend() {
@@ -62,24 +92,51 @@ function legend() {
 
 const bits = (entropy) => `${entropy.toFixed(2)}\u00a0bits`;
 
+const BY = {
+  decoder: "the decoder",
+  neighbours: "the mean of the visible neighbours",
+  visible: "the mean of all visible patches",
+};
+
+function errorsInWords({ patch, constants: { model } }, { errors, meanMasked }) {
+  const unknown = model && patch !== model ? ` The model knows only patches of ${px(model)}.` : "";
+  if (meanMasked === null) return `Nothing is left to predict.${unknown}`;
+  const each = Object.entries(errors).map(([name, error]) => `${BY[name]} ${error.toFixed(2)}`).join(", ");
+  return `Mean squared error in bits², of ${each}.${unknown}`;
+}
+
+function difference(by, { entropy, predicted }) {
+  const gap = predicted - entropy, size = Math.abs(gap).toFixed(2);
+  return `${by} says ${bits(predicted)}, ${size === "0.00" ? "just right" : `${size} too ${gap > 0 ? "high" : "low"}`}`;
+}
+
 export default {
   render: (context) => mount(context, {
     name: "Masked entropy explorer",
-    traits: ["patch", "ratio", "seed", "grid"],
-    panels: ["Visible patches", "Entropy of every patch", "What the decoder must predict"],
+    traits: ["patch", "ratio", "seed", "grid", "predictions", "answer"],
+    panels: ["Visible patches", "Entropy of every patch", "What the decoder must predict", "What the decoder predicts"],
     sliders: [
-      { trait: "ratio", text: "Mask ratio", values: () => Array.from({ length: 20 }, (_, i) => i / 20), show: percent },
+      { trait: "ratio", text: "Mask ratio", values: (model) => model.get("constants").ratios, show: percent },
       PATCH,
       SEED,
     ],
     checks: [GRID],
     extra: legend,
     compute: maskedEntropy,
-    summary: ({ patch, ratio, seed }, { patches, bins, visible, meanVisible, meanMasked }) =>
-      `${visible} of ${patches.length} patches of ${px(patch)} visible (mask ratio ${percent(ratio)}, seed ${seed}); `
-      + `${bins} brightness bins, at most ${Math.log2(bins)}\u00a0bits. Mean entropy: visible ${bits(meanVisible)}, `
-      + `masked ${meanMasked === null ? "none" : bits(meanMasked)}.`,
-    reading: (state, { patches }, k) =>
-      `${place(k, state)}: ${bits(patches[k].entropy)}, ${patches[k].seen ? "visible" : "masked, to be predicted"}.`,
+    titles: ({ patch, constants: { model } }, { errors }) => {
+      const other = model && patch !== model ? ` (the model knows only ${px(model)})` : "";
+      return ["Visible patches", "Entropy of every patch", "What the decoder must predict",
+        "decoder" in errors ? "What the decoder predicts" : `Prediction: mean of the visible neighbours${other}`];
+    },
+    summary: (state, drawing) => {
+      const { patch, ratio, seed } = state, { patches, bins, visible, meanVisible, meanMasked } = drawing;
+      return `${visible} of ${patches.length} patches of ${px(patch)} visible (mask ratio ${percent(ratio)}, seed ${seed}); `
+        + `${bins} brightness bins, at most ${Math.log2(bins)}\u00a0bits. Mean entropy: visible ${bits(meanVisible)}, `
+        + `masked ${meanMasked === null ? "none" : bits(meanMasked)}. ${errorsInWords(state, drawing)}`;
+    },
+    reading: (state, { patches, errors }, k) => {
+      const by = "decoder" in errors ? BY.decoder : BY.neighbours, it = patches[k];
+      return `${place(k, state)}: ${bits(it.entropy)}, ${it.seen ? "visible" : `masked; ${difference(by, it)}`}.`;
+    },
   }),
 };

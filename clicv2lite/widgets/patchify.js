@@ -36,8 +36,10 @@ export function augmented(patch, p, noise, { flip, color, blur, luma }) { // vie
   return out;
 }
 
-export function move(noise, max, directions) { // (dy, dx) in pixels, as in views.one_view()
-  const [dy, dx] = directions[Math.floor(noise[5] * 8)], distance = Math.min(max, 1 + Math.floor(noise[6] * max));
+const VIEWS = ["query", "key"];
+
+export function move(noise, max, [dy, dx]) { // in pixels, as in views.one_view()
+  const distance = Math.min(max, 1 + Math.floor(noise[6] * max));
   return [dy * distance, dx * distance];
 }
 
@@ -50,7 +52,7 @@ function source([dy, dx], p, mirrored) {
 const area = ([top, bottom, left, right]) => Math.max(0, bottom - top) * Math.max(0, right - left);
 const common = (a, b) => a.map((edge, i) => (i % 2 ? Math.min : Math.max)(edge, b[i]));
 
-export function viewPair({ pixels, patch: p, max_shift, seed, augment, zeros, constants }) {
+export function viewPair({ pixels, patch: p, max_shift, seed, augment, zeros, overrides, constants }) {
   const { side, directions, mean, draws, flip } = constants, n = (side / p) ** 2;
   const noise = uniforms(seed, n * 2 * draws), fill = zeros === "after" ? mean : [0, 0, 0];
   const images = [0, 1].map(() => new Uint8ClampedArray(side * side * 4)), patches = [];
@@ -58,14 +60,15 @@ export function viewPair({ pixels, patch: p, max_shift, seed, augment, zeros, co
     const [, , top, left] = corner(k, p, side), clean = cut(pixels, side, top, left, p);
     const views = images.map((image, view) => {
       const own = noise.subarray((2 * k + view) * draws, (2 * k + view + 1) * draws);
-      const content = augment ? augmented(clean, p, own, constants) : clean, [dy, dx] = move(own, max_shift, directions);
+      const content = augment ? augmented(clean, p, own, constants) : clean, byHand = overrides[`${VIEWS[view]}:${k}`];
+      const direction = byHand ?? Math.floor(own[5] * 8), [dy, dx] = move(own, max_shift, directions[direction]);
       for (let y = 0; y < p; y++) for (let x = 0; x < p; x++) {
         const [from, row, at] = [y - dy, x - dx, ((top + y) * side + left + x) * 4];
         const inside = from >= 0 && from < p && row >= 0 && row < p;
         for (let c = 0; c < 3; c++) image[at + c] = 255 * (inside ? content[(c * p + from) * p + row] : fill[c]);
         image[at + 3] = 255;
       }
-      return { dy, dx, mirrored: augment && own[0] < flip };
+      return { dy, dx, direction, turned: byHand !== undefined, mirrored: augment && own[0] < flip };
     });
     const kept = views.map((view) => source([view.dy, view.dx], p, view.mirrored));
     patches.push({ views, kept: kept.map((it) => area(it) / p ** 2), shared: area(common(...kept)) / p ** 2 });
@@ -74,21 +77,22 @@ export function viewPair({ pixels, patch: p, max_shift, seed, augment, zeros, co
   return { images, patches, kept: [0, 1].map((v) => average((it) => it.kept[v])), shared: average((it) => it.shared) };
 }
 
-function moved({ dy, dx, mirrored }) {
+function moved({ dy, dx, mirrored, turned }) {
   const where = [dy < 0 ? "up" : dy > 0 ? "down" : "", dx < 0 ? "left" : dx > 0 ? "right" : ""].filter(Boolean).join(" and ");
   const distance = Math.max(Math.abs(dy), Math.abs(dx));
-  return `${mirrored ? "mirrored, " : ""}${distance ? `${px(distance)} ${where}` : "not moved"}`;
+  return `${mirrored ? "mirrored, " : ""}${distance ? `${px(distance)} ${where}` : "not moved"}${turned ? ", by hand" : ""}`;
 }
 
 function arrows({ patch: p, constants, arrows: wanted }, { patches }, view) {
   if (!wanted) return "";
   return patches.map(({ views }, k) => {
-    const { dy, dx } = views[view], [, , top, left] = corner(k, p, constants.side);
+    const { dy, dx, turned } = views[view], [, , top, left] = corner(k, p, constants.side);
     const length = Math.hypot(dy, dx), head = Math.min(p / 8, length / 2);
     if (!length) return "";
     const [v, u] = [dy / length * head, dx / length * head]; // the head is two strokes, back from the tip
     const [y, x] = [top + (p + dy) / 2, left + (p + dx) / 2];
-    return `M${x - dx} ${y - dy}L${x} ${y}M${x - u - v} ${y - v + u}L${x} ${y}L${x - u + v} ${y - v - u}`;
+    const r = p / 16, ring = turned ? `M${x - dx - r} ${y - dy}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0` : "";
+    return `${ring}M${x - dx} ${y - dy}L${x} ${y}M${x - u - v} ${y - v + u}L${x} ${y}L${x - u + v} ${y - v - u}`;
   }).join("");
 }
 
@@ -97,14 +101,39 @@ const shifts = (model) => {
   return Array.from({ length: limit + 1 }, (_, i) => i);
 };
 
+function turn(model, { overrides }, { patches }, k, view, key) { // by 45 degrees, or to direction 1 to 8
+  if (key !== "turn" && !/^[1-8]$/.test(key)) return false;
+  const direction = key === "turn" ? (patches[k].views[view].direction + 1) % 8 : key - 1;
+  model.set("overrides", { ...overrides, [`${VIEWS[view]}:${k}`]: direction });
+  model.save_changes();
+  return true;
+}
+
+function forget(model) {
+  if (Object.keys(model.get("overrides")).length) model.set("overrides", {});
+}
+
+function buttons(edit, model) {
+  const [one, all] = ["Turn the patch by 45°", "Forget turns"].map((text) => make("button", { type: "button" }, text));
+  one.addEventListener("click", () => edit("turn"));
+  all.addEventListener("click", () => {
+    forget(model);
+    model.save_changes();
+  });
+  return [one, all];
+}
+
 export default {
   render: (context) => mount(context, {
     name: "Shifted patchify explorer",
-    traits: ["patch", "max_shift", "seed", "augment", "zeros", "grid", "arrows"],
+    traits: ["patch", "max_shift", "seed", "augment", "zeros", "overrides", "grid", "arrows"],
     panels: ["Query view", "Key view"],
+    hint: "Point at a patch, or use the arrow keys on the pictures; "
+      + "keys 1 (up) to 8 (clockwise), a double click or the button turn it.",
     sliders: [
       { ...PATCH, change: (patch, model) => { // the shift stays the same share of the patch
         const share = model.get("max_shift") / model.get("patch");
+        forget(model); // another patch has that number now
         model.set("max_shift", Math.round(share * patch));
         model.set("patch", patch);
       } },
@@ -119,13 +148,18 @@ export default {
     ],
     compute: viewPair,
     marks: arrows,
-    summary: ({ patch, max_shift, seed, constants }, { kept, shared }) =>
-      `${(constants.side / patch) ** 2} patches of ${px(patch)}, each moved by ${max_shift > 1 ? "1 to " : ""}${px(max_shift)}, `
-      + `seed ${seed}. Of the picture, the query view keeps ${percent(kept[0])}, the key view ${percent(kept[1])}; `
-      + `both show ${percent(shared)}.`,
-    reading: (state, { patches }, k) => {
+    edit: turn,
+    buttons,
+    summary: ({ patch, max_shift, seed, overrides, constants }, { kept, shared }) => {
+      const hands = Object.keys(overrides).length;
+      return `${(constants.side / patch) ** 2} patches of ${px(patch)}, each moved by ${max_shift > 1 ? "1 to " : ""}`
+        + `${px(max_shift)}, seed ${seed}${hands ? `, ${hands} turned by hand` : ""}. `
+        + `Of the picture, the query view keeps ${percent(kept[0])}, the key view ${percent(kept[1])}; `
+        + `both show ${percent(shared)}.`;
+    },
+    reading: (state, { patches }, k, view) => {
       const { views: [query, key], shared } = patches[k];
-      return `${place(k, state)}: query ${moved(query)}; key ${moved(key)}; both show ${percent(shared)}.`;
+      return `${place(k, state)}, ${VIEWS[view]} view: query ${moved(query)}; key ${moved(key)}; both show ${percent(shared)}.`;
     },
   }),
 };

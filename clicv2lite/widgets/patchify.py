@@ -1,5 +1,7 @@
 """Shifted patchify to play with: both views of one picture, every patch with its own move (CLICv2, figure 3; chapter 3)."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -12,9 +14,10 @@ from clicv2lite.entropy import LUMA
 from clicv2lite.patches import DIRECTIONS, grid_size, patchify, unpatchify
 from clicv2lite.views import MEAN, PATCH_DRAWS, STD, ViewConfig, one_view
 from clicv2lite.widgets.draws import uniforms
-from clicv2lite.widgets.explorer import PATCH_SIZES, Explorer, as_batch, front_end
+from clicv2lite.widgets.explorer import PATCH_SIZES, Explorer, Pictures, as_batch, front_end
 
 Zeros = Literal["after", "before"]
+VIEWS = ("query", "key")
 
 
 class ViewPair(NamedTuple):
@@ -44,7 +47,29 @@ def _sources(noise: Tensor, config: ViewConfig) -> Tensor:
     return torch.zeros(g, p * p + 1, dtype=torch.bool).scatter_(1, found, True)[:, 1:]
 
 
-def view_pair(image: np.ndarray, patch: int, max_shift: int, seed: int, augment: bool, zeros: Zeros) -> ViewPair:
+def turned(noise: Tensor, overrides: Mapping[str, int]) -> Tensor:
+    """The draws of the views with some directions set by hand: noise (1, G, 2, 7), a copy is returned.
+
+    Args:
+        noise: of each patch in each view, as :func:`clicv2lite.views.one_view` takes it.
+        overrides: ``{"query:17": 3}`` lets patch 17 of the query view move in ``DIRECTIONS[3]``.
+    """
+    noise = noise.clone()
+    for name, direction in overrides.items():
+        view, k = name.split(":")
+        noise[0, int(k), VIEWS.index(view), 5] = (direction + 0.5) / 8  # one_view() takes the floor of eight times it
+    return noise
+
+
+def view_pair(
+    image: np.ndarray,
+    patch: int,
+    max_shift: int,
+    seed: int,
+    augment: bool,
+    zeros: Zeros,
+    overrides: Mapping[str, int] | None = None,
+) -> ViewPair:
     """The two views of shifted patchify, unmasked, as :func:`clicv2lite.views.one_view` makes them.
 
     Args:
@@ -54,13 +79,15 @@ def view_pair(image: np.ndarray, patch: int, max_shift: int, seed: int, augment:
         seed: of :func:`clicv2lite.widgets.draws.uniforms`; the draws of a patch are those of ``make_views``.
         augment: mirror, recolour and blur each patch first.
         zeros: shift after normalisation (zeros are the mean colour) or before it (zeros are black).
+        overrides: directions set by hand, see :func:`turned`; the others are drawn.
 
     Returns:
         The views as pictures, that is with the normalisation undone.
     """
     h, w = grid_size(image.shape[0], image.shape[1], patch)
     config = ViewConfig(patch=patch, max_shift=max_shift, zeros=zeros, augment="patch" if augment else "none")
-    noise = uniforms(seed, h * w * 2 * PATCH_DRAWS).reshape(1, h * w, 2, PATCH_DRAWS).unbind(2)
+    drawn = uniforms(seed, h * w * 2 * PATCH_DRAWS).reshape(1, h * w, 2, PATCH_DRAWS)
+    noise = turned(drawn, overrides or {}).unbind(2)
     clean = patchify(as_batch(image), patch)  # (1, G, 3, p, p)
     views = [unpatchify(_undo_normalize(one_view(clean, n, config)), (h, w)) for n in noise]
     query, key = ((v[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy() for v in views)
@@ -72,26 +99,41 @@ def view_pair(image: np.ndarray, patch: int, max_shift: int, seed: int, augment:
 class PatchifyExplorer(Explorer):
     """Sliders for the patch size, the largest shift and the seed; the query and the key view side by side.
 
+    A patch that is chosen can be turned: the keys 1 to 8, a button or a double click set its direction by hand.
+
     Args:
-        image: (H, W, 3) uint8; its central square is shown at 224 px.
-        settings: ``patch`` (8, 16, 32 or 56), ``max_shift`` (pixels, a quarter of the patch if not given), ``seed``,
-            ``augment``, ``zeros`` ("after" or "before" normalisation), ``grid`` and ``arrows`` (lines over the picture).
+        image: (H, W, 3) uint8, or a dict of several by name; the central square is shown at 224 px.
+        settings: ``picture`` (a name, of several), ``patch`` (8, 16, 32 or 56), ``max_shift`` (pixels, a quarter of the
+            patch if not given), ``seed``, ``augment``, ``zeros`` ("after" or "before" normalisation), ``overrides``
+            (``{"query:17": 3}``, directions 0 to 7 set by hand, see :func:`turned`; a new patch size forgets them),
+            ``grid`` and ``arrows`` (lines over the picture).
 
     Raises:
-        UserError: if the image is no uint8 RGB array.
+        UserError: if an image is no uint8 RGB array.
         TypeError: if a setting has no such name.
         traitlets.TraitError: if a setting has a value that cannot be drawn.
     """
 
-    settings: ClassVar[tuple[str, ...]] = ("patch", "max_shift", "seed", "augment", "zeros", "grid", "arrows")
+    settings: ClassVar[tuple[str, ...]] = (
+        "picture",
+        "patch",
+        "max_shift",
+        "seed",
+        "augment",
+        "zeros",
+        "overrides",
+        "grid",
+        "arrows",
+    )
     _esm = front_end("patchify")
 
     max_shift = t.Int(8, min=0, max=PATCH_SIZES[-1], help="largest shift, pixels").tag(sync=True)
     augment = t.Bool(False, help="augment each patch before its shift").tag(sync=True)
     zeros = t.Enum[Zeros](("after", "before"), "after", help="shift after or before normalisation").tag(sync=True)
+    overrides = t.Dict(key_trait=t.Unicode(), value_trait=t.Int(min=0, max=7), help="directions set by hand").tag(sync=True)
     arrows = t.Bool(True, help="show where each patch moves").tag(sync=True)
 
-    def __init__(self, image: np.ndarray, **settings: Any) -> None:
+    def __init__(self, image: Pictures, **settings: Any) -> None:
         if settings.get("patch", 32) in PATCH_SIZES:
             settings.setdefault("max_shift", settings.get("patch", 32) // 4)
         default = ViewConfig()
@@ -105,7 +147,19 @@ class PatchifyExplorer(Explorer):
             "blur": default.blur,
         }
         super().__init__(image, constants, **settings)
+        self.observe(self._forget, "patch")
+
+    def _forget(self, _: Any) -> None:
+        self.overrides = {}  # the patch of that number is another one now
+
+    @t.validate("overrides")
+    def _in_the_grid(self, proposal: Any) -> Any:
+        patches = (self.constants["side"] // self.patch) ** 2
+        for name in proposal["value"]:
+            if not (re.fullmatch(r"(query|key):(0|[1-9]\d{0,2})", name) and int(name.split(":")[1]) < patches):
+                raise t.TraitError(f"The 'overrides' trait names query:0 to key:{patches - 1}, not {name!r}")
+        return proposal["value"]
 
     def result(self) -> ViewPair:
         """What is drawn now, made by the package's own functions."""
-        return view_pair(self.image, self.patch, self.max_shift, self.seed, self.augment, self.zeros)
+        return view_pair(self.image, self.patch, self.max_shift, self.seed, self.augment, self.zeros, self.overrides)

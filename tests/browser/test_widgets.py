@@ -13,6 +13,8 @@ from playwright.sync_api import Locator, Page, expect
 
 pytest.importorskip("clicv2lite.widgets", exc_type=ImportError)
 
+from clicv2lite.patches import DIRECTIONS
+from clicv2lite.pretrained import load_pretraining
 from clicv2lite.widgets.mask import Masked, masked_entropy
 from clicv2lite.widgets.patchify import ViewPair, view_pair
 
@@ -24,7 +26,7 @@ PIXELS = """canvases => canvases.map((canvas) => {
   return btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join(""));
 })"""
 SETTINGS = {
-    PATCHIFY: ("patch", "max_shift", "seed", "augment", "zeros"),
+    PATCHIFY: ("patch", "max_shift", "seed", "augment", "zeros", "overrides"),
     MASK: ("patch", "ratio", "seed"),
 }
 
@@ -38,21 +40,30 @@ def first_explorer(page: Page, address: str) -> Locator:
     return explorer
 
 
-def state(explorer: Locator, name: str) -> tuple[np.ndarray, dict[str, Any]]:
-    """The picture and the settings that the page stores for the explorer."""
+def stored(explorer: Locator) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The pictures, by name, and the traits that the page stores for the explorer."""
     shown = explorer.evaluate("e => e.parentElement.nextElementSibling.textContent")
-    stored = explorer.page.locator('script[type="application/vnd.jupyter.widget-state+json"]').text_content()
-    model = json.loads(stored)["state"][json.loads(shown)["model_id"]]
+    text = explorer.page.locator('script[type="application/vnd.jupyter.widget-state+json"]').text_content()
+    model = json.loads(text)["state"][json.loads(shown)["model_id"]]
     (pixels,) = (b["data"] for b in model["buffers"] if b["path"] == ["pixels"])
-    side = model["state"]["constants"]["side"]
-    image = np.frombuffer(base64.b64decode(pixels), np.uint8).reshape(side, side, 3)
-    return image, {key: model["state"][key] for key in SETTINGS[name]}
+    constants = model["state"]["constants"]
+    images = np.frombuffer(base64.b64decode(pixels), np.uint8).reshape(-1, constants["side"], constants["side"], 3)
+    return dict(zip(constants["pictures"], images, strict=True)), model["state"]
+
+
+def state(explorer: Locator, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """The picture that is shown first, and the settings that its drawing depends on."""
+    images, traits = stored(explorer)
+    now = {key: traits[key] for key in SETTINGS[name]}
+    if traits["constants"].get("model") == now["patch"]:
+        now["model"] = load_pretraining()  # the chapter's
+    return images[traits["picture"]], now
 
 
 def drawn(explorer: Locator) -> list[np.ndarray]:
-    """(224, 224, 4) uint8 of each canvas."""
-    pictures = explorer.locator("canvas").evaluate_all(PIXELS)
-    return [np.frombuffer(base64.b64decode(p), np.uint8).reshape(224, 224, 4) for p in pictures]
+    """(side, side, 4) uint8 of each canvas."""
+    pictures = [np.frombuffer(base64.b64decode(p), np.uint8) for p in explorer.locator("canvas").evaluate_all(PIXELS)]
+    return [p.reshape(int((len(p) / 4) ** 0.5), -1, 4) for p in pictures]
 
 
 def press(explorer: Locator, label: str, key: str, times: int = 1) -> None:
@@ -69,13 +80,17 @@ def assert_views(explorer: Locator, pair: ViewPair) -> None:
 
 
 def assert_masked(explorer: Locator, masked: Masked) -> None:
-    visible, every, target = drawn(explorer)
+    visible, every, target, prediction = drawn(explorer)
     np.testing.assert_array_equal(visible, masked.visible)
-    np.testing.assert_array_equal(target[..., 3], 255 - visible[..., 3])
+    for masked_only in (target, prediction):
+        np.testing.assert_array_equal(masked_only[..., 3], 255 - visible[..., 3])
     assert (every[..., 3] == 255).all()
-    numbers = re.findall(r"(\d\.\d\d)\sbits", explorer.locator(".explorer-summary").inner_text())
+    summary = explorer.locator(".explorer-summary").inner_text()
+    numbers = re.findall(r"(\d\.\d\d)\sbits", summary)
     means = [masked.entropy[np.isnan(masked.target)].mean(), np.nanmean(masked.target)]
     np.testing.assert_allclose([float(n) for n in numbers], means, atol=0.0051)
+    errors = re.findall(r"(?:decoder|neighbours|patches) (\d+\.\d\d)", summary)
+    np.testing.assert_allclose([float(e) for e in errors], list(masked.errors.values()), atol=0.0051)
 
 
 def test_views_are_the_packages_before_and_after_each_control_is_used(visit, book):
@@ -108,7 +123,83 @@ def test_masks_and_entropies_are_the_packages_before_and_after_each_control_is_u
     press(explorer, "Patch size", "ArrowRight")
     press(explorer, "Seed", "End")
     explorer.get_by_role("button", name="New draw").press("Enter")  # after 99 comes 0
-    assert_masked(explorer, masked_entropy(image, patch=16, ratio=0.25, seed=0))
+    traits = stored(explorer)[1]
+    model = load_pretraining() if traits["constants"]["model"] == 16 else None
+    assert_masked(explorer, masked_entropy(image, patch=16, ratio=0.25, seed=0, model=model))
+    if model:
+        press(explorer, "Patch size", "End")
+        expect(explorer.locator("figcaption").last).to_have_text(re.compile(r"the model knows only 16\spx"))
+        assert_masked(explorer, masked_entropy(image, patch=32, ratio=0.25, seed=0))
+    visit.assert_clean()
+
+
+def test_patch_turns_by_key_button_double_click_and_double_tap_and_back(browser, book):
+    context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True)
+    try:
+        explorer = first_explorer(context.new_page(), f"{book}/book/{PATCHIFY}")
+        image, now = state(explorer, PATCHIFY)
+        press(explorer, "Patch size", "End")  # 4 x 4 patches
+        press(explorer, "Largest shift", "End")
+        now |= {"patch": 56, "max_shift": 28, "overrides": {}}
+        frame, reading = explorer.get_by_role("application"), explorer.locator(".explorer-reading")
+        frame.press("ArrowRight")
+        frame.press("3")  # the first patch of the query view: to the right
+        expect(reading).to_have_text(re.compile(r"Row 1, column 1, query view: query (mirrored, )?\d+\spx right, by hand"))
+        for _ in range(4):
+            frame.press("ArrowRight")  # into the key view
+        frame.press("1")
+        expect(reading).to_have_text(re.compile(r"column 1, key view: .*key (mirrored, )?\d+\spx up, by hand"))
+        explorer.get_by_role("button", name="Turn the patch").press("Enter")  # from up to up and right
+        now["overrides"] = {"query:0": 2, "key:0": 1}
+        assert_views(explorer, view_pair(image, **now))
+        expect(explorer.locator(".explorer-summary")).to_have_text(re.compile("2 turned by hand"))
+
+        pictures, mouse = explorer.locator(".explorer-picture"), explorer.page.mouse
+        before = view_direction(image, now, "query", 6)
+        pictures.nth(0).scroll_into_view_if_needed()
+        point_at(mouse.dblclick, pictures.nth(0), 1, 2, 4)
+        now["overrides"]["query:6"] = (before + 1) % 8
+        assert_views(explorer, view_pair(image, **now))
+        before = view_direction(image, now, "key", 15)
+        for _ in range(2):
+            point_at(explorer.page.touchscreen.tap, pictures.nth(1), 3, 3, 4)
+        now["overrides"]["key:15"] = (before + 1) % 8
+        assert_views(explorer, view_pair(image, **now))
+
+        mouse.move(1, 1)  # away: the button turns the patch that was tapped
+        explorer.get_by_role("button", name="Turn the patch").click()
+        now["overrides"]["key:15"] = (before + 2) % 8
+        assert_views(explorer, view_pair(image, **now))
+        explorer.get_by_role("button", name="Forget turns").click()
+        assert_views(explorer, view_pair(image, **(now | {"overrides": {}})))
+    finally:
+        context.close()
+
+
+def view_direction(image: np.ndarray, now: dict[str, Any], view: str, k: int) -> int:
+    """The direction that a patch moves in: the one that, set by hand, changes nothing."""
+    want = getattr(view_pair(image, **now), view)
+    (same,) = (
+        d
+        for d in range(len(DIRECTIONS))
+        if (getattr(view_pair(image, **{**now, "overrides": now["overrides"] | {f"{view}:{k}": d}}), view) == want).all()
+    )
+    return same
+
+
+@BOTH
+def test_list_shows_each_of_several_pictures(visit, book, name):
+    explorer = first_explorer(visit.page, f"{book}/book/{name}")
+    images, _ = stored(explorer)
+    if len(images) == 1:
+        pytest.skip("this chapter shows one picture")
+    _, now = state(explorer, name)
+    for picture, image in images.items():
+        explorer.get_by_role("combobox", name="Picture").select_option(picture)
+        if name == PATCHIFY:
+            assert_views(explorer, view_pair(image, **now))
+        else:
+            assert_masked(explorer, masked_entropy(image, **now))
     visit.assert_clean()
 
 
@@ -174,8 +265,9 @@ def test_lines_over_the_pictures_come_and_go_and_leave_the_pixels_alone(visit, b
 @BOTH
 def test_every_control_has_a_name_and_keeps_its_keys_from_jupyterlab(visit, book, name):
     explorer = first_explorer(visit.page, f"{book}/book/{name}")
-    controls = explorer.locator("input, [tabindex]")
-    assert controls.count() == {PATCHIFY: 8, MASK: 5}[name]
+    controls = explorer.locator("input, select, [tabindex]")
+    several = len(stored(explorer)[0]) > 1
+    assert controls.count() == {PATCHIFY: 8, MASK: 5}[name] + several
     for control in controls.all():
         assert control.get_attribute("data-lm-suppress-shortcuts") == "true"
         assert control.get_attribute("aria-label") or control.evaluate("e => e.labels[0].textContent.trim()")

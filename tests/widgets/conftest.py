@@ -42,9 +42,10 @@ def script(tmp_path_factory) -> Iterator[Callable[..., Any]]:
         pytest.skip("node is not installed: the scripts cannot run outside a browser")
     folder: Path = tmp_path_factory.mktemp("scripts")
     (folder / "driver.mjs").write_text(DRIVER)
-    for name, widget in (("patchify", widgets.PatchifyExplorer), ("mask", widgets.MaskExplorer)):
-        (folder / f"{name}.mjs").write_text(widget._esm)  # the very text that a page gets
-    command = ["node", "driver.mjs", "./patchify.mjs", "./mask.mjs"]
+    modules = [f"./{name}.mjs" for name in widgets.__all__]
+    for name, module in zip(widgets.__all__, modules, strict=True):
+        (folder / module).write_text(getattr(widgets, name)._esm)  # the very text that a page gets
+    command = ["node", "driver.mjs", *modules]
     with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as node:
         assert node.stdin and node.stdout
 

@@ -1,4 +1,4 @@
-"""What both widgets promise: checks of the picture and the settings, small state, plain representation, clear import error."""
+"""What both explorers promise: checks of pictures and settings, small state, plain representation, clear import error."""
 
 import inspect
 import re
@@ -71,13 +71,14 @@ def test_own_settings_are_checked_too(explorer, name, value):
 
 @BOTH
 def test_unknown_setting_is_named(explorer):
-    with pytest.raises(TypeError, match="no setting pach; it has patch"):
+    with pytest.raises(TypeError, match="no setting pach; it has picture, patch"):
         explorer(PICTURE, pach=8)
 
 
 @BOTH
 def test_help_shows_the_settings_with_their_defaults(explorer):
-    image, *settings = inspect.signature(explorer).parameters.values()
+    image, *others = inspect.signature(explorer).parameters.values()
+    settings = [p for p in others if p.name != "model"]
     assert image.name == "image" and [p.name for p in settings] == list(explorer.settings)
     assert repr(explorer(PICTURE)) == repr(explorer(PICTURE, **{p.name: p.default for p in settings}))
 
@@ -91,15 +92,34 @@ def test_picture_and_constants_cannot_be_replaced(explorer):
 
 def test_representation_tells_the_settings_and_nothing_that_changes_between_runs():
     assert repr(widgets.MaskExplorer(PICTURE, seed=3)) == "MaskExplorer(patch=32, ratio=0.6, seed=3, grid=True)"
-    want = "PatchifyExplorer(patch=16, max_shift=4, seed=0, augment=False, zeros='after', grid=True, arrows=True)"
+    want = "PatchifyExplorer(patch=16, max_shift=4, seed=0, augment=False, zeros='after', overrides={}, grid=True, arrows=True)"
     assert repr(widgets.PatchifyExplorer(PICTURE, patch=16)) == want
+    two = widgets.MaskExplorer({"cat": PICTURE, "noise": PICTURE}, picture="noise")
+    assert repr(two) == "MaskExplorer(picture='noise', patch=32, ratio=0.6, seed=0, grid=True)"
+
+
+@BOTH
+def test_picture_is_chosen_by_name_and_the_first_one_is_shown_otherwise(explorer):
+    names = {"a": PICTURE, "b": 255 - PICTURE}
+    widget = explorer(names)
+    np.testing.assert_array_equal(widget.image, PICTURE)
+    widget.picture = "b"
+    np.testing.assert_array_equal(widget.image, 255 - PICTURE)
+    np.testing.assert_array_equal(explorer(names, picture="b").image, 255 - PICTURE)
+    with pytest.raises(TraitError, match=r"'picture' trait of \w+ is one of \['a', 'b'\], not 'c'"):
+        widget.picture = "c"
+    assert widget.picture == "b"
+    with pytest.raises(TraitError, match="'picture'"):
+        explorer(PICTURE, picture="cat")
+    with pytest.raises(UserError, match="empty dict"):
+        explorer({})
 
 
 @BOTH
 def test_state_in_a_page_is_small_and_the_front_end_complete(explorer):
     state = explorer(PICTURE).get_state()
     assert len(state["pixels"]) == 224 * 224 * 3
-    assert len(state["_esm"]) < 20_000 and state["_esm"].count("export default") == 1
+    assert len(state["_esm"]) < 24_000 and state["_esm"].count("export default") == 1
     assert re.findall(r"^import|https?:[^\"]*", state["_esm"] + state["_css"], re.M) == ["http://www.w3.org/2000/svg"]
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import traitlets
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -19,14 +20,16 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint
 
 @st.composite
 def states(draw):
-    patch = draw(st.sampled_from([1, 2, 3, 4, 5, 8]))
+    patch, columns = draw(st.sampled_from([1, 2, 3, 4, 5, 8])), draw(st.integers(1, 4))
+    names = st.builds("{}:{}".format, st.sampled_from(["query", "key"]), st.integers(0, columns**2 - 1))
     return {
         "patch": patch,
         "max_shift": draw(st.integers(0, patch + 2)),
         "seed": draw(st.integers(0, 2**32 - 1)),
         "augment": draw(st.booleans()),
         "zeros": draw(st.sampled_from(["after", "before"])),
-    }, draw(st.integers(1, 4))
+        "overrides": draw(st.dictionaries(names, st.integers(0, 7), max_size=4)),
+    }, columns
 
 
 def constants(side: int) -> dict:
@@ -54,7 +57,7 @@ def assert_same(drawn: dict, pair) -> None:
 
 
 @given(states())
-@example(({"patch": 8, "max_shift": 8, "seed": 1, "augment": True, "zeros": "before"}, 2))
+@example(({"patch": 8, "max_shift": 8, "seed": 1, "augment": True, "zeros": "before", "overrides": {"key:3": 7}}, 2))
 def test_browser_draws_the_pixels_of_the_package(script, drawn):
     state, columns = drawn
     side = state["patch"] * columns
@@ -68,7 +71,7 @@ def test_browser_draws_the_pixels_of_the_package(script, drawn):
     [
         {},
         {"patch": 8, "max_shift": 4, "seed": 3, "zeros": "before"},
-        {"patch": 16, "seed": 99, "augment": True},
+        {"patch": 16, "seed": 99, "augment": True, "overrides": {"query:0": 0, "key:195": 5}},
         {"patch": 56, "max_shift": 28, "seed": 2**32 - 1, "augment": True, "zeros": "before"},
     ],
 )
@@ -134,3 +137,41 @@ def test_python_hears_of_a_change_and_the_result_follows():
     widget.max_shift = 1
     widget.max_shift = 16
     assert heard[0] > heard[1] > 0
+
+
+@pytest.mark.parametrize("view", ["query", "key"])
+def test_patch_turned_by_hand_moves_in_that_direction_and_no_other_patch_changes(view):
+    plain = PatchifyExplorer(PICTURE, patch=32, max_shift=1).result()  # so that the distance is known
+    for direction, (dy, dx) in enumerate(DIRECTIONS):
+        pair = PatchifyExplorer(PICTURE, patch=32, max_shift=1, overrides={f"{view}:9": direction}).result()
+        turned, other = (pair.query, pair.key) if view == "query" else (pair.key, pair.query)
+        before, same = (plain.query, plain.key) if view == "query" else (plain.key, plain.query)
+        rows, columns = slice(32, 64), slice(64, 96)  # of patch 9, the third one of the second row
+        inner = turned[rows, columns][1:-1, 1:-1]
+        np.testing.assert_array_equal(inner, PICTURE[33 - dy : 63 - dy, 65 - dx : 95 - dx])
+        np.testing.assert_array_equal(other, same)
+        elsewhere = np.ones((224, 224), bool)
+        elsewhere[rows, columns] = False
+        np.testing.assert_array_equal(turned[elsewhere], before[elsewhere])
+
+
+def test_both_views_turned_alike_share_what_one_of_them_keeps():
+    everywhere = {f"{view}:{k}": 2 for view in ("query", "key") for k in range(49)}
+    pair = PatchifyExplorer(PICTURE, max_shift=1, overrides=everywhere).result()
+    assert pair.query_kept == pair.key_kept == pair.shared == 31 / 32
+    np.testing.assert_array_equal(pair.query, pair.key)
+
+
+def test_new_patch_size_forgets_the_turns():
+    widget = PatchifyExplorer(PICTURE, patch=8, overrides={"key:783": 1})
+    assert widget.overrides == {"key:783": 1}
+    widget.patch = 56
+    assert widget.overrides == {}
+
+
+@pytest.mark.parametrize("overrides", [{"query:49": 0}, {"query:0": 8}, {"left:0": 1}, {"key:-1": 1}, {"key:07": 1}, {3: 1}])
+def test_turn_of_no_patch_or_direction_is_refused(overrides):
+    widget = PatchifyExplorer(PICTURE, patch=32)
+    with pytest.raises(traitlets.TraitError, match="overrides"):
+        widget.overrides = overrides
+    assert widget.overrides == {}
