@@ -51,9 +51,9 @@ unit: setup
 notebooks: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 book -n $(JOBS) --dist loadfile -q
 
-book: setup  ## execute every chapter and render _build/html
+book: setup  ## execute the chapters that changed, JOBS at a time, and render _build/html
 	@# a failed build forgets its pages: Sphinx would not repeat the warnings of pages that it kept
-	$(BIN)/jupyter-book build --warningiserror --nitpick --keep-going --quiet . || { rm -rf _build/.doctrees; exit 1; }
+	CLICV2LITE_JOBS=$(JOBS) OMP_NUM_THREADS=1 $(BIN)/jupyter-book build --warningiserror --nitpick --keep-going --quiet . || { rm -rf _build/.doctrees; exit 1; }
 	@echo "$(CURDIR)/_build/html/index.html"
 
 browser: book
@@ -82,7 +82,7 @@ serve: book  ## serve the book on 127.0.0.1
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 lab: setup  ## open the chapters in JupyterLab
-	$(BIN)/jupyter lab --notebook-dir=book
+	$(BIN)/jupyter lab --notebook-dir=book $(if $(filter 0,$(shell id -u)),--allow-root)
 
 clean:  ## remove what was built, but not .venv
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis

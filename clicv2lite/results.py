@@ -1,4 +1,4 @@
-"""Results kept beside the book: small files under data/results, each with the command that made it (chapters 7 and 8)."""
+"""Results kept beside the book: small files under data/results, each with the command that made it (chapters 1, 7 and 8)."""
 
 import json
 from collections.abc import Mapping
@@ -8,6 +8,9 @@ from typing import Any
 
 from clicv2lite.errors import UserError
 from clicv2lite.pretrain.monitor import read_log
+
+CARRIED = Path(__file__).with_name("_results")  # where a wheel puts data/results (pyproject.toml)
+CHECKOUT = Path(__file__).parents[1] / "data" / "results"
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,18 @@ class Results:
     runs: list[Run]  # of the recipe lite, one per seed
     random: list[dict[str, Any]]  # the same probe on the same architecture, untrained, one per seed
     measures: dict[str, dict[str, Any]]  # hand-crafted measure -> its report on the same images
+
+
+def stored_results() -> Path:
+    """The folder of the stored results: carried by the installed package, or data/results of the checkout it runs from.
+
+    Raises:
+        UserError: if there is neither.
+    """
+    for folder in (CARRIED, CHECKOUT):
+        if folder.is_dir():
+            return folder
+    raise UserError(f"{CARRIED}: no stored results; install clicv2lite from its wheel or its repository, with data/results")
 
 
 def read_results(folder: Path) -> Results:

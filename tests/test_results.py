@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from clicv2lite import results
 from clicv2lite.errors import UserError
-from clicv2lite.results import origin, read_results
+from clicv2lite.results import origin, read_results, stored_results
 
 ABOUT = {"command": "clicv2lite pretrain", "commit": "abc", "hardware": "1 x thing", "versions": "torch"}
 
@@ -60,3 +61,18 @@ def test_a_damaged_part_is_named(folder, text):
 def test_a_folder_without_runs_is_an_error(tmp_path):
     with pytest.raises(UserError, match="make results"):
         read_results(tmp_path)
+
+
+def test_stored_results_are_those_of_the_wheel_or_else_of_the_checkout(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "CHECKOUT", tmp_path / "data")
+    monkeypatch.setattr(results, "CARRIED", tmp_path / "_results")
+    with pytest.raises(UserError, match="no stored results"):
+        stored_results()
+    (tmp_path / "data").mkdir()
+    assert stored_results() == tmp_path / "data"
+    (tmp_path / "_results").mkdir()
+    assert stored_results() == tmp_path / "_results"
+
+
+def test_the_checkout_holds_results_that_can_be_read():
+    assert len(read_results(stored_results()).runs) == 3
