@@ -20,7 +20,7 @@ class DecoderConfig:
 
 
 class Decoder(nn.Module):
-    """Mask tokens at the hidden places, positions everywhere, a few blocks, one linear read-out.
+    """Mask tokens at the hidden places, positions everywhere, a few blocks, one linear read-out (figure 4, equation 11).
 
     Args:
         encoder_width: D of the visible tokens.

@@ -73,7 +73,7 @@ def build_vit(config: EncoderConfig) -> VisionTransformer:
 
 
 def encode_visible(vit: VisionTransformer, patches: Tensor, visible: Tensor) -> Tensor:
-    """Run the ViT on some patches of each image: cost grows with V, not G (as MAE's encoder).
+    """Run the ViT on some patches of each image: cost grows with V, not G (figure 4; as MAE's encoder).
 
     Args:
         vit: from :func:`build_vit`.

@@ -24,7 +24,7 @@ def luma(patches: Tensor) -> Tensor:
 
 
 def patch_entropy(patches: Tensor, bins: int | None = None) -> Tensor:
-    """Shannon entropy of each patch's luma histogram.
+    """Shannon entropy of each patch's luma histogram (equation 4; the target in equation 11).
 
     Args:
         patches: (..., 3, p, p), RGB in [0, 1], floating point.

@@ -126,7 +126,8 @@ def infonce(
     negatives: Negatives = "batch",
     tile: int = 4096,
 ) -> Tensor:
-    """Patch-wise InfoNCE with memory that grows with N, not N^2: same value and gradient as :func:`infonce_dense`.
+    """Patch-wise InfoNCE with memory that grows with N, not N^2: same value and gradient as :func:`infonce_dense`
+    (equations 2 and 3).
 
     No gradient flows into the keys. Arguments, result and errors as :func:`infonce_dense`; computed in float32 (or
     float64 if the queries are), ``tile`` rows by ``tile`` columns of logits at a time.

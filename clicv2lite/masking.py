@@ -16,7 +16,7 @@ def visible_count(patches: int, ratio: float) -> int:
 
 
 def random_mask(noise: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
-    """Choose the visible patches of each image: those with the smallest noise, as MAE does.
+    """Choose the visible patches of each image: those with the smallest noise, as MAE does (equation 7).
 
     Args:
         noise: (B, G), independent draws.

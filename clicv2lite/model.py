@@ -39,7 +39,7 @@ class Output(NamedTuple):
 
 
 class CLICv2(nn.Module):
-    """Query and key encoders on visible patches; the decoder fills in the entropy of the others."""
+    """Query and key encoders on visible patches; the decoder fills in the entropy of the others (figure 4)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class CLICv2(nn.Module):
         self.decoder = Decoder(size.width, grid, config.decoder, config.predict)
 
     def forward(self, views: Views) -> Output:
-        """L = L_PwIN + lambda L_rec of one batch."""
+        """L = L_PwIN + lambda L_rec of one batch (equation 12)."""
         keys = self.encode_keys(views)
         tokens = encode_visible(self.query, views.query, views.visible)
         queries = self.query_head(tokens)

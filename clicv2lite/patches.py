@@ -73,7 +73,7 @@ def offsets(direction: Tensor, distance: Tensor) -> Tensor:
 
 
 def shift(patches: Tensor, offset: Tensor) -> Tensor:
-    """Move each patch's content inside its own cell; what leaves is lost, zeros enter (section 3.1).
+    """Move each patch's content inside its own cell; what leaves is lost, zeros enter (section 3.1, figure 3).
 
     Args:
         patches: (..., C, p, p), any dtype.

@@ -194,7 +194,7 @@ def one_view(patches: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
 
 
 def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> Views:
-    """Shifted patchify of a batch: base crop, mask, and two views of the visible patches.
+    """Shifted patchify of a batch: base crop, mask, and two views of the visible patches (figure 3).
 
     Args:
         images: (B, 3, H, W) uint8.

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# how the commands parse their arguments, and the parts that one public module is made of
-INTERNAL = re.compile(r"(^|\.)(__main__|__init__|cli|command|bench)$|^data\.worlds\.|^widgets\.explorer$")
+# how the commands parse their arguments, the parts that one public module is made of, the exercises of each chapter
+INTERNAL = re.compile(
+    r"(^|\.)(__main__|__init__|cli|command|bench)$|^data\.worlds\.|^widgets\.explorer$|^exercises\.(?!exercise$)"
+)
 
 
 def modules() -> set[str]:
@@ -20,8 +22,18 @@ def modules() -> set[str]:
     return found
 
 
+def page() -> str:
+    return (ROOT / "book" / "api.md").read_text()
+
+
 def test_page_lists_every_public_module_once():
-    listed = re.findall(r"automodule:: clicv2lite\.([\w.]+)$", (ROOT / "book" / "api.md").read_text(), re.MULTILINE)
+    listed = re.findall(r"automodule:: clicv2lite\.([\w.]+)$", page(), re.MULTILINE)
     assert len(listed) == len(set(listed))
     assert set(listed) - modules() == set(), "on the page, but not in the package"
     assert modules() - set(listed) == set(), "in the package, but not in book/api.md"
+
+
+def test_each_module_has_its_own_heading():
+    headings = re.findall(r"^### `([\w.]+)`\n\n```\{eval-rst\}\n\.\. automodule:: clicv2lite\.([\w.]+)\n", page(), re.MULTILINE)
+    assert len(headings) == page().count("automodule::")
+    assert all(heading == module for heading, module in headings)

@@ -116,7 +116,7 @@ class IcnetHead(nn.Module):
 def fit_icnet(
     tokens: Tensor, scores: Floats, shape: IcnetShape, training: IcnetTraining, seed: int, label: str = "head"
 ) -> IcnetHead:
-    """Train the head on cached tokens; the same seed gives the same head on the same kind of processor.
+    """Train the head (one f of equation 5) on cached tokens; the same seed gives the same head on the same kind of processor.
 
     Args:
         tokens: (n, h, w, D), any float type. scores: (n,) ratings in 0..1, the range of the sigmoid.

@@ -58,7 +58,7 @@ class RidgeHead:
 
 
 def fit_ridge(features: Tensor, scores: Floats) -> RidgeHead:
-    """Fit ridge regression, its penalty chosen by leave-one-out error on the same rows.
+    """Fit ridge regression, its penalty chosen by leave-one-out error on the same rows (one f of equation 5).
 
     Args:
         features: (n, F) pooled features. scores: (n,) ratings.
