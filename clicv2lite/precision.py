@@ -1,13 +1,15 @@
-"""Which arithmetic a device does fast: bfloat16 where the hardware has matrix units for it, float32 elsewhere."""
+"""Which arithmetic a device does fast: bfloat16 where the hardware multiplies it, float32 elsewhere."""
 
 import torch
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """True on GPUs with bfloat16 and on CPUs with AMX tiles."""
+    """True on GPUs with bfloat16 and on CPUs with AMX tiles or AVX-512 BF16 (Xeon since 2020, EPYC since 2022)."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+    if device.type != "cpu":
+        return False
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:

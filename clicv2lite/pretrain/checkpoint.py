@@ -12,13 +12,12 @@ from torch import Tensor, nn
 
 from clicv2lite.atomic import write_bytes
 from clicv2lite.errors import UserError
-from clicv2lite.model import CLICv2
 
 KEEP = 2
 PATTERN = re.compile(r"step-(\d{9})\.safetensors$")
 
 
-def save(folder: Path, step: int, model: CLICv2, optimizer: torch.optim.Optimizer) -> Path:
+def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> Path:
     """Write folder/step-000000123.safetensors and its .sha256, durable before the name appears; keep the newest two.
 
     Raises:
@@ -39,7 +38,7 @@ def save(folder: Path, step: int, model: CLICv2, optimizer: torch.optim.Optimize
     return path
 
 
-def restore(folder: Path, model: CLICv2, optimizer: torch.optim.Optimizer) -> int:
+def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
     """Load the newest checkpoint that is whole and return its step; 0, and nothing changed, when there is none.
 
     A damaged checkpoint is named on standard error and the one before it is used.

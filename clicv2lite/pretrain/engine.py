@@ -20,16 +20,17 @@ from clicv2lite.atomic import write_json
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
 from clicv2lite.features import FrozenConfig, FrozenEncoder
-from clicv2lite.model import CLICv2, Output
+from clicv2lite.model import Output
 from clicv2lite.precision import autocast
 from clicv2lite.pretrain import checkpoint
+from clicv2lite.pretrain.methods import METHODS, Learner
 from clicv2lite.pretrain.monitor import Log, diagnostics
 from clicv2lite.pretrain.optim import learning_rate, make_optimizer
 from clicv2lite.pretrain.order import samples
 from clicv2lite.pretrain.recipes import Recipe
 from clicv2lite.pretrain.store import ImageStore
 from clicv2lite.provenance import provenance
-from clicv2lite.views import draws_per_image, make_views, uniform
+from clicv2lite.views import uniform
 
 
 def pretrain(
@@ -67,7 +68,7 @@ def pretrain(
     _claim(out, recipe, len(images), resume, where)
     store = ImageStore(images, recipe.store, workers=os.cpu_count() or 1, progress=progress)
     torch.manual_seed(recipe.seed)
-    model = CLICv2(recipe.model).to(where)
+    model = METHODS[recipe.method].build(recipe).to(where)
     if where.type == "cpu":
         plain_attention(model)
     optimizer = make_optimizer(model, recipe)
@@ -85,7 +86,7 @@ def pretrain(
                 rate, seconds = (step + 1 - done) * recipe.batch / (now - first), log.seconds + now - began
                 row = _row(recipe, step, output, norm) | {"images_per_second": round(rate, 1), "seconds": round(seconds, 1)}
                 log.write(row)
-                bar.set_postfix_str(f"L_PwIN {row['contrast']:.3f} L_rec {row['entropy']:.3f}")
+                bar.set_postfix_str(f"contrast {row['contrast']:.3f} entropy {row['entropy']:.3f}")
             if (step + 1) % recipe.save_every == 0 or stop.asked:
                 checkpoint.save(out / "checkpoints", step + 1, model, optimizer)
             if stop.asked:
@@ -96,7 +97,7 @@ def pretrain(
 
 
 def train_step(
-    model: CLICv2, optimizer: torch.optim.Optimizer, store: ImageStore, recipe: Recipe, step: int
+    model: Learner, optimizer: torch.optim.Optimizer, store: ImageStore, recipe: Recipe, step: int
 ) -> tuple[Output, float]:
     """One optimizer step on one batch; returns the losses and the gradient norm before clipping.
 
@@ -105,8 +106,9 @@ def train_step(
     """
     where = next(model.parameters()).device
     epoch, index = samples(recipe.seed, len(store), step * recipe.batch, recipe.batch)
-    noise = uniform(recipe.seed, epoch, index, draws_per_image(recipe.views))
-    views = make_views(store.batch(index).to(where), noise.to(where), recipe.views)
+    method = METHODS[recipe.method]
+    noise = uniform(recipe.seed, epoch, index, method.draws_per_image(recipe.views))
+    views = method.make_views(store.batch(index).to(where), noise.to(where), recipe.views)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(step, recipe)
     with autocast(where, recipe.precision):
@@ -156,7 +158,8 @@ def _claim(out: Path, recipe: Recipe, count: int, resume: bool, device: torch.de
             raise UserError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
         try:
             stored = json.loads(path.read_text())
-            before = {**stored["recipe"], "images": stored["images"]}
+            older = {"method": "clicv2", "queue": recipe.queue}  # not in the files of runs from before there was a choice
+            before = {**older, **stored["recipe"], "images": stored["images"]}
         except (json.JSONDecodeError, KeyError, TypeError):
             raise UserError(f"{path}: not readable as a run's configuration; choose another --out") from None
         now = {**config["recipe"], "images": count}

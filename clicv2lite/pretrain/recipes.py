@@ -20,6 +20,7 @@ class Recipe:
     """Every number of a pretraining. The defaults are the paper's ViT-B/32; `--set key=value` changes any of them."""
 
     name: str = "vit-b32"
+    method: Literal["clicv2", "moco", "clic"] = "clicv2"
     # views (see views.ViewConfig)
     size: int = 224
     patch: int = 32
@@ -50,6 +51,7 @@ class Recipe:
     negatives: Negatives = "batch"
     key: Literal["visible", "full"] = "visible"
     reduction: Literal["mean", "sum"] = "mean"
+    queue: int = 65_536  # keys that MoCo and CLIC remember
     # optimisation
     batch: int = 2048  # images a step
     passes: int = 300 * 1_500_000  # images seen in all, repeats counted
@@ -111,7 +113,7 @@ def ci() -> Recipe:
     """Seconds on one core: proves that the machinery runs; its features are worth nothing."""
     return Recipe(
         "ci", size=32, patch=8, width=32, depth=2, heads=2, project=16, decoder_width=16, decoder_depth=1,
-        decoder_heads=2, momentum=0.99, batch=16, passes=640, warmup=64, lr=1e-3, store=40, save_every=5, log_every=5,
+        decoder_heads=2, momentum=0.99, queue=64, batch=16, passes=640, warmup=64, lr=1e-3, store=40, save_every=5, log_every=5,
     )  # fmt: skip
 
 
@@ -119,8 +121,8 @@ def lite() -> Recipe:
     """Minutes on two CPU cores; found by experiment, the table of tries is in the book's chapter 7."""
     return Recipe(
         "lite", size=128, patch=16, width=192, depth=4, heads=3, project=128, decoder_width=128, decoder_depth=2,
-        decoder_heads=4, crop="window", color=0.2, blur=0.2, momentum=0.99, batch=64, passes=256_000, warmup=6_400,
-        lr=1e-3, store=224, save_every=200, log_every=20, pool_blocks=(0, 1, 2, 3),
+        decoder_heads=4, crop="window", color=0.2, blur=0.2, momentum=0.99, queue=4096, batch=64, passes=256_000,
+        warmup=6_400, lr=1e-3, store=224, save_every=200, log_every=20, pool_blocks=(0, 1, 2, 3),
         pool_statistics=("mean", "std", "max", "min"), pool_size=288,
     )  # fmt: skip
 
@@ -145,14 +147,23 @@ def vit_l16() -> Recipe:
     return _paper("vit-l16", "vit-l", 16)
 
 
+# whole crops are compared: nothing is masked, no patch moves
+IMAGE_WISE = {"mask_ratio": 0.0, "max_shift": 0, "augment": "image", "crop": "resized"}
+# what a method brings along unless it is set: the crops and colours of MoCo v2, the weight of CLIC's complexity-aware loss
+METHOD_SETTINGS: dict[str, dict[str, Any]] = {
+    "clicv2": {},
+    "moco": IMAGE_WISE | {"crop_min": 0.2, "color": 0.4, "blur": 0.5},
+    "clic": IMAGE_WISE | {"crop_min": 0.2, "color": 0.4, "blur": 0.5, "weight": 0.25},
+}
+
 RECIPES = {"ci": ci, "lite": lite, "vit-s32": vit_s32, "vit-b32": vit_b32, "vit-l16": vit_l16}
 
 
 def get_recipe(name: str, settings: list[str] | None = None) -> Recipe:
     """A recipe by name, with settings changed.
 
-    Two settings follow others unless they are set themselves: the learning rate grows linearly with the batch, and the
-    warm-up keeps its share of the passes.
+    Some settings follow others unless they are set themselves: the learning rate grows linearly with the batch, the warm-up
+    keeps its share of the passes, and a method brings those of ``METHOD_SETTINGS``.
 
     Args:
         name: a key of ``RECIPES``.
@@ -174,7 +185,8 @@ def get_recipe(name: str, settings: list[str] | None = None) -> Recipe:
             changes[key] = parse(text, hints[key])
         except ValueError:
             raise UserError(f"--set {setting}: {key} must be {describe(hints[key])}") from None
-    changed = dataclasses.replace(recipe, **changes)
+    method = changes.get("method", recipe.method)
+    changed = dataclasses.replace(recipe, **METHOD_SETTINGS[method] | changes)
     check(changed)
     if "lr" not in changes:
         changed = dataclasses.replace(changed, lr=recipe.lr * changed.batch / recipe.batch)
@@ -216,7 +228,7 @@ def describe(kind: Any) -> str:
 def check(recipe: Recipe) -> None:
     """Raise UserError for values that cannot work together."""
     positive = ("size", "patch", "width", "depth", "heads", "project", "decoder_width", "decoder_depth", "decoder_heads",
-                "batch", "passes", "lr", "temperature", "clip", "store", "save_every", "log_every")  # fmt: skip
+                "queue", "batch", "passes", "lr", "temperature", "clip", "store", "save_every", "log_every")  # fmt: skip
     for key in positive:
         if not getattr(recipe, key) > 0:
             raise UserError(f"--set {key}={getattr(recipe, key)}: must be above 0")
@@ -229,6 +241,12 @@ def check(recipe: Recipe) -> None:
     for width, heads in (("width", "heads"), ("decoder_width", "decoder_heads")):
         if getattr(recipe, width) % getattr(recipe, heads) or getattr(recipe, width) % 4:
             raise UserError(f"--set {width}={getattr(recipe, width)}: must be a multiple of 4 and of {heads}")
+    if recipe.method != "clicv2":
+        for key, only in IMAGE_WISE.items():
+            if getattr(recipe, key) != only:
+                raise UserError(f"--set {key}={getattr(recipe, key)}: method={recipe.method} has {key}={only}; leave it out")
+        if recipe.queue > recipe.passes:
+            raise UserError(f"--set queue={recipe.queue}: the run has no more than passes={recipe.passes} keys to fill it")
     if recipe.size % recipe.patch:
         raise UserError(f"--set patch={recipe.patch}: patches of {recipe.patch} px do not tile size={recipe.size}")
     if recipe.mask_ratio == 1:

@@ -13,8 +13,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from clicv2lite.atomic import write_bytes
+from clicv2lite.data.inputs import listed, squares
 from clicv2lite.errors import UserError
-from clicv2lite.features import FrozenEncoder, load_encoder
+from clicv2lite.features import DEFAULT, FrozenEncoder, load_encoder
 from clicv2lite.probe.icnet import IcnetHead
 from clicv2lite.probe.places import shares
 from clicv2lite.probe.ridge import RidgeHead
@@ -22,7 +23,6 @@ from clicv2lite.probe.ridge import RidgeHead
 Floats = NDArray[np.float64]
 HEAD_FILE, ENCODER_FILE = "head.safetensors", "encoder.safetensors"
 FORMAT = 1
-DEFAULT = Path(__file__).resolve().parent.parent / "models" / "default"
 KINDS: dict[str, type[RidgeHead] | type[IcnetHead]] = {"ridge": RidgeHead, "icnet": IcnetHead}
 
 
@@ -50,10 +50,39 @@ class Head(Protocol):
 
 
 class Model:
-    """A frozen encoder and its head: images to scores."""
+    """A frozen encoder and its head: images to scores.
+
+    `score`, `features` and `complexity_map` take images as people have them: a path, a PIL image, a NumPy array
+    (H, W, 3) or (H, W), a tensor (C, H, W), of any size; the first two also an iterable of these, or a batch. `scores` and
+    `maps` take the squares that the encoder sees. What an image gets does not depend on its batch, to rounding.
+    """
 
     def __init__(self, encoder: FrozenEncoder, head: Head) -> None:
         self.encoder, self.head = encoder, head
+
+    def score(self, images: Any) -> Any:
+        """Complexity as `clicv2lite score` gives it, clipped to 0..1: a float for one image, else (N,) float64.
+
+        Raises:
+            UserError: if something is not an image or cannot be read; see :mod:`clicv2lite.data.inputs` for what is.
+        """
+        found, single = listed(images)
+        scores = np.concatenate([self.scores(batch) for batch in squares(found, self.encoder.size)]).clip(0, 1)
+        return float(scores[0]) if single else scores
+
+    def features(self, images: Any) -> NDArray[np.float32]:
+        """What a linear head reads of the images: (F,) float32 for one image, else (N, F). Errors as `score`."""
+        found, single = listed(images)
+        features: NDArray[np.float32] = pooled(self.encoder, found).numpy()
+        return features[0] if single else features
+
+    def complexity_map(self, image: Any) -> Floats:
+        """(h, w) complexity of each place of one image, the aspect ratio squashed; see `maps`. Errors as `score`."""
+        found, single = listed(image)
+        if not single:
+            raise UserError(f"complexity_map: {len(found)} images; give one at a time")
+        complexity: Floats = self.maps(next(squares(found, self.encoder.size)))[0]
+        return complexity
 
     def scores(self, images: Tensor) -> Floats:
         """(B, 3, S, S) uint8 -> (B,) scores, not clipped."""
@@ -73,6 +102,11 @@ def read_by(head: Head | type[Head], encoder: FrozenEncoder, images: Tensor) -> 
     """What `head` reads of (B, 3, S, S) uint8 images, on any device."""
     images = images.to(place(encoder))
     return encoder.features(images) if head.reads == "features" else encoder.tokens(images)
+
+
+def pooled(encoder: FrozenEncoder, images: list[Any]) -> Tensor:
+    """(N, F) float32 pooled features, on the CPU, of N images as people have them; errors as `Model.score`."""
+    return torch.cat([encoder.features(batch.to(place(encoder))).cpu() for batch in squares(images, encoder.size)])
 
 
 def place(encoder: FrozenEncoder) -> torch.device:
@@ -106,8 +140,8 @@ def save_model(folder: Path, model: Model, spec: str) -> None:
     write_bytes(folder / HEAD_FILE, save(model.head.tensors(), metadata={"clicv2lite": json.dumps(about)}))
 
 
-def load_model(spec: str) -> Model:
-    """Load what `save_model` wrote.
+def load_model(spec: str | Path = "default") -> Model:
+    """Load what `save_model` wrote; also `clicv2lite.load`.
 
     Args:
         spec: a folder, or "default" for the model that comes with the package.
@@ -120,8 +154,8 @@ def load_model(spec: str) -> Model:
     if not path.is_file():
         make = "`clicv2lite probe --encoder E --ratings CSV --head ridge --out DIR`"
         if spec == "default":
-            raise UserError(f"--model default: this version ships no model; make one with {make}, then --model DIR")
-        raise UserError(f"--model {spec}: there is no {HEAD_FILE} in it; make a model with {make}")
+            raise UserError(f"model default: {path} is missing; install clicv2lite again, or make a model with {make}")
+        raise UserError(f"model {spec}: there is no {HEAD_FILE} in it; make a model with {make}")
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["clicv2lite"])

@@ -84,8 +84,8 @@ def report(
         resamples: bootstrap resamples for the 95 % percentile intervals. seed: of the resampling.
 
     Returns:
-        n, pcc, srcc, pcc_ci, srcc_ci over all rows; per_category: {name: {n, pcc, srcc}}, None for a category with
-        fewer than 3 rows or constant values; mean_pcc: mean over the categories where it is defined, mean_pcc_ci
+        n, pcc, srcc, pcc_ci, srcc_ci over all rows; per_category: {name: {n, pcc, srcc, pcc_ci}}, None for a category
+        with fewer than 3 rows or constant values; mean_pcc: mean over the categories where it is defined, mean_pcc_ci
         (resampled within each category), pcc_variance: population variance over the same categories (section 4.4).
         Without categories, per_category is {}, mean_pcc is pcc with its interval, and pcc_variance is None.
     """
@@ -112,10 +112,12 @@ def report(
         rows = names == name
         enough = rows.sum() >= SMALLEST_CATEGORY
         r, rho = (f(x[rows], y[rows]) if enough else np.nan for f in (pcc, srcc))
-        result["per_category"][name] = {"n": int(rows.sum()), "pcc": _or_none(r), "srcc": _or_none(rho)}
+        entry: dict[str, Any] = {"n": int(rows.sum()), "pcc": _or_none(r), "srcc": _or_none(rho), "pcc_ci": None}
         if np.isfinite(r):
             kept.append(r)
             resampled.append(bootstrap(x[rows], y[rows], "pcc", resamples, [seed, number]))
+            entry["pcc_ci"] = interval(resampled[-1])
+        result["per_category"][name] = entry
     result["mean_pcc"] = float(np.mean(kept)) if kept else None
     result["mean_pcc_ci"] = interval(np.mean(resampled, axis=0)) if kept else None
     result["pcc_variance"] = float(np.var(kept)) if kept else None

@@ -15,6 +15,7 @@ from clicv2lite.features import load_encoder
 from clicv2lite.model import CLICv2
 from clicv2lite.pretrain import engine
 from clicv2lite.pretrain.engine import plain_attention, pretrain, train_step
+from clicv2lite.pretrain.methods import METHODS
 from clicv2lite.pretrain.monitor import read_log
 from clicv2lite.pretrain.optim import make_optimizer
 from clicv2lite.pretrain.recipes import get_recipe
@@ -214,7 +215,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(training, mon
         views = make_views(*arguments)
         return views._replace(target=views.target * value)
 
-    monkeypatch.setattr(engine, "make_views", poisoned)
+    monkeypatch.setitem(METHODS, "clicv2", replace(METHODS["clicv2"], make_views=poisoned))
     with pytest.raises(UserError, match=r"step 2: the loss is (nan|inf) \(images .*\.png.*lower --set lr") as caught:
         train_step(model, optimizer, store, RECIPE, 1)
     assert "\n" not in str(caught.value)

@@ -3,13 +3,17 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from clicv2lite.cli import main
+from clicv2lite.data.embedded import photographs
+from clicv2lite.data.images import read_square
 from clicv2lite.encoder import EncoderConfig, build_vit
 from clicv2lite.errors import UserError
 from clicv2lite.features import FrozenConfig, FrozenEncoder, PoolConfig
-from clicv2lite.probe.head import Model, load_model, read_by, save_model
+from clicv2lite.probe.head import DEFAULT, Model, load_model, read_by, save_model
 from clicv2lite.probe.icnet import IcnetHead, IcnetShape
 from clicv2lite.probe.ridge import fit_ridge
 
@@ -41,6 +45,51 @@ def test_a_saved_model_is_the_same_model_and_needs_only_its_folder(make, tmp_pat
     np.testing.assert_allclose(again.scores(IMAGES), model.scores(IMAGES), atol=1e-6)
     np.testing.assert_allclose(again.maps(IMAGES), model.maps(IMAGES), atol=1e-5)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["encoder.safetensors", "head.safetensors"]
+
+
+def test_scores_of_whatever_people_hold_are_those_of_its_squares(tmp_path):
+    model = ridge_model()
+    pixels = [np.random.default_rng(i).integers(0, 256, (20 + i, 50 - i, 3), dtype=np.uint8) for i in range(40)]
+    paths = [tmp_path / f"{i}.png" for i in range(40)]
+    for path, image in zip(paths, pixels, strict=True):
+        Image.fromarray(image).save(path)
+    want = model.scores(torch.stack([read_square(path, 32) for path in paths])).clip(0, 1)
+    for images in (paths, [str(p) for p in paths], pixels, [Image.fromarray(p) for p in pixels], iter(paths)):
+        np.testing.assert_allclose(model.score(images), want, atol=1e-5)
+    alone = model.score(paths[7])  # its batch does not matter
+    assert isinstance(alone, float) and abs(alone - want[7]) < 1e-5
+    assert model.score(paths[:1]).shape == (1,)
+
+
+def test_scores_are_clipped_and_features_and_maps_belong_to_them():
+    encoder = tiny_encoder()
+    model = Model(encoder, fit_ridge(encoder.features(IMAGES), np.linspace(-3, 4, 6)))
+    assert model.scores(IMAGES).min() < 0 and model.scores(IMAGES).max() > 1
+    np.testing.assert_allclose(model.score(IMAGES), model.scores(IMAGES).clip(0, 1), atol=1e-5)
+    features = model.features(IMAGES)
+    assert features.shape == (6, 32) and features.dtype == np.float32 and model.features(IMAGES[0]).shape == (32,)
+    np.testing.assert_allclose(model.head.predict(torch.from_numpy(features)), model.scores(IMAGES), atol=1e-4)
+    complexity = model.complexity_map(IMAGES[2])
+    assert complexity.shape == (4, 4)
+    np.testing.assert_allclose(complexity.mean(), model.scores(IMAGES[2:3])[0], atol=1e-4)
+    with pytest.raises(UserError, match="6 images; give one at a time"):
+        model.complexity_map(IMAGES)
+
+
+def test_the_default_model_scores_as_the_command_does(tmp_path):
+    model, paths = load_model(), list(photographs().values())
+    assert main(["score", *map(str, paths), "--csv", str(tmp_path / "s.csv"), "--batch-size", "3"]) == 0
+    lines = (tmp_path / "s.csv").read_text().splitlines()[1:]
+    want = [float(line.split(",")[-2]) for line in lines]
+    np.testing.assert_allclose(model.score(paths), want, atol=1e-5)
+    assert np.ptp(want) > 0.3
+
+
+def test_the_default_model_keeps_to_its_card():
+    result = json.loads((DEFAULT / "probe.json").read_text())
+    assert result["evaluation"] == "cross-validation" and len(result["folds"]) == 5 and result["head"] == "ridge"
+    assert f"{result['mean_pcc']:.3f}" in (DEFAULT / "model_card.md").read_text()
+    assert load_model("default").head.kind == "ridge"
 
 
 def test_a_linear_map_averages_to_the_score():

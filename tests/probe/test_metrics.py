@@ -105,10 +105,9 @@ def test_a_report_averages_over_categories():
     got = report(scores, scores + noise, names)
     each = {n: [stats.pearsonr(*(v[np.array(names) == n] for v in (scores, scores + noise)))[0]] for n in "abc"}
     assert list(got["per_category"]) == ["a", "b", "c"]
-    assert all(
-        got["per_category"][n] == {"n": 30, "pcc": pytest.approx(each[n][0]), "srcc": got["per_category"][n]["srcc"]}
-        for n in "abc"
-    )
+    for name, entry in got["per_category"].items():
+        assert set(entry) == {"n", "pcc", "srcc", "pcc_ci"} and entry["n"] == 30
+        assert entry["pcc"] == pytest.approx(each[name][0]) and entry["pcc_ci"][0] < entry["pcc"] < entry["pcc_ci"][1]
     assert got["mean_pcc"] == pytest.approx(np.mean(list(each.values())))
     assert got["pcc_variance"] == pytest.approx(np.var(list(each.values())))
     assert got["mean_pcc_ci"][0] < got["mean_pcc"] < got["mean_pcc_ci"][1]
@@ -128,8 +127,8 @@ def test_small_and_constant_categories_are_null_and_left_out_of_the_mean():
     scores = [0.1, 0.2, 0.4, 0.3, 0.9, 0.5, 0.5, 0.5]
     predictions = [0.1, 0.3, 0.4, 0.1, 0.8, 0.1, 0.2, 0.3]
     got = report(scores, predictions, ["fine"] * 3 + ["two"] * 2 + ["flat"] * 3)
-    assert got["per_category"]["two"] == {"n": 2, "pcc": None, "srcc": None}
-    assert got["per_category"]["flat"] == {"n": 3, "pcc": None, "srcc": None}
+    assert got["per_category"]["two"] == {"n": 2, "pcc": None, "srcc": None, "pcc_ci": None}
+    assert got["per_category"]["flat"] == {"n": 3, "pcc": None, "srcc": None, "pcc_ci": None}
     assert got["mean_pcc"] == got["per_category"]["fine"]["pcc"] and got["pcc_variance"] == 0
     json.dumps(got, allow_nan=False)
 

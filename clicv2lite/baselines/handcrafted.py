@@ -1,0 +1,106 @@
+"""Ridge on all hand-made measures at once: what learning must beat (book chapter 11).
+
+    python -m clicv2lite.baselines.handcrafted --ratings ratings.csv --json handcrafted.json
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from clicv2lite.atomic import check_output_file, write_json
+from clicv2lite.baselines.agreement import squares
+from clicv2lite.baselines.measures import measure
+from clicv2lite.data.ratings import read_ratings
+from clicv2lite.errors import UserError
+from clicv2lite.probe.crossval import cross_validate, folds
+from clicv2lite.probe.metrics import RESAMPLES, report
+from clicv2lite.probe.ridge import fit_ridge
+from clicv2lite.provenance import provenance
+
+Floats = NDArray[np.float64]
+
+
+def predict_by_measures(
+    values: Mapping[str, ArrayLike], scores: ArrayLike, categories: Sequence[str] | None, k: int = 5, seed: int = 0
+) -> Floats:
+    """Predict every score by a ridge on the measures that was fitted on the other folds, as ``probe`` does with features.
+
+    Args:
+        values: measure -> (n,) values, as :func:`clicv2lite.baselines.measures.measure` returns them.
+        scores: (n,). categories: (n,) names, or None; they part the folds and are no input of the ridge.
+        k: number of folds. seed: of their shuffling; the same folds as ``probe --seed``.
+
+    Returns:
+        (n,) predictions.
+
+    Raises:
+        UserError: if there are fewer than 2 images a fold.
+    """
+    target = np.asarray(scores, dtype=np.float64)
+    features = torch.from_numpy(np.stack([np.asarray(value, dtype=np.float64) for value in values.values()], axis=1))
+    return cross_validate(fit_ridge, features, target, folds(len(target), k, categories, seed))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--ratings", type=Path, required=True, help="rating table: CSV image,score[,category]")
+    parser.add_argument("--size", type=int, default=224, help="side to which every image is resized, pixels (224)")
+    parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap (0)")
+    parser.add_argument("--json", type=Path, help="write the result to this file instead of the screen")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure every image, cross-validate the ridge, report as ``probe`` does; exit status 0.
+
+    Raises:
+        UserError: for a table or an image that cannot be used, a size too small, or an output that cannot be written.
+    """
+    start = time.perf_counter()
+    if args.size < 16:
+        raise UserError(f"--size {args.size}: the measures need at least 16 pixels a side")
+    if not 0 <= args.seed < 2**32:
+        raise UserError(f"--seed {args.seed}: give a whole number from 0 to {2**32 - 1}")
+    if args.json is not None:
+        check_output_file(args.json, "--json")
+    ratings = read_ratings(args.ratings)
+    tests = folds(len(ratings), 5, ratings.categories, args.seed)  # refuses too few images before the long part
+    values = measure(squares(ratings, args.size))
+    predictions = predict_by_measures(values, ratings.scores, ratings.categories, 5, args.seed)
+    result: dict[str, Any] = report(ratings.scores, predictions, ratings.categories, RESAMPLES, args.seed) | {
+        "head": "ridge",
+        "measures": list(values),
+        "size": args.size,
+        "evaluation": "cross-validation",
+        "folds": len(tests),
+        "seed": args.seed,
+        "seconds": round(time.perf_counter() - start),
+        **provenance(program="python -m clicv2lite.baselines.handcrafted"),
+    }
+    if args.json is None:
+        print(json.dumps(result, indent=2, allow_nan=False))
+    else:
+        write_json(args.json, result)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line of this module; exit status 2 and one line for a user's mistake."""
+    parser = argparse.ArgumentParser(prog="python -m clicv2lite.baselines.handcrafted", description=__doc__.splitlines()[0])
+    add_arguments(parser)
+    try:
+        return run(parser.parse_args(argv))
+    except UserError as error:
+        print(f"clicv2lite: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""What an encoder knows of content, beside complexity: class probe, neighbours, t-SNE (CLICv2, sections 4.4, 4.5; chapter 9).
+
+    python -m clicv2lite.probe.invariance --encoder runs/lite0 --ratings ratings.csv --json lite0.json --tsne lite0.csv
+"""
+
+import argparse
+import csv
+import io
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.manifold import TSNE
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import cross_val_predict
+from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from clicv2lite.atomic import check_output_file, write_bytes, write_json
+from clicv2lite.errors import UserError
+from clicv2lite.features import load_encoder
+from clicv2lite.probe.command import encode
+from clicv2lite.probe.crossval import Rows, cross_validate, folds
+from clicv2lite.probe.head import place
+from clicv2lite.probe.metrics import RESAMPLES, interval, report
+from clicv2lite.probe.ridge import fit_ridge
+from clicv2lite.probe.task import Task, keep_rows, load_task
+from clicv2lite.provenance import provenance
+
+Floats = NDArray[np.float64]
+FOLDS, NEIGHBOURS, COMPONENTS, PERPLEXITY = 5, 10, 50, 30
+INVERSE_PENALTY = 0.01  # of the class probe: strong, as there are more features than images
+
+
+def class_probe(
+    features: Tensor, categories: Sequence[str], tests: list[Rows], resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Any]:
+    """How well a linear classifier on standardised features names the category of images it was not fitted on.
+
+    Args:
+        features: (n, F). categories: (n,) names, two or more. tests: a partition of 0..n-1 into test folds.
+        resamples, seed: of the bootstrap over images.
+
+    Returns:
+        accuracy with accuracy_ci (95 %); chance: the share of the largest category, which a constant answer reaches;
+        balanced_accuracy: the mean over categories of the share found, whose chance is 1 / categories.
+    """
+    names = np.asarray(categories)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=1000))
+    splits = [(np.setdiff1d(np.arange(len(names)), test), test) for test in tests]
+    found = cross_val_predict(classifier, features.double().numpy(), names, cv=splits)
+    right = (found == names).astype(float)
+    drawn = np.random.default_rng(seed).integers(len(right), size=(resamples, len(right)))
+    return {
+        "accuracy": float(right.mean()),
+        "accuracy_ci": interval(right[drawn].mean(1)),
+        "chance": float(np.unique(names, return_counts=True)[1].max() / len(names)),
+        "balanced_accuracy": float(balanced_accuracy_score(names, found)),
+    }
+
+
+def tsne(features: Tensor, seed: int = 0) -> Floats:
+    """Two coordinates an image (figure 7): t-SNE of the standardised features' first 50 principal components.
+
+    Args:
+        features: (n, F). seed: of the start; n is above the perplexity, 30.
+
+    Returns:
+        (n, 2). Neighbours mean something; distances between clusters, their sizes and densities do not.
+    """
+    x = StandardScaler().fit_transform(features.double().numpy())
+    x = PCA(min(COMPONENTS, *x.shape), random_state=seed).fit_transform(x)
+    points: Floats = TSNE(perplexity=float(PERPLEXITY), random_state=seed).fit_transform(x).astype(np.float64)
+    return points
+
+
+def neighbourhood(points: ArrayLike, categories: Sequence[str], scores: ArrayLike, k: int = NEIGHBOURS) -> dict[str, float]:
+    """What the k nearest neighbours of an image, itself left out, have in common with it: a number beside a picture.
+
+    Args:
+        points: (n, d) features or map coordinates. categories: (n,). scores: (n,). k: below n.
+
+    Returns:
+        class_agreement: the mean share of neighbours of the same category, and class_chance, what it would be if neighbours
+        were drawn at random; score_r2: how much of the scores' variance the mean score of the neighbours explains,
+        1 at best, 0 or less if nothing.
+    """
+    y, names = np.asarray(scores, dtype=np.float64), np.unique(categories, return_inverse=True)[1]
+    near = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)  # without a point itself
+    count = np.bincount(names)
+    return {
+        "class_agreement": float((names[near] == names[:, None]).mean()),
+        "class_chance": float((count * (count - 1)).sum() / (len(y) * (len(y) - 1))),
+        "score_r2": float(1 - ((y - y[near].mean(1)) ** 2).sum() / ((y - y.mean()) ** 2).sum()),
+    }
+
+
+def unseen_category(features: Tensor, categories: Sequence[str], scores: ArrayLike, seed: int = 0) -> dict[str, Any]:
+    """The ridge probe on categories that it was not fitted on: each is predicted from all others.
+
+    Args:
+        features: (n, F). categories: (n,) names, two or more. scores: (n,). seed: of the bootstrap.
+
+    Returns:
+        mean_pcc with mean_pcc_ci, pcc_variance, per_category: {name: {n, pcc, srcc, pcc_ci}}.
+    """
+    y, names = np.asarray(scores, dtype=np.float64), np.asarray(categories)
+    predictions = cross_validate(fit_ridge, features, y, [np.flatnonzero(names == name) for name in np.unique(names)])
+    found = report(y, predictions, categories, seed=seed)
+    return {key: found[key] for key in ("mean_pcc", "mean_pcc_ci", "pcc_variance", "per_category")}
+
+
+def invariance(features: Tensor, task: Task, seed: int = 0) -> tuple[dict[str, Any], Floats]:
+    """Everything that chapter 9 compares encoders by.
+
+    Args:
+        features: (n, F) of the task's images, which have categories. seed: of folds, bootstrap and t-SNE.
+
+    Returns:
+        the report of the ridge probe (:func:`clicv2lite.probe.metrics.report`) with unseen_category, class_probe, and
+        neighbours of features and of the t-SNE map; the (n, 2) map.
+    """
+    names = task.categories or []
+    tests = folds(len(names), FOLDS, names, seed)
+    predictions = cross_validate(fit_ridge, features, task.scores, tests)
+    points = tsne(features, seed)
+    standardised = StandardScaler().fit_transform(features.double().numpy())
+    result = report(task.scores, predictions, names, seed=seed) | {
+        "unseen_category": unseen_category(features, names, task.scores, seed),
+        "class_probe": class_probe(features, names, tests, seed=seed),
+        "neighbours": {
+            "features": neighbourhood(standardised, names, task.scores),
+            "tsne": neighbourhood(points, names, task.scores),
+        },
+    }
+    return result, points
+
+
+def write_map(path: Path, task: Task, points: Floats, root: Path) -> None:
+    """Write image,category,score,x,y, image paths relative to ``root`` where they lie below it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "category", "score", "x", "y"])
+    for image, name, score, (x, y) in zip(task.paths, task.categories or [], task.scores, points, strict=True):
+        shown = image.relative_to(root) if image.is_relative_to(root) else image
+        writer.writerow([shown.as_posix(), name, f"{score:.3f}", f"{x:.1f}", f"{y:.1f}"])
+    write_bytes(path, text.getvalue().encode())
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--encoder", required=True, metavar="E", help="run folder, file, default, random, timm name")
+    parser.add_argument("--ratings", required=True, metavar="CSV", help="rating table image,score,category")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file instead of the screen")
+    parser.add_argument("--tsne", type=Path, metavar="F", help="write the map to this CSV file: image,category,score,x,y")
+    parser.add_argument("--seed", type=int, default=0, help="of folds, random encoder, bootstrap and t-SNE (default 0)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Encode the images of a rating table and report; exit status 0.
+
+    Raises:
+        UserError: for a table, an encoder or an image that cannot be used, or an output that cannot be written.
+    """
+    started = time.perf_counter()
+    if not 0 <= args.seed < 2**32:
+        raise UserError(f"--seed {args.seed}: give a whole number from 0 to {2**32 - 1}")
+    for option, path in (("--json", args.json), ("--tsne", args.tsne)):
+        if path is not None:
+            check_output_file(path, option)
+    task = load_task(args.ratings, None, FOLDS, None)
+    if task.categories is None or len(set(task.categories)) < 2:
+        raise UserError(f"--ratings {args.ratings}: needs a category column with two or more categories")
+    if len(task.paths) <= PERPLEXITY:
+        raise UserError(f"--ratings {args.ratings}: {len(task.paths)} images; t-SNE needs more than {PERPLEXITY}")
+    encoder = load_encoder(args.encoder, args.seed)
+    features, read, skipped = encode(encoder, "ridge", task.paths, batch_size=64)
+    task = keep_rows(task, read)
+    result, points = invariance(features, task, args.seed)
+    result = {
+        "metric": "mean_pcc",
+        **result,
+        "encoder": args.encoder,
+        "skipped": skipped,
+        "seed": args.seed,
+        "seconds": round(time.perf_counter() - started, 1),
+        **provenance(place(encoder), "python -m clicv2lite.probe.invariance"),
+    }
+    if args.tsne is not None:
+        write_map(args.tsne, task, points, Path(args.ratings).parent)
+    if args.json is None:
+        print(json.dumps(result, indent=2, allow_nan=False))
+    else:
+        write_json(args.json, result)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line of this module; exit status 2 and one line for a user's mistake."""
+    parser = argparse.ArgumentParser(prog="python -m clicv2lite.probe.invariance", description=__doc__.splitlines()[0])
+    add_arguments(parser)
+    try:
+        return run(parser.parse_args(argv))
+    except UserError as error:
+        print(f"clicv2lite: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

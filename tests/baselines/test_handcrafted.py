@@ -1,0 +1,80 @@
+"""Ridge on hand-made measures: the folds of the probe, scikit-learn's ridge, one line for a mistake."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from clicv2lite.baselines.handcrafted import main, predict_by_measures
+from clicv2lite.baselines.measures import MEASURES
+from clicv2lite.data.worlds import render
+from clicv2lite.errors import UserError
+from clicv2lite.probe.crossval import folds
+from clicv2lite.probe.metrics import pcc
+from clicv2lite.probe.ridge import ALPHAS
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = ["image,score,category"]
+    for i, level in enumerate(np.linspace(0.05, 0.95, 20)):
+        category = ("cells", "glyphs")[i % 2]
+        Image.fromarray(render(category, level, i, 48)).save(tmp_path / f"{i}.png")
+        rows.append(f"{i}.png,{level:.3f},{category}")
+    path = tmp_path / "ratings.csv"
+    path.write_text("\n".join(rows))
+    return path
+
+
+def test_each_fold_is_predicted_by_a_ridge_that_did_not_see_it():
+    rng = np.random.default_rng(0)
+    values = {"a": rng.random(40), "b": 100 * rng.random(40)}
+    scores, names = rng.random(40), ["x"] * 25 + ["y"] * 15
+    got = predict_by_measures(values, scores, names, k=4, seed=3)
+    x = np.stack(list(values.values()), axis=1)
+    for test in folds(40, 4, names, 3):
+        train = [i for i in range(40) if i not in test]
+        model = make_pipeline(StandardScaler(), RidgeCV(ALPHAS)).fit(x[train], scores[train])
+        np.testing.assert_allclose(got[test], model.predict(x[test]))
+
+
+def test_what_one_measure_knows_is_found_and_noise_is_not():
+    rng = np.random.default_rng(1)
+    scores = rng.random(200)
+    noise = {f"noise{i}": rng.random(200) for i in range(7)}
+    assert pcc(scores, predict_by_measures({"good": 3 * scores + 0.1 * rng.random(200), **noise}, scores, None)) > 0.98
+    assert abs(pcc(scores, predict_by_measures(noise, scores, None))) < 0.3
+
+
+def test_the_command_writes_a_report_like_the_probes(table, tmp_path):
+    out = tmp_path / "handcrafted.json"
+    assert main(["--ratings", str(table), "--size", "48", "--json", str(out)]) == 0
+    result = json.loads(out.read_text())
+    assert result["n"] == 20 and result["measures"] == list(MEASURES) and result["folds"] == 5
+    assert set(result["per_category"]) == {"cells", "glyphs"}
+    assert result["mean_pcc"] == pytest.approx(np.mean([c["pcc"] for c in result["per_category"].values()]))
+    assert result["command"].startswith("python -m clicv2lite.baselines.handcrafted")
+
+
+def test_without_a_file_the_report_is_printed(table, capsys):
+    assert main(["--ratings", str(table), "--size", "16"]) == 0
+    assert json.loads(capsys.readouterr().out)["size"] == 16
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--size", "8"], "at least 16"), (["--seed", "-1"], "whole number"), (["--json", "."], "is a folder")],
+)
+def test_a_mistake_is_one_line(table, capsys, words, message):
+    assert main(["--ratings", str(table), *words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("clicv2lite: ") and error.count("\n") == 1 and message in error
+
+
+def test_too_few_images_for_five_folds_are_refused():
+    with pytest.raises(UserError, match="too few"):
+        predict_by_measures({"a": [1, 2, 3]}, [0, 1, 2], None)
