@@ -88,15 +88,15 @@ class Exercise:
 
     def _compare(self, trials: list[tuple[tuple[Any, ...], Any]]) -> Verdict:
         rows = [(given, got, self.reference(*copy.deepcopy(given))) for given, got in trials]
-        for given, got, want in rows:
-            if (fault := _form(got, want)) is not None:
-                return Verdict(False, fault + (f" ({_shapes(given)})" if given else ""))
         if all(_same(got, want, self.tolerance) for _, got, want in rows):
             many = f" on {len(rows)} random inputs" if self.inputs else ""
             return Verdict(True, f"agrees with {self.source}{many}")
         for text, wrong in self.mistakes.items():
             if all(_same(got, wrong(*copy.deepcopy(given)), self.tolerance) for given, got, _ in rows):
                 return Verdict(False, text)
+        for given, got, want in rows:
+            if (fault := _form(got, want)) is not None:
+                return Verdict(False, fault + (f" ({_shapes(given)})" if given else ""))
         return Verdict(False, _difference([(_flat(got), _flat(want)) for _, got, want in rows], self.tolerance))
 
 
