@@ -1,3 +1,20 @@
 """clicv2lite: image complexity learned without labels (CLICv2, arXiv 2503.06641)."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clicv2lite.probe.head import load_model as load
+    from clicv2lite.regressor import ComplexityRegressor
+
+__all__ = ["ComplexityRegressor", "load"]
 __version__ = "0.1.0"
+
+LAZY = {"load": ("clicv2lite.probe.head", "load_model"), "ComplexityRegressor": ("clicv2lite.regressor", "ComplexityRegressor")}
+
+
+def __getattr__(name: str) -> Any:  # torch takes seconds to import, and `clicv2lite --help` needs none of it
+    if name in LAZY:
+        module, attribute = LAZY[name]
+        return getattr(importlib.import_module(module), attribute)
+    raise AttributeError(f"module 'clicv2lite' has no attribute {name!r}")

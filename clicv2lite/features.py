@@ -19,6 +19,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.views import normalize
 
 WEIGHTS, METADATA = "encoder.safetensors", "clicv2lite"
+DEFAULT = Path(__file__).resolve().parent / "models" / "default"  # the model that comes with the package
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,15 @@ class FrozenEncoder:
         pooled = [pool(tokens, name) for tokens in self.blocks(images) for name in self.config.pool.statistics]
         return torch.cat(pooled, dim=1)
 
-    def save(self, folder: Path) -> None:
-        """Write ``encoder.safetensors``: timm's own keys, and the configuration as its metadata."""
+    def save(self, folder: Path, half: bool = False) -> None:
+        """Write ``encoder.safetensors``: timm's own keys, and the configuration as its metadata.
+
+        Args:
+            folder: made if it is not there.
+            half: round the weights to float16, half the bytes; they are float32 again when loaded.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        state = {k: v.contiguous() for k, v in self.vit.state_dict().items()}
+        state = {k: (v.half() if half else v).contiguous() for k, v in self.vit.state_dict().items()}
         metadata = {METADATA: json.dumps(asdict(self.config))}  # one entry: safetensors writes several in any order
         write_bytes(folder / WEIGHTS, safetensors.torch.save(state, metadata))
 
@@ -109,8 +115,8 @@ def load_encoder(spec: str, seed: int = 0) -> FrozenEncoder:
     """Load an encoder by name.
 
     Args:
-        spec: a run folder (of ``pretrain`` or ``probe``), a .safetensors file, ``random`` (the lite recipe's ViT, untrained),
-            or the name of a timm model with pretrained weights.
+        spec: ``default`` (the model that comes with the package), a run folder (of ``pretrain`` or ``probe``), a .safetensors
+            file, ``random`` (the lite recipe's ViT, untrained), or the name of a timm model with pretrained weights.
         seed: of the random encoder.
 
     Raises:
@@ -120,7 +126,9 @@ def load_encoder(spec: str, seed: int = 0) -> FrozenEncoder:
     if spec == "random":
         return random_encoder(seed)
     if spec == "default":
-        raise UserError("default: no pretrained model is shipped yet; train one with `clicv2lite pretrain`, give its folder")
+        encoder = _load_file(DEFAULT / WEIGHTS)
+        encoder.name = spec
+        return encoder
     if path.is_dir():
         if not (path / WEIGHTS).is_file():
             raise UserError(f"{path}: no {WEIGHTS} in this folder; give the --out folder of a finished pretrain or probe")

@@ -63,6 +63,17 @@ def read_image(source: str | Path | bytes, name: str | None = None, *, at_least:
         raise ImageError(f"{label}: the file cannot be read ({reason}); check the path and the disk") from None
 
 
+def as_rgb(image: Image.Image, name: str = "image") -> Image.Image:
+    """What `read_image` gives for a file, for an image that PIL holds already, which stays as it is; errors as there."""
+    label = one_line(name)
+    try:
+        return _to_rgb(_upright(image.copy()), label)
+    except ImageError:
+        raise
+    except Exception as error:  # a lazily opened file is decoded only now
+        raise ImageError(f"{label}: cannot be decoded ({one_line(str(error))}); open it again") from None
+
+
 def to_square(image: Image.Image, size: int) -> Tensor:
     """The whole image resized to a square, its aspect ratio squashed: what ICNet and the probes see.
 

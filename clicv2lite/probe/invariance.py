@@ -38,7 +38,7 @@ from clicv2lite.provenance import provenance
 
 Floats = NDArray[np.float64]
 FOLDS, NEIGHBOURS, COMPONENTS, PERPLEXITY = 5, 10, 50, 30
-INVERSE_PENALTY = 0.01  # of the class probe: strong, as there are more features than images
+INVERSE_PENALTY = 0.01  # strong: more features than images; at 0.001 and at 0.1 balanced accuracy is lower for every encoder
 
 
 def class_probe(

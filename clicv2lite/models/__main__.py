@@ -1,0 +1,120 @@
+"""`python -m clicv2lite.models RUN --ratings CSV`: make the default model out of a finished pretraining (book chapter 12).
+
+Weights are rounded to float16, ridge is fitted on the rounded encoder, what the rounding changes is measured, and the
+model card is written from the numbers of the files beside it.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clicv2lite.atomic import write_bytes, write_json
+from clicv2lite.data.embedded import photographs
+from clicv2lite.data.images import read_square
+from clicv2lite.data.ratings import read_ratings
+from clicv2lite.encoder import encode_visible
+from clicv2lite.errors import UserError
+from clicv2lite.features import DEFAULT, FrozenConfig, FrozenEncoder
+from clicv2lite.pretrain.monitor import read_log
+from clicv2lite.pretrained import export, load_pretraining, load_recipe
+from clicv2lite.probe.head import load_model, pooled
+from clicv2lite.results import read_json, read_results, stored_results
+from clicv2lite.views import draws_per_image, make_views
+
+CARD, RELEASE, PROBE = "model_card.md", "release.json", "probe.json"
+TEMPLATE = Path(__file__).with_name("card_template.md")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Export, fit, measure, write the card; 2 for a user's mistake."""
+    parser = argparse.ArgumentParser(prog="python -m clicv2lite.models", description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of a finished `clicv2lite pretrain`")
+    parser.add_argument("--ratings", required=True, type=Path, metavar="CSV", help="table image,score[,category] to fit on")
+    parser.add_argument("--out", type=Path, default=DEFAULT, metavar="DIR", help="where (default: in the package)")
+    args = parser.parse_args(argv)
+    out = Path(os.path.relpath(args.out))
+    try:
+        export(args.run, out)
+        words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
+        if code := subprocess.run([sys.executable, "-m", "clicv2lite", *words, "--out", str(out)], check=False).returncode:
+            return code  # its own process, so that probe.json names a command that anyone can repeat
+        write_json(out / RELEASE, measure(args.run, out, args.ratings))
+        write_bytes(out / CARD, card(out).encode())
+    except UserError as error:
+        print(f"clicv2lite: {error}", file=sys.stderr)
+        return 2
+    print((out / CARD).read_text(encoding="utf-8"))
+    return 0
+
+
+def measure(run: Path, folder: Path, ratings: Path) -> dict[str, Any]:
+    """What the rounding to float16 and the missing key encoder change, and what the pretraining cost."""
+    model, recipe, whole = load_model(folder), load_recipe(str(run)), load_pretraining(str(run))
+    paths = list(read_ratings(str(ratings)).paths)[::5]  # every fifth says enough about a rounding
+    precise = FrozenEncoder(str(run), whole.query, FrozenConfig(recipe.encoder, recipe.pool))
+    moved = np.abs(model.score(paths) - model.head.predict(pooled(precise, paths)).clip(0, 1))
+
+    images = torch.stack([read_square(path, recipe.store) for path in photographs().values()])
+    noise = torch.rand(len(images), draws_per_image(recipe.views), generator=torch.Generator().manual_seed(0))
+    views = make_views(images, noise, recipe.views)
+    query = whole.query_head(encode_visible(whole.query, views.query, views.visible))
+    key = whole.key_head(encode_visible(whole.key, views.query, views.visible))
+    pairs = [p.flatten() for p in whole.query.parameters()], [p.flatten() for p in whole.key.parameters()]
+    weights, others = (torch.cat(side) for side in pairs)
+    last = read_log(run / "metrics.jsonl")[-1]
+    return {
+        "float16": {"images": len(paths), "largest_difference": float(moved.max()), "mean_difference": float(moved.mean())},
+        "key": {
+            "patches": query.shape[0] * query.shape[1],
+            "mean_cosine": float((query * key).sum(-1).mean()),
+            "smallest_cosine": float((query * key).sum(-1).min()),
+            "relative_distance_of_weights": float((weights - others).norm() / weights.norm()),
+        },
+        "pretraining": {name: last[name] for name in ("step", "passes", "seconds", "images_per_second")},
+        "bytes": {p.name: p.stat().st_size for p in sorted(folder.glob("*.safetensors"))},
+    }
+
+
+def card(folder: Path) -> str:
+    """The model card as Markdown, every number from the JSON files in `folder` and from the stored results."""
+    config, probe, release = (json.loads((folder / n).read_text("utf-8")) for n in ("config.json", PROBE, RELEASE))
+    stored = read_results(stored_results())
+    best = max(stored.measures, key=lambda name: stored.measures[name]["mean_pcc"])
+    compared = {
+        "**this model**, ridge on its frozen features": probe,
+        "the same architecture, untrained (seed 0)": stored.random[0],
+        "eight hand-crafted measures, ridge": read_json(stored_results() / "handcrafted_ridge.json"),
+        f"best single hand-crafted measure ({best.replace('_', ' ')})": stored.measures[best],
+    }
+    rows = [
+        f"| {name} | {r['mean_pcc']:.3f} | {r['mean_pcc_ci'][0]:.3f} to {r['mean_pcc_ci'][1]:.3f} |"
+        for name, r in compared.items()
+    ]
+    by_category = [f"| {name} | {r['n']} | {r['pcc']:.3f} | {r['srcc']:.3f} |" for name, r in probe["per_category"].items()]
+    return TEMPLATE.read_text(encoding="utf-8").format(
+        recipe=config["recipe"],
+        config=config,
+        probe=probe,
+        run=release["pretraining"],
+        rounding=release["float16"],
+        key=release["key"],
+        minutes=release["pretraining"]["seconds"] / 60,
+        epochs=release["pretraining"]["passes"] / config["images"],
+        megabytes=sum(release["bytes"].values()) / 1e6,
+        lowest=min(r.probe["mean_pcc"] for r in stored.runs),
+        highest=max(r.probe["mean_pcc"] for r in stored.runs),
+        rows="\n".join(rows),
+        categories="\n".join(by_category),
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
