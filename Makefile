@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup lock lint unit notebooks book browser test results serve lab clean
+.PHONY: help setup lock lint unit notebooks book browser test results model serve lab clean
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -76,7 +76,21 @@ results: setup  ## make data/results again: three seeds of the lite recipe, prob
 	done
 	$(BIN)/python -m clicv2lite.baselines.agreement --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
 		--json data/results/measures_savoias.json
+	$(BIN)/python -m clicv2lite.baselines.handcrafted --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
+		--json data/results/handcrafted_ridge.json
+	$(BIN)/python -m clicv2lite.pairs --images "$$CLICV2LITE_DATA/photos/photos-{000000..000003}.tar" --json data/results/pairs_photos.json
+	$(BIN)/python -m clicv2lite.pairs --images "$$CLICV2LITE_DATA/savoias/Images" --json data/results/pairs_savoias.json
+	for seed in 0 1 2; do for method in clicv2 moco clic; do \
+		$(BIN)/clicv2lite pretrain --recipe lite --images "$$CLICV2LITE_DATA/photos/photos-{000000..000003}.tar" \
+			--out runs/$$method-$$seed --set method=$$method passes=16384 precision=bf16 seed=$$seed --resume; \
+	done; done
 	$(BIN)/clicv2lite bench --json data/results/bench.json
+
+model: setup  ## train the model of the package again (an hour; needs CLICV2LITE_DATA)
+	@test -d "$${CLICV2LITE_DATA:-}/photos" || { echo "make: set CLICV2LITE_DATA to a folder with photos/ and savoias/" >&2; exit 2; }
+	$(BIN)/clicv2lite pretrain --recipe lite --images "$$CLICV2LITE_DATA/photos/photos-{000000..000003}.tar" --out runs/default \
+		--set passes=512000 precision=bf16 --resume
+	$(BIN)/python -m clicv2lite.models runs/default --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv"
 
 serve: book  ## serve the book on 127.0.0.1
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

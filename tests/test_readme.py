@@ -28,3 +28,8 @@ def test_readme_quotes_the_stored_probes():
 def test_readme_quotes_the_stored_measure():
     measures = json.loads((RESULTS / "measures_savoias.json").read_text())["measures"]
     assert row("size of the JPEG") == [round(measures["jpeg_size"]["mean_pcc"], 3)]
+
+
+def test_readme_quotes_the_probe_of_the_model_in_the_package():
+    shipped = mean_pcc(ROOT / "clicv2lite" / "models" / "default" / "probe.json")
+    assert f"on one seed: {shipped:.3f}." in (ROOT / "README.md").read_text()
