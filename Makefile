@@ -83,6 +83,11 @@ results: setup  ## make data/results again: three seeds of the lite recipe, prob
 	for seed in 0 1 2; do for method in clicv2 moco clic; do \
 		$(BIN)/clicv2lite pretrain --recipe lite --images "$$CLICV2LITE_DATA/photos/photos-{000000..000003}.tar" \
 			--out runs/$$method-$$seed --set method=$$method passes=16384 precision=bf16 seed=$$seed --resume; \
+		mkdir -p data/results/invariance/$$method; \
+		cp runs/$$method-$$seed/config.json data/results/invariance/$$method/seed$$seed.config.json; \
+		cp runs/$$method-$$seed/metrics.jsonl data/results/invariance/$$method/seed$$seed.metrics.jsonl; \
+		$(BIN)/python -m clicv2lite.probe.invariance --encoder runs/$$method-$$seed --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
+			--seed $$seed --json data/results/invariance/$$method/seed$$seed.json; \
 	done; done
 	$(BIN)/clicv2lite bench --json data/results/bench.json
 

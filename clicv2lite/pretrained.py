@@ -32,7 +32,8 @@ def load_recipe(spec: str = "default") -> Recipe:
     path = _folder(spec) / CONFIG
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))["recipe"]
-        return Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+        return Recipe(**fields)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: no configuration of a pretraining; give the --out folder of `clicv2lite pretrain`") from None
 

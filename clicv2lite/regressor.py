@@ -16,7 +16,7 @@ from clicv2lite.probe.ridge import fit_ridge
 Floats = NDArray[np.float64]
 
 
-class ComplexityRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class ComplexityRegressor(RegressorMixin, BaseEstimator):
     """Ridge regression of your ratings on the frozen features of your images.
 
     Works with scikit-learn's `clone`, `cross_val_predict` and `learning_curve` on lists of images (each fold encodes its

@@ -1,9 +1,15 @@
-"""A Chromium that reaches loopback only, and the rendered book on a loopback server."""
+"""A Chromium that reaches loopback only, the rendered book on a loopback server, and a JupyterLab on another one."""
 
+import contextlib
 import functools
 import http.server
+import json
+import os
+import signal
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,3 +120,58 @@ def folder_server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """An empty folder and the address that serves it."""
     for address in serve(tmp_path):
         yield tmp_path, address
+
+
+@contextlib.contextmanager
+def jupyterlab(root: Path, own: Path, dark: bool = False) -> Iterator[str]:
+    """Address of a JupyterLab in the folder ``root``, stopped at the end; its settings and its log are in ``own``."""
+    (own / "runtime").mkdir(parents=True)
+    settings = own / "config" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps({"theme": "JupyterLab Dark" if dark else "JupyterLab Light"}))
+    folders = {f"JUPYTER_{kind.upper()}_DIR": str(own / kind) for kind in ("config", "data", "runtime")}
+    environment = os.environ | folders | {"IPYTHONDIR": str(own / "ipython"), "JUPYTER_PREFER_ENV_PATH": "1"}
+    options = [
+        "--no-browser",
+        "--ServerApp.allow_root=True",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.root_dir={root}",
+        "--IdentityProvider.token=",
+        "--LabApp.news_url=",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+        "--MappingKernelManager.cull_idle_timeout=300",  # it ends by itself if nobody is left to end it
+        "--ServerApp.shutdown_no_activity_timeout=300",
+    ]
+    with (own / "log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options], env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield _address(server, own)
+    finally:
+        for end in (signal.SIGTERM, signal.SIGKILL):  # the first one lets it stop its kernels
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, end)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(20)
+                break
+
+
+def _address(server: subprocess.Popen, own: Path, seconds: float = 120) -> str:
+    """Where the server listens: it takes the next free port itself, and writes down which, once it is ready."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        for written in (own / "runtime").glob("jpserver-*.json"):
+            with contextlib.suppress(json.JSONDecodeError):  # half written
+                return f"http://127.0.0.1:{json.loads(written.read_text())['port']}"
+        time.sleep(0.1)
+    raise RuntimeError(f"JupyterLab did not start in {seconds:.0f} s: {(own / 'log').read_text()[-2000:]}")
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """An empty folder and the address of a JupyterLab in it."""
+    (tmp_path / "notebooks").mkdir()
+    with jupyterlab(tmp_path / "notebooks", tmp_path / "own") as address:
+        yield tmp_path / "notebooks", address

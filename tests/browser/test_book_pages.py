@@ -73,8 +73,10 @@ def test_index_leads_to_the_first_page(visit, book):
     visit.assert_clean()
 
 
-def test_search_finds_a_word_of_the_book(visit, book):
-    visit.page.goto(f"{book}/search.html?q=entropy")
-    visit.page.wait_for_selector("#search-results li a", timeout=10_000)
-    assert visit.page.locator("#search-results li").count() >= 2
+@pytest.mark.parametrize(("word", "chapter"), [("entropy", "05_masked_entropy"), ("InfoNCE", "04_patchwise_infonce")])
+def test_search_finds_the_chapter_of_a_word(visit, book, word, chapter):
+    visit.page.goto(f"{book}/search.html?q={word}")
+    found = visit.page.locator("#search-results li")
+    found.locator(f'a[href*="{chapter}"]').first.wait_for()
+    assert found.count() >= 2
     visit.assert_clean()

@@ -1,6 +1,7 @@
 """The rendered files themselves, read without a browser."""
 
 import re
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -68,6 +69,20 @@ def test_every_link_within_the_book_has_a_target(pages):
             if not target.is_file() or (anchor and target in anchors and anchor not in anchors[target]):
                 broken.append((page.name, url))
     assert not broken
+
+
+def test_every_object_label_and_term_of_the_inventory_has_an_anchor(pages):
+    anchors = {page.relative_to(HTML).as_posix(): it.anchors for page, it in pages.items()}
+    *_, body = (HTML / "objects.inv").read_bytes().split(b"\n", 4)  # four lines of text, then the compressed entries
+    kinds, missing = set(), []
+    for line in zlib.decompress(body).decode().splitlines():
+        name, kind, where = re.fullmatch(r"(.+?) (\S+:\S+) -?\d+ (\S*) .*", line).groups()
+        page, _, anchor = where.replace("$", name).partition("#")
+        kinds.add(kind)
+        if anchor and unquote(anchor) not in anchors.get(page, ()):
+            missing.append((kind, name, where))
+    assert not missing
+    assert {"py:function", "py:class", "std:label", "std:term"} <= kinds
 
 
 def test_no_cell_writes_to_standard_error(pages):

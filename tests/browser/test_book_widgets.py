@@ -1,0 +1,77 @@
+"""Each widget in its chapter: the picture and the words beside it change under a slider, a key and a click."""
+
+import json
+
+import pytest
+from playwright.sync_api import Locator
+
+PICTURE = """widget => JSON.stringify([
+  [...widget.querySelectorAll("canvas")].map((canvas) => canvas.toDataURL()),
+  [...widget.querySelectorAll("path")].map((path) => path.getAttribute("d")),
+  [...widget.querySelectorAll("li")].map((item) => item.textContent),
+])"""
+WORDS = """widget => [...widget.querySelectorAll("[aria-live=polite], .explorer-legend")]
+  .map((text) => text.ariaLabel ?? text.textContent).join(" | ")"""
+
+
+def slide(name: str, key: str):
+    return lambda widget: widget.get_by_role("slider", name=name).press(key)
+
+
+def press(role: str, name: str, *keys: str):
+    return lambda widget: [widget.get_by_role(role, name=name).first.press(key) for key in keys]
+
+
+def click(selector: str):
+    return lambda widget: widget.locator(selector).first.click()
+
+
+def push(name: str):
+    return lambda widget: widget.get_by_role("button", name=name).first.click()
+
+
+ACTIONS = {
+    ("01_complexity", "Complexity leaderboard"): {
+        "key": press("button", ", place 2 of 6", "ArrowDown"),
+        "click": push(": less complex"),
+        "click on another draw": push("New six"),
+    },
+    ("03_shifted_patchify", "Shifted patchify explorer"): {
+        "slider": slide("Largest shift", "End"),
+        "other slider": slide("Patch size", "Home"),
+        "key": press("application", "arrow keys", "ArrowRight"),
+        "click": push("New draw"),
+        "click on a patch": click(".explorer-picture"),
+    },
+    ("04_patchwise_infonce", "Similarity explorer"): {
+        "choice": lambda widget: widget.get_by_label("Softmax probabilities").check(),  # colours that know the temperature
+        "slider": slide("Temperature", "End"),
+        "key": press("application", "Query view", "ArrowDown"),
+        "click on a patch": click(".similarity-query .explorer-picture"),
+    },
+    ("05_masked_entropy", "Masked entropy explorer"): {
+        "slider": slide("Mask ratio", "ArrowLeft"),
+        "other slider": slide("Patch size", "End"),
+        "key": press("application", "arrow keys", "ArrowRight"),
+        "click": push("New draw"),
+        "click on a patch": click(".explorer-picture"),
+    },
+}
+
+
+def shown(widget: Locator) -> tuple[str, str]:
+    return widget.evaluate(PICTURE), widget.evaluate(WORDS)
+
+
+@pytest.mark.parametrize(("chapter", "name"), ACTIONS)
+def test_picture_and_words_change_under_slider_key_and_click(visit, book, chapter, name):
+    visit.page.goto(f"{book}/book/{chapter}.html")
+    widget = visit.page.get_by_role("group", name=name).first
+    widget.wait_for()
+    for what, act in ACTIONS[chapter, name].items():
+        picture, words = shown(widget)
+        act(widget)
+        after = shown(widget)
+        assert after[0] != picture, f"the {what} leaves the picture as it is"
+        assert after[1] != words, f"the {what} leaves the words as they are: {json.dumps(words)}"
+    visit.assert_clean()
