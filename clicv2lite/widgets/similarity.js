@@ -173,7 +173,8 @@ function render({ model, el }) {
   ].map((each) => check(model, each));
   const [reading, key, summary] = ["reading", "key", "summary"].map((name) =>
     make("p", { class: `explorer-${name}`, "aria-live": "polite" }));
-  const signs = [sample(true), "the positive", sample(false), "the hardest negative"];
+  const sign = (solid, words) => make("span", { class: "similarity-sign" }, sample(solid), words);
+  const signs = [sign(true, "the positive"), sign(false, "the hardest negative")];
   const explain = make("p", { class: "similarity-signs" }, ...signs);
   el.append(make("div", { class: "explorer similarity", role: "group", "aria-label": "Similarity explorer" },
     make("div", { class: "similarity-views" },
