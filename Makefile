@@ -87,7 +87,8 @@ results: setup  ## make data/results again: three seeds of the lite recipe, prob
 		cp runs/$$method-$$seed/config.json data/results/invariance/$$method/seed$$seed.config.json; \
 		cp runs/$$method-$$seed/metrics.jsonl data/results/invariance/$$method/seed$$seed.metrics.jsonl; \
 		$(BIN)/python -m clicv2lite.probe.invariance --encoder runs/$$method-$$seed --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
-			--seed $$seed --json data/results/invariance/$$method/seed$$seed.json; \
+			--seed $$seed --json data/results/invariance/$$method/seed$$seed.json \
+			$$(test $$seed = 0 && echo --tsne data/results/invariance/tsne_$$method.csv); \
 	done; done
 	$(BIN)/clicv2lite bench --json data/results/bench.json
 
