@@ -32,7 +32,8 @@ FLAT = np.full((64, 64, 3), 90, np.uint8)
 
 def slow_luma(image):
     """BT.601, rounded to whole levels, one pixel at a time."""
-    return [math.floor(0.299 * r + 0.587 * g + 0.114 * b + 0.5) for r, g, b in image.reshape(-1, 3).tolist()]
+    # in 65536ths, as Pillow has them: with decimals a value half-way between two levels may round the other way
+    return [(19595 * r + 38470 * g + 7471 * b + 32768) // 65536 for r, g, b in image.reshape(-1, 3).tolist()]
 
 
 def gray(levels):
