@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 pytest.importorskip("clicv2lite.widgets", exc_type=ImportError)
 
@@ -55,13 +55,16 @@ def notebook(path: Path, cells: list[str]) -> None:
 
 
 def run_cell(page: Page, number: int) -> None:
-    cell = page.locator(".jp-Notebook .jp-CodeCell").nth(number)
+    cell, dialog, asked = page.locator(".jp-Notebook .jp-CodeCell").nth(number), page.locator("dialog.jp-Dialog"), []
     for _ in range(20):  # JupyterLab says idle, and forgets what it is told, until it has heard of the kernel
-        cell.locator(".cm-content").click()
-        page.keyboard.press("Shift+Enter")
-        with contextlib.suppress(AssertionError):
+        with contextlib.suppress(AssertionError, TimeoutError):
+            if dialog.count():  # told too early, it may ask which kernel: what it proposes is the notebook's own
+                asked.append(dialog.first.inner_text())
+                dialog.first.locator(".jp-mod-accept").first.click(timeout=5000)
+            cell.locator(".cm-content").click(timeout=5000)
+            page.keyboard.press("Shift+Enter")
             return expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[(\*|\d+)\]"), timeout=5000)
-    raise AssertionError(f"cell {number} does not run")
+    raise AssertionError(f"cell {number} does not run; JupyterLab asked: {asked}")
 
 
 def until(read: Callable[[], Any], want: Any, seconds: float = 60) -> None:
