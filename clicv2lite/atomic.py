@@ -39,6 +39,14 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def put_json(path: Path | None, value: Any) -> None:
+    """Write `value` with `write_json`, or print it if there is no file to write to; ValueError as there."""
+    if path is None:
+        print(json.dumps(value, indent=2, allow_nan=False))
+    else:
+        write_json(path, value)
+
+
 def check_output_file(path: Path, option: str) -> Path:
     """Make the folder of an output file, so that hours of work do not end in a failed write.
 

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,11 +16,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from clicv2lite.atomic import check_output_file, write_json
+from clicv2lite.atomic import check_output_file, put_json
 from clicv2lite.baselines.measures import Pixels, edge_density, jpeg_size, local_entropy
 from clicv2lite.data.images import read_square
 from clicv2lite.data.sources import open_images
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, exit_status
 from clicv2lite.patches import patchify, unpatchify
 from clicv2lite.probe.metrics import interval
 from clicv2lite.provenance import provenance
@@ -166,6 +165,26 @@ def _report(values: Floats) -> dict[str, Any]:
     }
 
 
+def run(args: argparse.Namespace) -> int:
+    """Measure every kind of pair on some images; exit status 0, UserError for images or an output that cannot be used."""
+    start = time.perf_counter()
+    if args.limit < 2 or args.draws < 1:
+        raise UserError(f"--limit {args.limit} --draws {args.draws}: at least 2 images and 1 pair of each are needed")
+    if args.json is not None:
+        check_output_file(args.json, "--json")
+    images = _some(args.images, args.limit)
+    result = {
+        "metric": "pair_bias",
+        "n": len(images),
+        "draws": args.draws,
+        "kinds": {kind: {p: _report(v) for p, v in row.items()} for kind, row in measure_pairs(images, args.draws).items()},
+        "seconds": round(time.perf_counter() - start),
+        **provenance(program="python -m clicv2lite.pairs"),
+    }
+    put_json(args.json, result)
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line of this module; exit status 2 and one line for a user's mistake."""
     parser = argparse.ArgumentParser(prog="python -m clicv2lite.pairs", description=__doc__.splitlines()[0])
@@ -173,29 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, default=150, help="images to take, evenly spaced (150)")
     parser.add_argument("--draws", type=int, default=4, help="pairs of every kind per image (4)")
     parser.add_argument("--json", type=Path, help="write the result to this file instead of the screen")
-    args, start = parser.parse_args(argv), time.perf_counter()
-    try:
-        if args.limit < 2 or args.draws < 1:
-            raise UserError(f"--limit {args.limit} --draws {args.draws}: at least 2 images and 1 pair of each are needed")
-        if args.json is not None:
-            check_output_file(args.json, "--json")
-        images = _some(args.images, args.limit)
-        result = {
-            "metric": "pair_bias",
-            "n": len(images),
-            "draws": args.draws,
-            "kinds": {kind: {p: _report(v) for p, v in row.items()} for kind, row in measure_pairs(images, args.draws).items()},
-            "seconds": round(time.perf_counter() - start),
-            **provenance(program="python -m clicv2lite.pairs"),
-        }
-        if args.json is None:
-            print(json.dumps(result, indent=2, allow_nan=False))
-        else:
-            write_json(args.json, result)
-        return 0
-    except UserError as error:
-        print(f"clicv2lite: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: run(parser.parse_args(argv)))
 
 
 def _some(sources: Sequence[str], limit: int) -> Tensor:

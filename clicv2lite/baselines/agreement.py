@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,11 +12,11 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from clicv2lite.atomic import check_output_file, write_json
+from clicv2lite.atomic import check_output_file, put_json
 from clicv2lite.baselines.measures import Pixels, measure
 from clicv2lite.data.images import read_square
 from clicv2lite.data.ratings import Ratings, read_ratings
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, exit_status
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.provenance import provenance
 
@@ -73,10 +72,7 @@ def run(args: argparse.Namespace) -> int:
         "seconds": round(time.perf_counter() - start),
         **provenance(program="python -m clicv2lite.baselines.agreement"),
     }
-    if args.json is None:
-        print(json.dumps(result, indent=2, allow_nan=False))
-    else:
-        write_json(args.json, result)
+    put_json(args.json, result)
     return 0
 
 
@@ -84,11 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line of this module; exit status 2 and one line for a user's mistake."""
     parser = argparse.ArgumentParser(prog="python -m clicv2lite.baselines.agreement", description=__doc__.splitlines()[0])
     add_arguments(parser)
-    try:
-        return run(parser.parse_args(argv))
-    except UserError as error:
-        print(f"clicv2lite: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: run(parser.parse_args(argv)))
 
 
 if __name__ == "__main__":

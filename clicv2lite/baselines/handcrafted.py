@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from clicv2lite.atomic import check_output_file, write_json
+from clicv2lite.atomic import check_output_file, put_json
 from clicv2lite.baselines.agreement import squares
 from clicv2lite.baselines.measures import measure
 from clicv2lite.data.ratings import read_ratings
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, exit_status
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.ridge import fit_ridge
@@ -84,10 +83,7 @@ def run(args: argparse.Namespace) -> int:
         "seconds": round(time.perf_counter() - start),
         **provenance(program="python -m clicv2lite.baselines.handcrafted"),
     }
-    if args.json is None:
-        print(json.dumps(result, indent=2, allow_nan=False))
-    else:
-        write_json(args.json, result)
+    put_json(args.json, result)
     return 0
 
 
@@ -95,11 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line of this module; exit status 2 and one line for a user's mistake."""
     parser = argparse.ArgumentParser(prog="python -m clicv2lite.baselines.handcrafted", description=__doc__.splitlines()[0])
     add_arguments(parser)
-    try:
-        return run(parser.parse_args(argv))
-    except UserError as error:
-        print(f"clicv2lite: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: run(parser.parse_args(argv)))
 
 
 if __name__ == "__main__":

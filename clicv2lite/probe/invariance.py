@@ -6,7 +6,6 @@
 import argparse
 import csv
 import io
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -25,8 +24,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from clicv2lite.atomic import check_output_file, write_bytes, write_json
-from clicv2lite.errors import UserError
+from clicv2lite.atomic import check_output_file, put_json, write_bytes
+from clicv2lite.errors import UserError, exit_status
 from clicv2lite.features import load_encoder
 from clicv2lite.probe.command import encode
 from clicv2lite.probe.crossval import Rows, cross_validate, folds
@@ -197,10 +196,7 @@ def run(args: argparse.Namespace) -> int:
     }
     if args.tsne is not None:
         write_map(args.tsne, task, points, Path(args.ratings).parent)
-    if args.json is None:
-        print(json.dumps(result, indent=2, allow_nan=False))
-    else:
-        write_json(args.json, result)
+    put_json(args.json, result)
     return 0
 
 
@@ -208,11 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line of this module; exit status 2 and one line for a user's mistake."""
     parser = argparse.ArgumentParser(prog="python -m clicv2lite.probe.invariance", description=__doc__.splitlines()[0])
     add_arguments(parser)
-    try:
-        return run(parser.parse_args(argv))
-    except UserError as error:
-        print(f"clicv2lite: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: run(parser.parse_args(argv)))
 
 
 if __name__ == "__main__":
