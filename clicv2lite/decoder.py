@@ -6,7 +6,7 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from clicv2lite.encoder import sincos_positions
+from clicv2lite.encoder import run_blocks, sincos_positions
 from clicv2lite.masking import put, take
 
 
@@ -37,6 +37,7 @@ class Decoder(nn.Module):
         self.mask_token = nn.Parameter(torch.zeros(config.width))
         self.register_buffer("positions", sincos_positions(grid, config.width)[None], persistent=False)
         self.blocks = nn.Sequential(*[Block(config.width, config.heads, qkv_bias=True) for _ in range(config.depth)])
+        self.grad_checkpointing = False  # see encoder.prepare
         self.norm = nn.LayerNorm(config.width)
         self.predict = nn.Linear(config.width, out)
         nn.init.normal_(self.mask_token, std=0.02)
@@ -52,6 +53,6 @@ class Decoder(nn.Module):
             (B, M, out) float32.
         """
         full = put(self.embed(tokens), visible, self.mask_token, visible.shape[1] + masked.shape[1])
-        full = self.norm(self.blocks(full + self.positions))
+        full = self.norm(run_blocks(self.blocks, full + self.positions, self.grad_checkpointing))
         prediction: Tensor = self.predict(take(full, masked)).float()
         return prediction

@@ -1,14 +1,17 @@
 """The encoder: timm's VisionTransformer on visible patches only, and a projection head (CLICv2, figure 4; chapter 6)."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from clicv2lite.masking import take
+
+if TYPE_CHECKING:  # timm takes seconds to import, and scoring needs the configuration only
+    from timm.models.vision_transformer import VisionTransformer
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,21 @@ SHAPES = {  # timm's names for the paper's backbones: (width, depth, heads)
 
 def sincos_positions(grid: tuple[int, int], width: int) -> Tensor:
     """Fixed 2-D sine-cosine positions (MoCo v3, MAE): (h * w, width) float32; width is a multiple of 4."""
+    from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
+
     if width % 4:
         raise ValueError(f"2-D sine-cosine positions need a width that is a multiple of 4, got {width}")
     return build_sincos2d_pos_embed(list(grid), dim=width)
 
 
-def build_vit(config: EncoderConfig) -> VisionTransformer:
+def build_vit(config: EncoderConfig) -> "VisionTransformer":
     """A plain timm ViT with fixed positions and no classifier; ``forward_features`` gives (B, G [+ 1], width) tokens.
 
     Raises:
         ValueError: if the patch does not tile the input or the width does not fit heads or positions.
     """
+    from timm.models.vision_transformer import VisionTransformer
+
     if config.size % config.patch:
         raise ValueError(f"patches of {config.patch} px do not tile an input of {config.size} px")
     if config.width % config.heads:
@@ -72,7 +79,7 @@ def build_vit(config: EncoderConfig) -> VisionTransformer:
     return vit
 
 
-def encode_visible(vit: VisionTransformer, patches: Tensor, visible: Tensor) -> Tensor:
+def encode_visible(vit: "VisionTransformer", patches: Tensor, visible: Tensor) -> Tensor:
     """Run the ViT on some patches of each image: cost grows with V, not G (figure 4; as MAE's encoder).
 
     Args:
@@ -92,8 +99,32 @@ def encode_visible(vit: VisionTransformer, patches: Tensor, visible: Tensor) -> 
     if vit.cls_token is not None:
         start = vit.cls_token + vit.pos_embed[:, :1]
         tokens = torch.cat([start.expand(len(patches), -1, -1), tokens], dim=1)
-    tokens = vit.norm(vit.blocks(vit.norm_pre(tokens)))
+    tokens = vit.norm(run_blocks(vit.blocks, vit.norm_pre(tokens), vit.grad_checkpointing))
     return tokens[:, vit.num_prefix_tokens :]
+
+
+def run_blocks(blocks: nn.Sequential, tokens: Tensor, checkpointing: bool) -> Tensor:
+    """The blocks in turn, (B, L, D) -> (B, L, D); with checkpointing, only the input of each is kept for the backward pass."""
+    if checkpointing and torch.is_grad_enabled():
+        for block in blocks:
+            tokens = checkpoint(block, tokens, use_reentrant=False, preserve_rng_state=False)  # nothing in them is random
+        return tokens
+    out: Tensor = blocks(tokens)
+    return out
+
+
+def prepare(part: nn.Module, compile: bool = False, checkpointing: bool = False) -> None:
+    """Choose how the blocks of an encoder or a decoder are carried out: the same results, at another price.
+
+    Args:
+        part: a ViT from :func:`build_vit` or a :class:`~clicv2lite.decoder.Decoder`. Copy it before, not after.
+        compile: fuse the operations of a block with torch.compile, in place: names of weights stay. Equal to rounding.
+        checkpointing: compute the inside of each block again in the backward pass. Equal bit for bit.
+    """
+    part.grad_checkpointing = checkpointing  # type: ignore[assignment]  # timm's own name for it
+    if compile:
+        for block in part.blocks:  # type: ignore[union-attr]
+            block.compile()
 
 
 class ProjectionHead(nn.Sequential):

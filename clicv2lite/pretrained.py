@@ -74,7 +74,7 @@ def export(run: Path, folder: Path) -> None:
     recipe, model = load_recipe(str(run)), load_pretraining(str(run))
     FrozenEncoder(str(run), model.query, FrozenConfig(recipe.encoder, recipe.pool)).save(folder, half=True)
     heads = {f"query_head.{k}": v for k, v in model.query_head.state_dict().items()}
-    decoder = {f"decoder.{k}": v for k, v in model.decoder.state_dict().items()}
+    decoder = {f"decoder.{k}": v for k, v in model.decoder.state_dict().items()} if model.decoder else {}
     write_bytes(folder / HEADS, safetensors.torch.save({k: v.half().contiguous() for k, v in (heads | decoder).items()}))
     config = (run / CONFIG).read_text(encoding="utf-8")
     write_json(folder / CONFIG, json.loads(config.replace(str(run), f"runs/{run.name}")))  # others keep it elsewhere
@@ -90,8 +90,10 @@ def _load_exported(folder: Path, model: CLICv2) -> None:
             (model.key, encoder),
             (model.query_head, head),
             (model.key_head, head),
-            (model.decoder, {k.removeprefix("decoder."): v for k, v in parts.items() if k.startswith("decoder.")}),
         ]
+        if model.decoder:
+            decoder = {k.removeprefix("decoder."): v for k, v in parts.items() if k.startswith("decoder.")}
+            modules.append((model.decoder, decoder))
         for module, state in modules:
             module.load_state_dict(state)  # float16 to float32
     except (OSError, SafetensorError, RuntimeError):

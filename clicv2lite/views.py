@@ -1,7 +1,8 @@
 """The two views of shifted patchify: one base crop, augmentation and shift per patch (CLICv2, figure 3; book chapter 3)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from clicv2lite.entropy import default_bins, frequency_target, luma, patch_entropy, pixel_target
 from clicv2lite.masking import random_mask, take
 from clicv2lite.patches import grid_size, offsets, patchify, shift
+from clicv2lite.tiling import TILE_DRAWS, tiled
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's statistics, the default of timm's ViTs
 CROP_DRAWS, PATCH_DRAWS = 5, 7  # uniform numbers one image, and one patch in one view, consume
@@ -27,14 +29,15 @@ class ViewConfig:
     max_shift: int = -1  # pixels; -1 is a quarter of the patch, 0 switches the shift off
     zeros: Literal["after", "before"] = "after"  # shift after normalisation (zeros are the mean colour) or before it
     augment: Literal["patch", "image", "none"] = "patch"
-    crop: Literal["resized", "window"] = "resized"  # random resized crop, or a window at the image's own scale
+    crop: Literal["resized", "window", "given"] = "resized"  # random resized, a window at the image's own scale, or cut already
     crop_min: float = 0.5  # smallest area of the base crop, as a share of the image
     flip: float = 0.5  # probability that a patch is mirrored
     color: float = 0.4  # strength of brightness, contrast and saturation jitter, as in MoCo v2
     blur: float = 0.5  # probability of blur
-    target: Literal["entropy", "pixels", "frequency"] = "entropy"  # what the decoder predicts (table 5)
+    target: Literal["entropy", "pixels", "frequency", "none"] = "entropy"  # what the decoder predicts (table 5)
     bins: int | None = None  # of the entropy histogram; None chooses from the patch size
     unit: Literal["bits", "normalised"] = "bits"  # normalised: divided by log2(bins)
+    tile: float = 0.0  # share of images that tiles of their crops replace (CLIC's data-set augmentation, see tiling)
     key: Literal["visible", "full"] = "visible"  # the key encoder sees the query's patches, or all of them
 
     @property
@@ -47,6 +50,12 @@ class ViewConfig:
         """Rows and columns of patches."""
         return grid_size(self.size, self.size, self.patch)
 
+    @property
+    def target_size(self) -> int:
+        """Numbers that the decoder predicts for a patch; 0 for none."""
+        p = self.patch
+        return {"entropy": 1, "pixels": 3 * p**2, "frequency": p * (p // 2 + 1), "none": 0}[self.target]
+
 
 class Views(NamedTuple):
     """What the model sees of a batch; V visible and M masked of G patches."""
@@ -55,7 +64,7 @@ class Views(NamedTuple):
     key: Tensor  # (B, V, 3, p, p), the same patches (or all G), augmented and shifted independently
     visible: Tensor  # (B, V) int64, position of each visible patch
     masked: Tensor  # (B, M) int64
-    target: Tensor  # (B, M, T) what the decoder must predict of each clean masked patch; T = 1 for entropy
+    target: Tensor  # (B, M, T) what the decoder must predict of each clean masked patch; T = 1 for entropy, 0 for none
 
 
 def uniform(seed: int, epoch: np.ndarray, index: np.ndarray, count: int) -> Tensor:
@@ -80,7 +89,7 @@ def uniform(seed: int, epoch: np.ndarray, index: np.ndarray, count: int) -> Tens
 def draws_per_image(config: ViewConfig) -> int:
     """How many uniform numbers :func:`make_views` consumes for one image."""
     g = config.grid[0] * config.grid[1]
-    return CROP_DRAWS + g + 2 * g * PATCH_DRAWS
+    return CROP_DRAWS + g + 2 * g * PATCH_DRAWS + (TILE_DRAWS if config.tile else 0)
 
 
 def normalize(images: Tensor) -> Tensor:
@@ -101,13 +110,19 @@ def crop_boxes(noise: Tensor, height: int, width: int, crop_min: float) -> Tenso
     Returns:
         (B, 4) int64: top, left, height, width, inside the image.
     """
-    area = crop_min + (1 - crop_min) * noise[:, 0]
-    ratio = torch.exp((noise[:, 1] * 2 - 1) * np.log(4 / 3))
-    h = ((area / ratio).sqrt().clamp(max=1) * height).round().clamp(min=1)
-    w = ((area * ratio).sqrt().clamp(max=1) * width).round().clamp(min=1)
+    share_h, share_w = crop_shares(noise, crop_min)
+    h = (share_h * height).round().clamp(min=1)
+    w = (share_w * width).round().clamp(min=1)
     top = (noise[:, 2] * (height - h + 1)).floor()
     left = (noise[:, 3] * (width - w + 1)).floor()
     return torch.stack([top, left, h, w], 1).long()
+
+
+def crop_shares(noise: Tensor, crop_min: float) -> tuple[Tensor, Tensor]:
+    """Height and width of the boxes of :func:`crop_boxes` as shares of the image's: (B, 4) noise -> (B,), (B,) in (0, 1]."""
+    area = crop_min + (1 - crop_min) * noise[:, 0]
+    ratio = torch.exp((noise[:, 1] * 2 - 1) * np.log(4 / 3))
+    return (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
 
 
 def window_boxes(noise: Tensor, height: int, width: int, size: int) -> Tensor:
@@ -122,13 +137,15 @@ def base_crop(images: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
     """The crop that both views share: random resized crop and mirror.
 
     Args:
-        images: (B, 3, H, W) uint8.
+        images: (B, 3, H, W) uint8; cut and resized already, (B, 3, size, size), if ``config.crop`` is ``given``.
         noise: (B, 5) uniform in [0, 1).
 
     Returns:
         (B, 3, size, size) float32 in [0, 1].
     """
     size, (height, width) = (config.size, config.size), images.shape[-2:]
+    if config.crop == "given":
+        return torch.where((noise[:, 4] < 0.5)[:, None, None, None], images.flip(-1), images).float().div_(255)
     if config.crop == "window":
         boxes = window_boxes(noise, height, width, config.size).tolist()
     else:
@@ -204,8 +221,12 @@ def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> Views:
         Views; the target is in bits, or in [0, 1] if ``config.unit`` is ``normalised``.
     """
     g = config.grid[0] * config.grid[1]
-    crop_noise, mask_noise, view_noise = noise.split([CROP_DRAWS, g, 2 * g * PATCH_DRAWS], dim=1)
-    clean = patchify(base_crop(images, crop_noise, config), config.patch)  # (B, G, 3, p, p)
+    parts = [CROP_DRAWS, g, 2 * g * PATCH_DRAWS]
+    crop_noise, mask_noise, view_noise, tile_noise = noise.split([*parts, noise.shape[1] - sum(parts)], dim=1)
+    base = base_crop(images, crop_noise, config)
+    if config.tile:
+        base = tiled(base, tile_noise, config.tile, partial(augment, config=replace(config, augment="patch")))
+    clean = patchify(base, config.patch)  # (B, G, 3, p, p)
     visible, masked = random_mask(mask_noise, config.mask_ratio)
     query_noise, key_noise = view_noise.reshape(len(images), g, 2, PATCH_DRAWS).unbind(2)
     places = visible if config.key == "visible" else torch.arange(g, device=images.device).expand(len(images), g)
@@ -219,7 +240,9 @@ def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> Views:
 
 
 def reconstruction_target(patches: Tensor, config: ViewConfig) -> Tensor:
-    """What masked modeling predicts of clean patches (..., 3, p, p) in [0, 1]: (..., T) float32, T = 1 for entropy."""
+    """What masked modeling predicts of clean patches (..., 3, p, p) in [0, 1]: (..., T) float32, T = ``target_size``."""
+    if config.target == "none":
+        return patches.new_zeros(*patches.shape[:-3], 0)
     if config.target == "pixels":
         return pixel_target(patches)
     if config.target == "frequency":

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,8 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import erf
 
-from clicv2lite.encoder import SHAPES, EncoderConfig, ProjectionHead, build_vit, encode_visible, sincos_positions
+from clicv2lite.encoder import (
+    SHAPES,
+    EncoderConfig,
+    ProjectionHead,
+    build_vit,
+    encode_visible,
+    prepare,
+    run_blocks,
+    sincos_positions,
+)
+from clicv2lite.model import CLICv2
 from clicv2lite.patches import patchify
+from clicv2lite.pretrain.recipes import get_recipe
+from clicv2lite.views import draws_per_image, make_views, uniform
 
 TINY = EncoderConfig(size=12, patch=4, width=8, depth=2, heads=2)
 
@@ -181,3 +194,50 @@ def test_features_have_unit_length_in_float32_under_autocast_too():
         out = ProjectionHead(8, 5)(torch.randn(4, 6, 8))
     assert out.dtype == torch.float32
     np.testing.assert_allclose(out.detach().norm(dim=-1), 1, atol=1e-6)
+
+
+def gradients(checkpointing, compile=False):
+    """Loss and gradients of a small model with a decoder."""
+    recipe = get_recipe("ci", ["class_token=true"])
+    torch.manual_seed(0)
+    model = CLICv2(recipe.model)
+    for part in (model.query, model.decoder):
+        prepare(part, compile, checkpointing)
+    images = torch.randint(0, 256, (4, 3, 40, 40), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    noise = uniform(0, np.zeros(4, np.int64), np.arange(4), draws_per_image(recipe.views))
+    loss = model(make_views(images, noise, recipe.views)).total
+    loss.backward()
+    return loss.detach(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def test_checkpointing_gives_the_same_loss_and_gradient_bit_for_bit():
+    (loss, plain), (again, found) = gradients(False), gradients(True)
+    assert loss.equal(again) and plain.keys() == found.keys() and len(plain) > 20
+    assert all(plain[name].equal(found[name]) for name in plain)
+
+
+def test_checkpointing_keeps_less_for_the_backward_pass():
+    vit, tokens = build_vit(EncoderConfig(size=64, patch=8, width=64, depth=6, heads=2)), torch.randn(2, 64, 64)
+    kept = []
+    for checkpointing in (False, True):
+        size = 0
+
+        def pack(x):
+            nonlocal size
+            size += x.nbytes
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+            run_blocks(vit.blocks, tokens, checkpointing)
+        kept.append(size)
+    assert kept[1] < kept[0] / 5
+
+
+def test_compiled_blocks_give_the_same_loss_and_gradient_to_rounding_under_the_same_names(monkeypatch):
+    # traced and differentiated as always, but not handed to a C++ compiler, which takes a minute
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    (loss, plain), (again, found) = gradients(False), gradients(False, compile=True)
+    torch.testing.assert_close(loss, again)
+    assert plain.keys() == found.keys()
+    for name in plain:
+        torch.testing.assert_close(plain[name], found[name], atol=1e-5, rtol=1e-3)

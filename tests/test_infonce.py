@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -64,16 +65,16 @@ def value_and_gradient(function, q, k, *rest):
 
 
 @given(batches(), TEMPERATURES, CHOICES, st.integers(1, 30))
-def test_tiled_and_dense_equal_a_loop_over_queries(batch, temperature, negatives, tile):
+def test_all_forms_equal_a_loop_over_queries(batch, temperature, negatives, tile):
     q, k, visible = batch
     want, gradient = by_loop(q, k, visible, temperature, negatives)
-    for rest in ((infonce_dense, temperature, negatives), (infonce, temperature, negatives, tile)):
-        loss, grad = value_and_gradient(rest[0], q, k, visible, *rest[1:])
+    for function, rest in ((infonce_dense, ()), (infonce, (tile,)), (infonce, ())):
+        loss, grad = value_and_gradient(function, q, k, visible, temperature, negatives, *rest)
         np.testing.assert_allclose(loss, want, atol=1e-10)
         np.testing.assert_allclose(grad, gradient, atol=1e-9)
 
 
-@given(batches(), TEMPERATURES, CHOICES, st.integers(1, 30))
+@given(batches(), TEMPERATURES, CHOICES, st.none() | st.integers(1, 30))
 def test_float32_is_exact_to_rounding(batch, temperature, negatives, tile):
     q, k, visible = batch
     want, gradient = by_loop(q, k, visible, temperature, negatives)
@@ -130,6 +131,26 @@ def test_distinct_pairs_at_low_temperature_cost_nothing(function):
     assert float(function(features, features, torch.arange(4).repeat(3, 1), 0.01)) == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.parametrize("negatives", NEGATIVES)
+@pytest.mark.parametrize("tile", [None, 3])
+def test_features_of_any_length_neither_overflow_nor_vanish(negatives, tile):
+    q, k, visible = 1000 * unit(3, 4, 8), unit(3, 4, 8, seed=1), torch.arange(4).repeat(3, 1)  # logits up to 5000
+    want, gradient = by_loop(q, k, visible, 0.2, negatives)
+    loss, grad = value_and_gradient(infonce, q.float(), k.float(), visible, 0.2, negatives, tile)
+    np.testing.assert_allclose(loss, want, rtol=1e-5)
+    np.testing.assert_allclose(grad, gradient, atol=1e-3)
+
+
+@pytest.mark.parametrize("negatives", ["batch", "same-position"])
+@pytest.mark.parametrize("tile", [None, 3])
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_feature_that_is_not_finite_makes_the_loss_not_finite(negatives, tile, side, bad):
+    features = [unit(3, 4, 8), unit(3, 4, 8, seed=1)]
+    features[side][1, 2, 3] = bad
+    assert not infonce(*features, torch.arange(4).repeat(3, 1), 0.2, negatives, tile).isfinite()
+
+
 def test_the_gradient_is_multiplied_by_the_one_from_above():
     q, k, visible = unit(2, 3, 4), unit(2, 3, 4, seed=1), torch.arange(3).repeat(2, 1)
     _, once = value_and_gradient(infonce, q, k, visible)
@@ -141,6 +162,44 @@ def test_no_gradient_flows_into_the_keys():
     q, k = unit(2, 3, 4).requires_grad_(), unit(2, 3, 4, seed=1).requires_grad_()
     infonce(q, k, torch.arange(3).repeat(2, 1)).backward()
     assert k.grad is None and q.grad is not None
+
+
+@st.composite
+def parts(draw):
+    """A batch and where to cut its images into parts: 0 = cuts[0] < ... < cuts[-1] = B."""
+    q, k, visible = draw(batches())
+    inner = draw(st.sets(st.integers(1, len(q) - 1))) if len(q) > 1 else set()
+    return q, k, visible, [0, *sorted(inner), len(q)]
+
+
+@given(parts(), TEMPERATURES, CHOICES, st.sampled_from([infonce, infonce_dense]))
+def test_parts_of_the_batch_weighted_by_their_size_are_the_whole(batch, temperature, negatives, function):
+    q, k, visible, cuts = batch
+    want, gradient = by_loop(q, k, visible, temperature, negatives)
+    for dtype, loss_error, grad_error in ((torch.float64, 1e-10, 1e-9), (torch.float32, 1e-6, 1e-6)):
+        scale = 1 if dtype == torch.float64 else 2 / min(temperature, 1) ** 2  # as in float32 as a whole
+        total, grads = 0.0, []
+        for first, end in itertools.pairwise(cuts):
+            rest = (k.to(dtype), visible, temperature, negatives)
+            loss, grad = value_and_gradient(lambda *given, at=first: function(*given, first=at), q[first:end].to(dtype), *rest)
+            total += float(loss) * (end - first) / len(q)
+            grads.append(grad * (end - first) / len(q))
+        np.testing.assert_allclose(total, want, atol=loss_error * scale, rtol=1e-5)
+        np.testing.assert_allclose(torch.cat(grads), gradient, atol=grad_error * scale)
+
+
+@pytest.mark.parametrize("negatives", NEGATIVES)
+@pytest.mark.parametrize("function", [infonce, infonce_dense])
+def test_parts_at_the_papers_temperature_agree_to_a_millionth_in_float32(function, negatives):
+    q, k, visible = unit(8, 20, 64).float(), unit(8, 20, 64, seed=1).float(), torch.rand(8, 49).argsort(1)[:, :20]
+    whole, gradient = value_and_gradient(function, q, k, visible, 0.2, negatives)
+    total, grads = 0.0, []
+    for first, end in ((0, 3), (3, 4), (4, 8)):
+        rest = (q[first:end], k, visible, 0.2, negatives)
+        loss, grad = value_and_gradient(lambda *given, at=first: function(*given, first=at), *rest)
+        total += float(loss) * (end - first) / 8
+        grads.append(grad * (end - first) / 8)
+    assert abs(total - float(whole)) < 1e-6 and (torch.cat(grads) - gradient).abs().max() < 1e-6
 
 
 class LargestTensor(TorchDispatchMode):
@@ -173,6 +232,10 @@ def test_memory_grows_with_the_number_of_patches_not_its_square(negatives):
     [
         ({"k": unit(2, 4, 4)}, "do not match"),
         ({"visible": torch.zeros(2, 4, dtype=torch.long)}, "do not match"),
+        ({"q": unit(2, 3, 5)}, "do not match"),
+        ({"q": unit(3, 3, 4)}, "queries of images 0 to 2, but keys of images 0 to 1"),
+        ({"first": 1}, "queries of images 1 to 2, but keys of images 0 to 1"),
+        ({"first": -1}, "queries of images -1 to 0"),
         ({"temperature": 0.0}, "must be above 0"),
         ({"temperature": -0.2}, "must be above 0"),
         ({"negatives": "hardest"}, "choose one of batch, other-images, same-position, same-image"),

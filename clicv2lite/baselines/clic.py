@@ -27,7 +27,7 @@ from torch import Tensor
 
 from clicv2lite.baselines.moco import DRAWS, MoCo, one_crop
 from clicv2lite.entropy import patch_entropy
-from clicv2lite.model import Output
+from clicv2lite.model import Keys, Output
 from clicv2lite.views import ViewConfig, normalize
 
 BINS = 256
@@ -87,9 +87,9 @@ def activation_energy(stages: list[Tensor]) -> Tensor:
 class CLIC(MoCo):
     """L = L_IN + weight * mean (FAE - GE)^2, with the weight 0.25 of the paper."""
 
-    def forward(self, views: CropsWithEntropy) -> Output:  # type: ignore[override]
-        """Losses of one batch; ``entropy`` is the complexity-aware one, in nats squared."""
+    def forward(self, views: CropsWithEntropy, keys: Keys | None = None) -> Output:  # type: ignore[override]
+        """As MoCo; ``entropy`` is the complexity-aware loss, in nats squared."""
         with activations(self.query) as stages:
-            output = super().forward(views)  # type: ignore[arg-type]  # it has MoCo's two fields
+            output = super().forward(views, keys)  # type: ignore[arg-type]  # it has MoCo's two fields
         complexity = F.mse_loss(activation_energy(stages), views.entropy)
         return output._replace(total=output.contrast + self.config.weight * complexity, entropy=complexity)

@@ -14,7 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from clicv2lite.encoder import ProjectionHead, build_vit
-from clicv2lite.model import ModelConfig, Output
+from clicv2lite.model import Keys, ModelConfig, Output
 from clicv2lite.views import CROP_DRAWS, ViewConfig, augment, base_crop, normalize
 
 AUGMENT_DRAWS = 5  # uniform numbers that augment consumes
@@ -92,14 +92,25 @@ class MoCo(nn.Module):
         self.register_buffer("queue", F.normalize(torch.randn(queue, size.project), dim=1))
         self.fresh = self.queue[:0]  # the last batch's keys, which the queue takes after the step
 
-    def forward(self, views: Crops) -> Output:
-        """L_IN of one batch; queries and keys have V = 1, one feature an image."""
-        with torch.no_grad():
-            keys = self.key_head(mean_token(self.key, views.key))
+    def forward(self, views: Crops, keys: Keys | None = None) -> Output:
+        """L_IN of some images of a batch; queries and keys have V = 1, one feature an image.
+
+        Args:
+            views: of these images.
+            keys: of the whole batch, when `views` are a part of it; their own if None.
+        """
+        keys = self.keys(views) if keys is None else keys
         queries = self.query_head(mean_token(self.query, views.query))
-        self.fresh = keys
-        contrast = infonce_queue(queries, keys, self.queue, self.config.temperature)
-        return Output(contrast, contrast, contrast.new_zeros(()), queries.detach()[:, None], keys[:, None])
+        self.fresh = keys.features[:, 0]
+        own = keys.features[keys.first : keys.first + len(queries)]
+        contrast = infonce_queue(queries, own[:, 0], self.queue, self.config.temperature)
+        return Output(contrast, contrast, contrast.new_zeros(()), queries.detach()[:, None], own)
+
+    @torch.no_grad()
+    def keys(self, views: Crops) -> Keys:
+        """One key an image, at place 0."""
+        features = self.key_head(mean_token(self.key, views.key))[:, None]
+        return Keys(features, torch.zeros(len(features), 1, dtype=torch.long, device=features.device))
 
     @torch.no_grad()
     def update_key(self) -> None:

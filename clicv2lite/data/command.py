@@ -1,12 +1,20 @@
-"""`clicv2lite data`: fetch or convert a data set of ratings."""
+"""`clicv2lite data`: fetch or convert a data set of ratings; pack or download images to pretrain on."""
 
 import argparse
+import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clicv2lite.data import savoias
 from clicv2lite.data.fetch import cache_dir, fetch_folders
+from clicv2lite.data.form import Form, add_form
+from clicv2lite.data.ic1m import command as ic1m
 from clicv2lite.data.ic9600 import SPLITS, ic9600_ratings
 from clicv2lite.data.ratings import write_ratings
+
+if TYPE_CHECKING:
+    from clicv2lite.data.pack import Packed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +33,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     part.add_argument("root", type=Path, metavar="ROOT", help="the folder with images/, train.txt and test.txt")
     part.add_argument("--out", type=Path, metavar="DIR", help="where to write train.csv and test.csv (default: ROOT)")
 
+    part = datasets.add_parser("pack", help="write any images as tars of small JPEGs, to pretrain on")
+    part.add_argument("--images", nargs="+", required=True, metavar="SRC", help="folders, tars, brace patterns of tars, images")
+    part.add_argument("--out", type=Path, required=True, metavar="DIR", help="where 000000.tar ... and manifest.csv go")
+    add_form(part)
+    part.epilog = (
+        "Aspect ratios stay and nothing is enlarged; a JPEG that is small enough is copied byte for byte. Images that cannot"
+        " be used are listed in the manifest. An interrupted run goes on when the command is run again."
+    )
+
+    ic1m.add_arguments(datasets.add_parser("ic1m", help="draw, download and pack a set like the paper's IC1M"))
+
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; the exit status is 0.
@@ -32,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: if the data set cannot be fetched, read or written.
     """
-    return {"savoias": _savoias, "ic9600": _ic9600}[args.dataset](args)
+    return {"savoias": _savoias, "ic9600": _ic9600, "pack": _pack, "ic1m": ic1m.run}[args.dataset](args)
 
 
 def _savoias(args: argparse.Namespace) -> int:
@@ -56,3 +75,26 @@ def _ic9600(args: argparse.Namespace) -> int:
         categories = f" in {len(set(ratings.categories))} categories" if ratings.categories else ""
         print(f"{path}\n{len(ratings)} rated images{categories}")
     return 0
+
+
+def _pack(args: argparse.Namespace) -> int:
+    from clicv2lite.data.pack import Opened, pack  # brings torch, which a fetch can do without
+    from clicv2lite.data.sources import open_images
+
+    form, began = Form(args.side, args.quality, args.shard), time.monotonic()
+    packed = pack(Opened(open_images(args.images)), args.out, form, args.jobs)
+    _say_packed(packed, time.monotonic() - began)
+    return 0
+
+
+def _say_packed(packed: "Packed", seconds: float) -> None:
+    for reason in packed.failed:
+        print(reason, file=sys.stderr)
+    if packed.n_failed > len(packed.failed):
+        print(f"... and {packed.n_failed - len(packed.failed):,} more, see the manifest", file=sys.stderr)
+    print(packed.manifest)
+    there, unusable = f"{packed.good:,} images in {packed.shards:,} tars", f"{packed.n_failed:,} could not be used"
+    print(f"{there}, {packed.bytes / 1e6:,.1f} MB; {unusable}")
+    if packed.made:
+        print(f"{packed.made / seconds:,.0f} img/s")
+    print(f"--images '{packed.pattern}'")

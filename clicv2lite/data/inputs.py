@@ -66,6 +66,8 @@ def square(image: Any, size: int, name: str = "image") -> Tensor:
         if image.ndim == 3 and image.shape[0] not in CHANNELS and image.shape[-1] in CHANNELS:
             raise UserError(f"{name}: tensor {tuple(image.shape)}: channels come first; permute(2, 0, 1), or give .numpy()")
         image = image.detach().cpu()
+        if image.dtype == torch.bfloat16:  # which NumPy does not know
+            image = image.float()
         image = (image.movedim(0, -1) if image.ndim == 3 else image).numpy()
     elif isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[-1] not in CHANNELS and image.shape[0] in CHANNELS:
         raise UserError(f"{name}: array {image.shape}: channels come last; transpose(1, 2, 0), or give a tensor")

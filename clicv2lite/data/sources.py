@@ -1,4 +1,4 @@
-"""Where images come from: folders, tars, patterns of tars, files, photographs in the wheels, procedural worlds.
+"""Where images come from: folders, tars here or elsewhere, files, photographs in the wheels, procedural worlds.
 
 Every source becomes part of one indexable set; reading image i needs no other image, so that the order of training is
 free, a resumed run starts anywhere, and workers share nothing but the index (book chapter 10).
@@ -11,6 +11,7 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, overload
@@ -21,9 +22,11 @@ from PIL import Image
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import ImageError
 from clicv2lite.data.names import PackedNames, is_image_name
+from clicv2lite.data.remote import is_address
 from clicv2lite.data.tars import index_tar
 from clicv2lite.errors import UserError
 
+REQUESTS = 16  # tars elsewhere that are indexed at once
 MAX_SHARDS = 100_000  # a brace pattern of more files than that is a slip of the keyboard
 
 
@@ -159,6 +162,7 @@ def open_images(sources: Sequence[str]) -> ImageSet:
             a folder: its image files (`names.EXTENSIONS`), searched recursively, sorted by path, hidden ones left out;
             an uncompressed tar: its image members in their order;
             a brace pattern: `shards/{000000..001499}.tar`, expanded as the shell would;
+            the address of a tar, or a pattern of them: `s3://bucket/{000000..001499}.tar`, for any file system of fsspec;
             an image file;
             `embedded`: photographs in the installed wheels; `worlds:N` or `worlds:N:seed`: N procedural images
             (a folder of such a name is reached as `./embedded`).
@@ -179,11 +183,27 @@ def _parts(source: str) -> Iterator[Part]:
         yield Embedded(tuple(photographs().items()))
     elif source.startswith("worlds:"):
         yield _worlds(source)
+    elif is_address(source):
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            yield from pool.map(_elsewhere, _addresses(source))
     elif "{" in source and not os.path.exists(source):
         for path in _expand(source):
             yield _part(path)
     else:
         yield _part(source)
+
+
+def _elsewhere(address: str) -> Part:
+    if not address.lower().split("?")[0].endswith(".tar"):
+        raise UserError(f"{address}: from elsewhere only tars are read, named *.tar; pack the images with clicv2lite data pack")
+    return index_tar(address)
+
+
+def _addresses(pattern: str) -> list[str]:
+    try:
+        return bracex.expand(pattern, limit=MAX_SHARDS) if "{" in pattern else [pattern]
+    except bracex.ExpansionLimitException:
+        raise UserError(f"{pattern}: more than {MAX_SHARDS:,} files; check the numbers in the braces") from None
 
 
 def _part(path: str) -> Part:

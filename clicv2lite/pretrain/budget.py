@@ -5,41 +5,18 @@ what is done element by element. Making the views is not in it. Bytes are those 
 weights under autocast, fused attention, the gradients of data-parallel ranks kept in their buckets.
 """
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from clicv2lite.masking import visible_count
-from clicv2lite.pretrain.recipes import Recipe
+from clicv2lite.pretrain.hardware import A100 as A100
+from clicv2lite.pretrain.hardware import H100 as H100
+from clicv2lite.pretrain.hardware import MACHINES as MACHINES
+from clicv2lite.pretrain.hardware import RTX_3090 as RTX_3090
+from clicv2lite.pretrain.hardware import Machine as Machine
+from clicv2lite.pretrain.recipe import Recipe
 
 TILE = 4096  # rows and columns of logits that infonce holds at a time
 TRAINED = ("query encoder", "query head", "decoder")
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """A graphics card by its data sheet. Peaks are dense ones: the doubled figures for sparse matrices do not apply here."""
-
-    name: str
-    bf16: float  # FLOP/s of tensor cores, bf16 or fp16 with fp32 accumulation
-    fp32: float  # FLOP/s of fp32 without tensor cores, which the loss is computed in
-    memory: float  # bytes
-    watts: float  # of the board
-    source: str
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Some equal GPUs."""
-
-    gpu: Gpu
-    gpus: int
-
-
-RTX_3090 = Gpu("RTX 3090", 71e12, 35.6e12, 24e9, 350, "NVIDIA Ampere GA102 GPU Architecture, white paper, appendix A")
-A100 = Gpu("A100 SXM 80 GB", 312e12, 19.5e12, 80e9, 400, "NVIDIA A100 Tensor Core GPU, data sheet")
-H100 = Gpu("H100 SXM 80 GB", 989e12, 67e12, 80e9, 700, "NVIDIA H100 Tensor Core GPU, data sheet")
-MACHINES = {"4 x RTX 3090": Machine(RTX_3090, 4), "8 x A100": Machine(A100, 8), "8 x H100": Machine(H100, 8)}
-"""The paper's machine (section 4.1) and two that one can rent. Prices are not in it: they are the reader's."""
 
 
 class Tokens(NamedTuple):
@@ -60,21 +37,26 @@ class Flops(NamedTuple):
 
 
 def tokens(recipe: Recipe) -> Tokens:
-    """How many patches of an image go where.
-
-    Raises:
-        ValueError: for another method than CLICv2, here and in all that follows from it.
-    """
-    if recipe.method != "clicv2":
-        raise ValueError(f"method {recipe.method}: this arithmetic is that of clicv2")
+    """How many patches of an image go where; of whole crops (MoCo, CLIC) both encoders carry all."""
     g = (recipe.size // recipe.patch) ** 2
     v, extra = visible_count(g, recipe.mask_ratio), int(recipe.class_token)
     return Tokens(g, v, g - v, v + extra, (v if recipe.key == "visible" else g) + extra)
 
 
+def compared(recipe: Recipe) -> int:
+    """Features of an image that the loss compares: one a visible patch, or one in all."""
+    return tokens(recipe).visible if recipe.method == "clicv2" and recipe.compare == "patch" else 1
+
+
+def decodes(recipe: Recipe) -> bool:
+    """Whether there is a decoder and something masked for it to predict."""
+    return recipe.method == "clicv2" and recipe.target != "none" and tokens(recipe).masked > 0
+
+
 def pairs(recipe: Recipe) -> int:
-    """Logits of one step: N^2 for the N = B G' visible patches of the global batch (equation 3)."""
-    return (recipe.batch * tokens(recipe).visible) ** 2
+    """Logits of one step: N^2 for the N = B G' features of the global batch (equation 3); B K with a queue of K keys."""
+    n = recipe.batch * compared(recipe)
+    return n * (n if recipe.method == "clicv2" else recipe.queue)
 
 
 def parameters(recipe: Recipe) -> dict[str, int]:
@@ -84,10 +66,11 @@ def parameters(recipe: Recipe) -> dict[str, int]:
     start = d if recipe.class_token else 0
     encoder = pixels * d + d + start + recipe.depth * _block_weights(d) + 2 * d
     head = d * d + d + d * recipe.project + recipe.project
+    decoder = (d * w + w) + w + recipe.decoder_depth * _block_weights(w) + 2 * w + (w * out + out)
     return {
         "query encoder": encoder,
         "query head": head,
-        "decoder": (d * w + w) + w + recipe.decoder_depth * _block_weights(w) + 2 * w + (w * out + out),
+        "decoder": decoder if recipe.method == "clicv2" and out else 0,
         "key encoder": encoder,
         "key head": head,
         "positions": 2 * (g * d + start),
@@ -99,23 +82,27 @@ def image_flops(recipe: Recipe) -> dict[str, Flops]:
 
     A backward pass is twice the forward pass, once for the inputs and once for the weights; the pixels need no gradient. The
     loss sees the global batch, so its share of an image grows with the batch: 4 N G' d, the logits and the softmax-weighted
-    keys; with frozen keys that is the gradient already (:func:`clicv2lite.infonce.infonce`).
+    keys; with frozen keys that is the gradient already (:func:`clicv2lite.infonce.infonce`). MoCo and CLIC see their queue.
     """
     t, d, w = tokens(recipe), recipe.width, recipe.decoder_width
     pixels = 6 * t.visible * recipe.patch**2 * d
     query = recipe.depth * _block_flops(t.query, d)
     key_patches = t.key - int(recipe.class_token)
     decode = 2 * t.visible * d * w + recipe.decoder_depth * _block_flops(t.all, w) + 2 * t.masked * w * recipe.model.predict
-    decode = decode if t.masked else 0  # with nothing masked the decoder is left out
+    decode = decode if decodes(recipe) else 0
+    n = compared(recipe)
     head = 2 * d * (d + recipe.project)  # of one token
+    loss = Flops(4 * recipe.batch * n**2 * recipe.project, 0)
+    if recipe.method != "clicv2":
+        loss = Flops(2 * recipe.queue * recipe.project, 2 * recipe.queue * recipe.project)
     key = 6 * key_patches * recipe.patch**2 * d + recipe.depth * _block_flops(t.key, d)
     return {
         "query encoder": Flops(pixels + query, pixels + 2 * query),
-        "query head": Flops(t.visible * head, 2 * t.visible * head),
+        "query head": Flops(n * head, 2 * n * head),
         "decoder": Flops(decode, 2 * decode),
         "key encoder": Flops(key, 0),
-        "key head": Flops(key_patches * head, 0),
-        "InfoNCE": Flops(4 * recipe.batch * t.visible**2 * recipe.project, 0),
+        "key head": Flops(n * head, 0),
+        "InfoNCE": loss,
     }
 
 
@@ -134,19 +121,23 @@ def memory(
     """
     t, count = tokens(recipe), parameters(recipe)
     trained = sum(count[part] for part in TRAINED)
-    n = recipe.batch * t.visible
-    rows = -(-n // gpus)
+    share = -(-recipe.batch // gpus)
+    n, rows = recipe.batch * compared(recipe), share * compared(recipe)
     low = recipe.precision != "fp32"
+    if recipe.method == "clicv2":
+        features, logits = n + 2 * rows, 8 * rows * n if loss == "dense" else 4 * min(TILE, rows) * min(TILE, n)
+    else:
+        features, logits = 2 * recipe.queue + 3 * rows, 8 * images * recipe.queue  # of a queue, and of its next state
     return {
         "weights": 4 * (trained + count["positions"] // 2),
         "gradients": 4 * trained,
         "AdamW": 8 * trained,
         "key copy": 4 * (count["key encoder"] + count["key head"] + count["positions"] // 2),
         "bf16 weights": 2 * trained if low else 0,  # autocast's, for one forward and backward pass
-        "views": 4 * 3 * recipe.patch**2 * images * (2 * t.visible if recipe.key == "visible" else t.visible + t.all),
+        "views": 4 * 3 * recipe.patch**2 * share * (2 * t.visible if recipe.key == "visible" else t.visible + t.all),
         "activations": images * _activations(recipe, checkpointing),
-        "features": 4 * recipe.project * (n + 2 * rows),  # keys of all ranks; own queries and their gradient
-        "logits": 8 * rows * n if loss == "dense" else 4 * min(TILE, rows) * min(TILE, n),
+        "features": 4 * recipe.project * features,  # keys of all ranks; own queries and their gradient
+        "logits": logits,
     }
 
 
@@ -211,14 +202,15 @@ def _activations(recipe: Recipe, checkpointing: bool) -> int:
         return (2 * 4 + 14 * wide) * width + 4 * 4 + 4 * heads
 
     stacks = [(t.query, recipe.depth, d, recipe.heads)]
-    if t.masked:
+    if decodes(recipe):
         stacks.append((t.all, recipe.decoder_depth, w, recipe.decoder_heads))
     if checkpointing:  # the inputs of all blocks, and the inside of the one that is computed again
         kept = sum(n * depth * 4 * width for n, depth, width, _ in stacks)
         blocks = kept + max(n * block(width, heads) for n, _, width, heads in stacks)
     else:
         blocks = sum(n * depth * block(width, heads) for n, depth, width, heads in stacks)
-    ends = t.query * (4 * d + 8) + t.visible * (wide * (3 * recipe.patch**2 + 3 * d) + 4 * recipe.project)
-    if t.masked:
+    n = compared(recipe)
+    ends = t.query * (4 * d + 8) + t.visible * wide * 3 * recipe.patch**2 + n * (wide * 3 * d + 4 * recipe.project)
+    if decodes(recipe):
         ends += t.visible * wide * d + t.all * (4 * w + 8) + t.masked * wide * w
     return blocks + ends

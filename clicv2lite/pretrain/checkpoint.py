@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from clicv2lite.atomic import write_bytes
 from clicv2lite.errors import UserError
+from clicv2lite.pretrain.distributed import Ranks
 
 KEEP = 2
 PATTERN = re.compile(r"step-(\d{9})\.safetensors$")
@@ -38,29 +39,38 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
     return path
 
 
-def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks | None = None) -> int:
     """Load the newest checkpoint that is whole and return its step; 0, and nothing changed, when there is none.
 
-    A damaged checkpoint is named on standard error and the one before it is used.
+    A damaged checkpoint is named on standard error and the one before it is used. The first rank reads, the others get
+    the tensors from it.
 
     Raises:
         UserError: if a checkpoint is whole but of another model.
     """
+    ranks = ranks or Ranks()
+    path, data = _newest(folder) if ranks.first else (folder, b"")
+    path = ranks.from_first(path)
+    if path == folder:
+        return 0
+    try:
+        tensors = ranks.tensors_from_first(safetensors.torch.load(data) if ranks.first else {})
+        model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+        _load_optimizer(model, optimizer, tensors)
+    except (RuntimeError, KeyError, SafetensorError):
+        raise UserError(f"{path}: holds another model than this recipe's; choose another --out") from None
+    return int(path.stem.removeprefix("step-"))
+
+
+def _newest(folder: Path) -> tuple[Path, bytes]:
+    """The newest whole checkpoint and its bytes; the folder itself and nothing when there is none."""
     for path in reversed(_numbered(folder)):
         data = path.read_bytes()
         checksum = path.with_suffix(".sha256")
-        if not checksum.is_file() or checksum.read_bytes() != hashlib.sha256(data).hexdigest().encode():
-            print(f"clicv2lite: {path}: damaged (its checksum differs); trying the checkpoint before it", file=sys.stderr)
-            continue
-        try:
-            tensors = safetensors.torch.load(data)
-            model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-            _load_optimizer(model, optimizer, tensors)
-        except (RuntimeError, KeyError, SafetensorError):
-            raise UserError(f"{path}: holds another model than this recipe's; choose another --out") from None
-        match = PATTERN.search(path.name)
-        return int(match.group(1)) if match else 0
-    return 0
+        if checksum.is_file() and checksum.read_bytes() == hashlib.sha256(data).hexdigest().encode():
+            return path, data
+        print(f"clicv2lite: {path}: damaged (its checksum differs); trying the checkpoint before it", file=sys.stderr)
+    return folder, b""
 
 
 def _numbered(folder: Path) -> list[Path]:

@@ -1,9 +1,11 @@
 """`clicv2lite pretrain`: from unlabelled images to an encoder."""
 
 import argparse
+import os
 from pathlib import Path
 
 from clicv2lite.errors import UserError
+from clicv2lite.pretrain.recipe import Recipe
 from clicv2lite.pretrain.recipes import RECIPES, get_recipe
 
 
@@ -11,26 +13,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the contract."""
     parser.add_argument("--recipe", required=True, metavar="NAME", help=f"one of {', '.join(RECIPES)}")
     parser.add_argument(
-        "--images", required=True, nargs="+", metavar="SRC",
+        "--images", nargs="+", metavar="SRC",
         help="folder, tar, brace pattern of tars, `embedded`, or `worlds:N` generated images",
     )  # fmt: skip
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the run")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the run")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value", help="change the recipe")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, if there is one")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: a GPU when there is one")
+    parser.add_argument("--dry-run", action="store_true", help="say what the run needs, and whether it fits")
+    parser.add_argument("--on", metavar="MACHINE", help="with --dry-run: the machine that the run is meant for, as '8 x A100'")
+    parser.add_argument("--tensorboard", action="store_true", help="write the metrics to DIR/tensorboard, too")
+    parser.add_argument("--probe-ratings", type=Path, metavar="CSV", help="a rating table to probe the encoder on meanwhile")
+    parser.add_argument("--probe-every", type=int, default=0, metavar="STEPS", help="how often, into DIR/probes.jsonl")
 
 
 def run(args: argparse.Namespace) -> int:
     """Pretrain; exit status 0, also when SIGTERM stopped the run after a save."""
     recipe = get_recipe(args.recipe, args.set)
+    if args.dry_run:
+        return _dry_run(recipe, args)
+    if args.on:
+        raise UserError(f"--on {args.on}: this goes with --dry-run; a run is always on the machine at hand")
+    for option, value in (("--images", args.images), ("--out", args.out)):
+        if not value:
+            raise UserError(f"{option}: needed, except with --dry-run (see clicv2lite pretrain --help)")
     from clicv2lite.pretrain.engine import pretrain
 
     try:
-        finished = pretrain(recipe, args.images, args.out, args.resume, args.device)
+        finished = pretrain(
+            recipe, args.images, args.out, args.resume, args.device,
+            tensorboard=args.tensorboard, ratings=args.probe_ratings, probe_every=args.probe_every,
+        )  # fmt: skip
     except OSError as error:  # reading an image raises no such error: what failed is a file of the run
         raise UserError(f"--out {args.out}: {error.strerror or error}; make room there and go on with --resume") from None
+    if int(os.environ.get("RANK", 0)) > 0:
+        return 0
     if finished:
         print(args.out / "encoder.safetensors")
     else:
         print(f"stopped and saved; go on with: clicv2lite pretrain ... --out {args.out} --resume")
+    return 0
+
+
+def _dry_run(recipe: Recipe, args: argparse.Namespace) -> int:
+    import torch
+
+    from clicv2lite.pretrain.hardware import machine
+    from clicv2lite.pretrain.plan import dry_run
+
+    usable = torch.cuda.is_available()
+    if args.device == "cuda" and not usable:
+        raise UserError("--device cuda: torch finds no usable GPU here; leave the option out, or say --on '8 x A100'")
+    device = torch.device(args.device or ("cuda" if usable else "cpu"))
+    ranks = torch.cuda.device_count() if device.type == "cuda" else 1
+    dry_run(recipe, device, ranks, machine(args.on) if args.on else None)
     return 0

@@ -1,4 +1,4 @@
-"""The pretraining loop, from a recipe and images to an encoder (CLICv2, section 4.1; book chapter 7)."""
+"""The pretraining loop, from a recipe and images to an encoder, on one rank or many (CLICv2, section 4.1; chapter 7)."""
 
 import json
 import os
@@ -6,31 +6,34 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from clicv2lite.atomic import write_json
+from clicv2lite.atomic import write_bytes, write_json
 from clicv2lite.data.sources import open_images
+from clicv2lite.encoder import prepare
 from clicv2lite.errors import UserError
 from clicv2lite.features import FrozenConfig, FrozenEncoder
-from clicv2lite.model import Output
+from clicv2lite.model import Keys, Output
 from clicv2lite.precision import autocast
 from clicv2lite.pretrain import checkpoint
+from clicv2lite.pretrain.distributed import Ranks, join, without_exchange
+from clicv2lite.pretrain.feed import Batch, Feed
 from clicv2lite.pretrain.methods import METHODS, Learner
-from clicv2lite.pretrain.monitor import Log, diagnostics
+from clicv2lite.pretrain.monitor import Monitor
 from clicv2lite.pretrain.optim import learning_rate, make_optimizer
-from clicv2lite.pretrain.order import samples
-from clicv2lite.pretrain.recipes import Recipe
-from clicv2lite.pretrain.store import ImageStore
+from clicv2lite.pretrain.recipe import EXECUTION, Recipe
 from clicv2lite.provenance import provenance
 from clicv2lite.views import uniform
+
+LOSSES = ("total", "contrast", "entropy")
 
 
 def pretrain(
@@ -40,19 +43,25 @@ def pretrain(
     resume: bool = False,
     device: str | None = None,
     progress: bool = True,
+    tensorboard: bool = False,
+    ratings: Path | None = None,
+    probe_every: int = 0,
 ) -> bool:
     """Pretrain and write out/config.json, metrics.jsonl, checkpoints/ and, at the end, encoder.safetensors.
 
     The sample order, the crops, shifts and masks are functions of (seed, epoch, index) alone, so a resumed run ends in the
-    same weights as one that was never stopped.
+    same weights as one that was never stopped. Under torchrun every rank calls this with the same arguments.
 
     Args:
         recipe: the complete configuration.
         sources: folders, tars, brace patterns, ``embedded`` or ``worlds:N``.
-        out: folder of the run.
-        resume: go on from the newest whole checkpoint; start afresh when there is none.
+        out: folder of the run; on many machines, one that all of them see.
+        resume: go on from the newest whole checkpoint; start afresh when there is none. A restart by torchrun always does.
         device: ``cuda`` or ``cpu``; None takes a GPU when there is one.
         progress: show a bar with images/s and the time left on standard error.
+        tensorboard: write the metrics to out/tensorboard, too.
+        ratings: a rating table, on which a ridge probe measures the encoder now and then, into out/probes.jsonl.
+        probe_every: steps between these probes; 0 for none.
 
     Returns:
         True when finished; False when stopped by SIGTERM or SIGINT, after saving.
@@ -61,72 +70,124 @@ def pretrain(
         UserError: for sources or folders that cannot be used, a run that another recipe wrote, or a loss that is not finite.
     """
     began = time.perf_counter()
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch finds no usable GPU here; leave the option out")
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    images = open_images(sources)
-    _claim(out, recipe, len(images), resume, where)
-    store = ImageStore(images, recipe.store, workers=os.cpu_count() or 1, progress=progress)
-    torch.manual_seed(recipe.seed)
-    model = METHODS[recipe.method].build(recipe).to(where)
-    if where.type == "cpu":
-        plain_attention(model)
-    optimizer = make_optimizer(model, recipe)
-    done = checkpoint.restore(out / "checkpoints", model, optimizer) if resume else 0
-    log = Log(out / "metrics.jsonl", done)
-    first = time.perf_counter()
-    total, already = recipe.steps * recipe.batch, done * recipe.batch
-    bar = tqdm(total=total, initial=already, unit="img", desc=recipe.name, disable=not progress)
-    with bar, _Stop() as stop:
-        for step in range(done, recipe.steps):
-            output, norm = train_step(model, optimizer, store, recipe, step)
-            bar.update(recipe.batch)
-            if (step + 1) % recipe.log_every == 0 or step + 1 == recipe.steps:
-                now = time.perf_counter()
-                rate, seconds = (step + 1 - done) * recipe.batch / (now - first), log.seconds + now - began
-                row = _row(recipe, step, output, norm) | {"images_per_second": round(rate, 1), "seconds": round(seconds, 1)}
-                log.write(row)
-                bar.set_postfix_str(f"contrast {row['contrast']:.3f} entropy {row['entropy']:.3f}")
-            if (step + 1) % recipe.save_every == 0 or stop.asked:
-                checkpoint.save(out / "checkpoints", step + 1, model, optimizer)
-            if stop.asked:
-                return False
-    _report_bad(store, out)
-    FrozenEncoder(str(out), model.query, FrozenConfig(recipe.encoder, recipe.pool)).save(out)
+    resume = resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    with join(device) as ranks:
+        share = ranks.share(recipe.batch)
+        ranks.first_alone(lambda: _claim(out, recipe, len(open_images(sources)), resume, ranks))
+        images = open_images(sources)
+        model, optimizer = _build(recipe, ranks.device)
+        done = checkpoint.restore(out / "checkpoints", model, optimizer, ranks) if resume else 0
+        wrapped = ranks.wrap(model, unused=recipe.mask_ratio == 0)  # then the decoder has nothing to predict
+        monitor = None
+        if ranks.first:
+            monitor = Monitor(out, recipe, ranks.device, ranks.size, done, tensorboard, ratings, probe_every)
+        total, already = recipe.steps * recipe.batch, done * recipe.batch
+        bar = tqdm(total=total, initial=already, unit="img", desc=recipe.name, disable=not (progress and ranks.first))
+        with Feed(images, recipe, ranks.rank, ranks.size, done, progress and ranks.first) as feed, bar, _Stop() as stop:
+            first = time.perf_counter()
+            for batch in feed:
+                step = batch.step + 1
+                output, norm = train_step(wrapped, optimizer, batch, recipe, ranks)
+                bar.update(share * ranks.size)
+                if monitor and (step % recipe.log_every == 0 or step == recipe.steps):
+                    now = time.perf_counter()
+                    rate, wait = (step - done) * recipe.batch / (now - first), feed.waited / (now - first)
+                    row = monitor.record(batch.step, output, norm, rate, wait, monitor.seconds + now - began)
+                    bar.set_postfix_str(f"contrast {row['contrast']:.3f} entropy {row['entropy']:.3f}")
+                if monitor and monitor.probe_due(batch.step):
+                    monitor.probe(batch.step, model)
+                stopping = stop.anywhere(ranks)
+                if step % recipe.save_every == 0 or stopping:
+                    if ranks.first:
+                        checkpoint.save(out / "checkpoints", step, model, optimizer)
+                    _report_bad(feed, out, ranks)
+                if stopping:
+                    return False
+            _report_bad(feed, out, ranks)
+        if monitor:
+            monitor.close()
+            FrozenEncoder(str(out), model.query, FrozenConfig(recipe.encoder, recipe.pool)).save(out)
     return True
 
 
 def train_step(
-    model: Learner, optimizer: torch.optim.Optimizer, store: ImageStore, recipe: Recipe, step: int
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, recipe: Recipe, ranks: Ranks | None = None
 ) -> tuple[Output, float]:
-    """One optimizer step on one batch; returns the losses and the gradient norm before clipping.
+    """One optimizer step on one global batch, of which this rank has its share, cut into micro-batches.
+
+    The keys of all ranks are there before the first query: they need no gradient, so how the batch is cut changes neither
+    the loss nor its gradient.
+
+    Args:
+        model: from ``METHODS``, or that wrapped by :meth:`Ranks.wrap`.
+        batch: this rank's images.
+        ranks: None if this is the only one.
+
+    Returns:
+        the losses of the global batch, the features of this rank's images, and the gradient norm before clipping.
 
     Raises:
         UserError: before the weights change, if the loss or the gradient is not finite.
     """
+    ranks = ranks or Ranks()
+    learner: Any = getattr(model, "module", model)  # a Learner, wrapped or not
     where = next(model.parameters()).device
-    epoch, index = samples(recipe.seed, len(store), step * recipe.batch, recipe.batch)
-    method = METHODS[recipe.method]
-    noise = uniform(recipe.seed, epoch, index, method.draws_per_image(recipe.views))
-    views = method.make_views(store.batch(index).to(where), noise.to(where), recipe.views)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, recipe)
+    method, size, whole = METHODS[recipe.method], recipe.micro or len(batch.images), len(batch.images)
+    noise = uniform(recipe.seed, batch.epoch, batch.index, method.draws_per_image(recipe.views))
+    cut = zip(batch.images.split(size), noise.split(size), strict=True)
+    views = [method.make_views(images.to(where), draws.to(where), recipe.views) for images, draws in cut]
     with autocast(where, recipe.precision):
-        output = model(views)
-    _check_finite("loss", output.total, step, store, index)
+        own = [learner.keys(part) for part in views]
+    features = ranks.gather(torch.cat([keys.features for keys in own]))
+    places = ranks.gather(torch.cat([keys.places for keys in own]))
+
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(batch.step, recipe)
     optimizer.zero_grad(set_to_none=True)
-    output.total.backward()
+    outputs: list[Output] = []
+    for n, part in enumerate(views):
+        keys = Keys(features, places, first=ranks.rank * whole + n * size)
+        with nullcontext() if n == len(views) - 1 else without_exchange(model):
+            with autocast(where, recipe.precision):
+                output = model(part, keys)
+            weight = len(output.queries) / whole  # of a micro-batch in the mean over this rank's images
+            (weight * output.total).backward()
+        outputs.append(output._replace(**{loss: weight * getattr(output, loss).detach() for loss in LOSSES}))
+    output = _joined(outputs, ranks)
+    _check_finite("loss", output.total, batch, output, ranks)
     norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-    _check_finite("gradient norm", norm, step, store, index)
+    _check_finite("gradient norm", norm, batch, output, ranks)
     optimizer.step()
-    model.update_key()
+    learner.update_key()
     return output, float(norm)
 
 
-def _check_finite(what: str, value: torch.Tensor, step: int, store: ImageStore, index: np.ndarray) -> None:
-    if not torch.isfinite(value):
-        names = ", ".join(store.images.names[i] for i in index[:3])
-        raise UserError(f"step {step + 1}: the {what} is {value.item()} (images {names}, ...); lower --set lr")
+def _joined(parts: list[Output], ranks: Ranks) -> Output:
+    """The weighted losses of all micro-batches and ranks, and the features of this rank's images."""
+    total, contrast, entropy = ranks.mean(torch.stack([sum(getattr(part, loss) for part in parts) for loss in LOSSES]))
+    queries, keys = (torch.cat(features) for features in zip(*((part.queries, part.keys) for part in parts), strict=True))
+    return Output(total, contrast, entropy, queries, keys)
+
+
+def _check_finite(what: str, value: Tensor, batch: Batch, output: Output, ranks: Ranks) -> None:
+    """Stop all ranks, which have the same value, before it reaches a weight; name images with broken features, or the first."""
+    if torch.isfinite(value):
+        return
+    broken = ~(output.queries.isfinite().flatten(1).all(1) & output.keys.isfinite().flatten(1).all(1)).cpu().numpy()
+    found = ranks.collect(([batch.names[i] for i in batch.index[broken][:3]], [batch.names[i] for i in batch.index[:3]]))
+    names = [name for part, _ in found for name in part] or [name for _, part in found for name in part]
+    ranks.refuse(f"step {batch.step + 1}: the {what} is {value.item()} (images {', '.join(names[:3])}, ...); lower --set lr")
+
+
+def _build(recipe: Recipe, device: torch.device) -> tuple[Learner, torch.optim.Optimizer]:
+    torch.manual_seed(recipe.seed)
+    model = METHODS[recipe.method].build(recipe).to(device)
+    if device.type == "cpu":
+        plain_attention(model)
+    for part in (model.query, model.key, getattr(model, "decoder", None)):
+        if part is not None:
+            prepare(part, recipe.compile, recipe.checkpointing)
+    return model, make_optimizer(model, recipe)
 
 
 def plain_attention(model: nn.Module) -> None:
@@ -136,49 +197,43 @@ def plain_attention(model: nn.Module) -> None:
             module.fused_attn = False  # type: ignore[assignment]
 
 
-def _row(recipe: Recipe, step: int, output: Output, norm: float) -> dict[str, Any]:
-    return {
-        "step": step + 1,
-        "passes": (step + 1) * recipe.batch,
-        "total": output.total.item(),
-        "contrast": output.contrast.item(),
-        "entropy": output.entropy.item(),
-        "lr": learning_rate(step, recipe),
-        "gradient_norm": norm,
-        **diagnostics(output.queries, output.keys),
-    }
-
-
-def _claim(out: Path, recipe: Recipe, count: int, resume: bool, device: torch.device) -> None:
-    """Write config.json, or check that the run in this folder has the same recipe and data."""
+def _claim(out: Path, recipe: Recipe, count: int, resume: bool, ranks: Ranks) -> None:
+    """Write config.json, or check that the run in this folder learns the same from the same data."""
     path = out / "config.json"
     config = json.loads(json.dumps({"recipe": asdict(recipe), "images": count}))
     if path.is_file():
         if not resume:
             raise UserError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
+        now = {**config["recipe"], "images": count}
         try:
             stored = json.loads(path.read_text())
-            older = {"method": "clicv2", "queue": recipe.queue}  # not in the files of runs from before there was a choice
+            # settings that came later had one value only, their default, when the file was written
+            older = {field.name: field.default for field in fields(Recipe)} | {"queue": recipe.queue}
             before = {**older, **stored["recipe"], "images": stored["images"]}
         except (json.JSONDecodeError, KeyError, TypeError):
             raise UserError(f"{path}: not readable as a run's configuration; choose another --out") from None
-        now = {**config["recipe"], "images": count}
-        changed = [f"{k} {before.get(k)} -> {now.get(k)}" for k in sorted(before | now) if before.get(k) != now.get(k)]
+        same = {*EXECUTION, *(key for key in before | now if before.get(key) == now.get(key))}
+        changed = [f"{key} {before.get(key)} -> {now.get(key)}" for key in sorted((before | now).keys() - same)]
         if changed:
             raise UserError(f"{out}: --resume with other settings ({', '.join(changed)}); choose another --out")
         return
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_json(path, {**config, **provenance(device)})
+        write_json(path, {**config, "ranks": ranks.size, **provenance(ranks.device)})
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written ({error.strerror})") from None
 
 
-def _report_bad(store: ImageStore, out: Path) -> None:
-    if store.bad:
-        lines = "".join(f"{reason}\n" for _, reason in sorted(store.bad.items()))
-        (out / "bad_images.txt").write_text(lines)
-        tqdm.write(f"{len(store.bad)} images could not be decoded and were replaced; listed in {out / 'bad_images.txt'}")
+def _report_bad(feed: Feed, out: Path, ranks: Ranks) -> None:
+    """List what could not be decoded, by any rank, since the run began."""
+    reasons = {reason for bad in ranks.collect(feed.bad) for reason in bad.values()}
+    path = out / "bad_images.txt"
+    if not reasons or not ranks.first:
+        return
+    known = set(path.read_text().splitlines()) if path.is_file() else set()
+    if reasons - known:
+        write_bytes(path, "".join(f"{reason}\n" for reason in sorted(reasons | known)).encode())
+        tqdm.write(f"{len(reasons | known)} images could not be decoded and were replaced; listed in {path}")
 
 
 class _Stop:
@@ -199,3 +254,7 @@ class _Stop:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
+
+    def anywhere(self, ranks: Ranks) -> bool:
+        """Whether any rank was asked to stop: all of them must save after the same step."""
+        return bool(ranks.mean(torch.tensor(float(self.asked), device=ranks.device)) > 0)

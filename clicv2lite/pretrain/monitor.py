@@ -1,67 +1,180 @@
-"""What is watched while a model trains: collapse diagnostics and a log that survives a restart (book chapter 7)."""
+"""What is watched while a model trains: a log that survives a restart, TensorBoard, a probe now and then (book chapter 7)."""
 
+import copy
 import json
+import resource
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from clicv2lite.atomic import write_bytes
+from clicv2lite.errors import UserError
+from clicv2lite.features import FrozenConfig, FrozenEncoder
+from clicv2lite.model import Output
+from clicv2lite.pretrain.budget import image_flops
+from clicv2lite.pretrain.diagnostics import diagnostics as diagnostics
+from clicv2lite.pretrain.diagnostics import effective_rank as effective_rank
+from clicv2lite.pretrain.diagnostics import feature_std as feature_std
+from clicv2lite.pretrain.diagnostics import similarities as similarities
+from clicv2lite.pretrain.hardware import peak
+from clicv2lite.pretrain.optim import learning_rate
+from clicv2lite.pretrain.recipe import Recipe
 
-ROWS = 2048  # features looked at: enough for d = 256, cheap on a CPU
+TIMING = ("images_per_second", "seconds", "data_wait", "mfu", "memory_bytes")
+"""Keys of a row that differ when a run is repeated."""
+FOLDS, PROBE_BATCH = 5, 64
 
 
-def feature_std(features: Tensor) -> float:
-    """Spread of unit-length features, 0 when they have collapsed to a point, 1 when they fill the sphere evenly.
+class Monitor:
+    """What the first rank writes about a run: metrics.jsonl, and if asked for, tensorboard/ and probes.jsonl.
+
+    On resume, rows after the checkpoint are dropped: they will come again.
 
     Args:
-        features: (N, d), unit length.
+        out: folder of the run.
+        device, ranks: what it runs on, to say which share of the peak is reached.
+        step: steps already done.
+        tensorboard: write the same numbers for TensorBoard.
+        ratings: a rating table; its images are read now, and kept.
+        probe_every: steps between two probes on it; the last step has one, too.
 
-    Returns:
-        the mean over dimensions of the standard deviation, times sqrt(d) (SimSiam, figure 2).
+    Attributes:
+        seconds: that earlier parts of the run took, up to the last row kept.
+
+    Raises:
+        UserError: if TensorBoard is not installed, or the ratings or probe_every cannot be used.
     """
-    return float(features.float().std(0, correction=0).mean() * features.shape[1] ** 0.5)
+
+    def __init__(
+        self, out: Path, recipe: Recipe, device: torch.device, ranks: int = 1, step: int = 0,
+        tensorboard: bool = False, ratings: Path | None = None, probe_every: int = 0,
+    ) -> None:  # fmt: skip
+        self.recipe, self.device, self.probe_every = recipe, device, probe_every
+        if (ratings is None) != (probe_every == 0) or probe_every < 0:
+            raise UserError(f"--probe-every {probe_every}: give it above 0 and together with --probe-ratings TABLE.csv")
+        self.rated = Rated(ratings, recipe) if ratings else None
+        self.board = _board(out / "tensorboard", step) if tensorboard else None
+        self.log = Log(out / "metrics.jsonl", step)
+        self.probes = Log(out / "probes.jsonl", step) if ratings else None
+        self.seconds = self.log.seconds
+        each = sum(part.forward + part.backward for part in image_flops(recipe).values())
+        best = peak(device, recipe.precision)
+        self.share_of_peak = each / (ranks * best) if best else None  # that one image a second is
+
+    def record(self, step: int, output: Output, norm: float, rate: float, wait: float, seconds: float) -> dict[str, Any]:
+        """Write the row of a step, and return it.
+
+        Args:
+            step: from 0.
+            output: losses and features of the batch, or of this rank's part of it.
+            norm: of the gradient before clipping. rate: images a second, of all ranks.
+            wait: share of the time that was spent waiting for images. seconds: since the run began, earlier parts included.
+        """
+        row = {
+            "step": step + 1,
+            "passes": (step + 1) * self.recipe.batch,
+            "total": output.total.item(),
+            "contrast": output.contrast.item(),
+            "entropy": output.entropy.item(),  # the mean squared error of the decoder, bits^2
+            "lr": learning_rate(step, self.recipe),
+            "gradient_norm": norm,
+            **diagnostics(output.queries, output.keys),
+            "images_per_second": round(rate, 1),
+            "seconds": round(seconds, 1),
+            "data_wait": round(wait, 4),
+            "mfu": None if self.share_of_peak is None else round(rate * self.share_of_peak, 4),
+            "memory_bytes": memory_bytes(self.device),
+        }
+        self.log.write(row)
+        self._show(row)
+        return row
+
+    def probe_due(self, step: int) -> bool:
+        """Whether the encoder is to be probed after this step (from 0)."""
+        return self.probe_every > 0 and ((step + 1) % self.probe_every == 0 or step + 1 == self.recipe.steps)
+
+    def probe(self, step: int, model: Any) -> float | None:
+        """Probe the query encoder of ``model`` after a step, and write a row; nothing of the training changes.
+
+        Returns:
+            mean PCC over categories of a ridge probe, cross-validated; None where no PCC is defined.
+        """
+        if self.rated is None or self.probes is None:
+            raise ValueError("this monitor has no ratings to probe on")
+        # a copy: freezing the encoder itself would end its training
+        encoder = FrozenEncoder("training", copy.deepcopy(model.query), FrozenConfig(self.recipe.encoder, self.recipe.pool))
+        found = self.rated.probe(encoder, self.device)
+        row = {"step": step + 1, "passes": (step + 1) * self.recipe.batch, "probe_mean_pcc": found, "n": len(self.rated.images)}
+        self.probes.write(row)
+        self._show({"step": step + 1, "probe_mean_pcc": found})
+        return found
+
+    def close(self) -> None:
+        """Close the files."""
+        for log in (self.log, self.probes):
+            if log:
+                log.file.close()
+        if self.board:
+            self.board.close()
+
+    def _show(self, row: dict[str, Any]) -> None:
+        if self.board:
+            for key, value in row.items():
+                if value is not None and key != "step":
+                    self.board.add_scalar(key, value, row["step"])
+            self.board.flush()
 
 
-def effective_rank(features: Tensor) -> float:
-    """How many dimensions the features use: exp of the entropy of the singular values (Roy and Vetterli, 2007).
+class Rated:
+    """The images of a rating table as squares, and a probe of encoders on them."""
 
-    Args:
-        features: (N, d).
+    def __init__(self, ratings: Path, recipe: Recipe) -> None:
+        from clicv2lite.probe.batches import batches  # not above: a run without probes does without scikit-learn
+        from clicv2lite.probe.crossval import folds
+        from clicv2lite.probe.task import keep_rows, load_task
 
-    Returns:
-        between 1 (a line) and min(N, d). Blind to scale: a collapsed cloud of rounding errors can be as round as a healthy one,
-        so read it beside :func:`feature_std`.
-    """
-    values = torch.linalg.svdvals(features[:ROWS].float() - features[:ROWS].float().mean(0))
-    p = values / values.sum().clamp(min=1e-12)
-    return float(torch.special.entr(p).sum().exp())
+        task = load_task(str(ratings), None, FOLDS, None)
+        read, parts = np.zeros(len(task.paths), dtype=bool), []
+        for batch in batches(task.paths, recipe.pool.size or recipe.size, PROBE_BATCH, "reading rated images"):
+            read[batch.rows] = True
+            parts.append(batch.images)
+        self.task = keep_rows(task, read)
+        self.images = torch.cat(parts)  # (n, 3, S, S) uint8
+        self.tests = folds(len(self.images), FOLDS, self.task.categories, seed=0)
+
+    def probe(self, encoder: FrozenEncoder, device: torch.device) -> float | None:
+        """Mean PCC of :func:`clicv2lite.probe.ridge.fit_ridge`, each image predicted by a head that never saw it."""
+        from clicv2lite.probe.crossval import cross_validate
+        from clicv2lite.probe.metrics import report
+        from clicv2lite.probe.ridge import fit_ridge
+
+        features = torch.cat([encoder.features(part.to(device)).cpu() for part in self.images.split(PROBE_BATCH)])
+        predictions = cross_validate(fit_ridge, features, self.task.scores, self.tests)
+        found: float | None = report(self.task.scores, predictions, self.task.categories, resamples=0)["mean_pcc"]
+        return found
 
 
-def similarities(queries: Tensor, keys: Tensor) -> tuple[float, float]:
-    """Mean cosine of the positive pairs, and of all other pairs, of (N, d) unit-length features."""
-    queries, keys = queries[:ROWS].float(), keys[:ROWS].float()
-    positive = (queries * keys).sum()
-    every = queries.sum(0) @ keys.sum(0)  # the sum of all pairs without forming them
-    n = len(queries)
-    return float(positive / n), float((every - positive) / max(1, n * (n - 1)))
+def memory_bytes(device: torch.device) -> int:
+    """Most memory held so far: allocated on a GPU, or resident of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
-def diagnostics(queries: Tensor, keys: Tensor) -> dict[str, float]:
-    """The four numbers of this module for (B, V, d) features."""
-    q, k = queries.flatten(0, 1), keys.flatten(0, 1)
-    positive, negative = similarities(q, k)
-    return {
-        "feature_std": feature_std(q),
-        "effective_rank": effective_rank(q),
-        "positive_similarity": positive,
-        "negative_similarity": negative,
-    }
+def _board(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError("--tensorboard: its package is missing; pip install tensorboard, or leave the option out") from None
+    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
 
 class Log:
-    """metrics.jsonl: one JSON object a line. On resume, lines after the checkpoint are dropped: they will come again.
+    """A file with one JSON object a line. On resume, lines after the checkpoint are dropped: they will come again.
 
     Attributes:
         seconds: that earlier parts of the run took, up to the last line kept.
@@ -70,7 +183,7 @@ class Log:
     def __init__(self, path: Path, step: int) -> None:
         kept = [row for row in read_log(path) if row["step"] <= step]
         write_bytes(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
-        self.seconds: float = kept[-1]["seconds"] if kept else 0.0
+        self.seconds: float = kept[-1].get("seconds", 0.0) if kept else 0.0
         self.file = path.open("a")
 
     def write(self, row: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """Which sample comes when: a pure function of the seed and the position, so that a run resumes from its step alone."""
 
+from functools import lru_cache
+
 import numpy as np
 
 
@@ -19,7 +21,13 @@ def samples(seed: int, size: int, start: int, count: int) -> tuple[np.ndarray, n
     epoch = position // size
     index = np.empty(count, dtype=np.int64)
     for e in np.unique(epoch):
-        order = np.random.Generator(np.random.Philox(key=[seed, int(e)])).permutation(size)
         here = epoch == e
-        index[here] = order[position[here] % size]
+        index[here] = _shuffled(seed, size, int(e))[position[here] % size]
     return epoch, index
+
+
+@lru_cache(maxsize=2)  # this epoch and the next: 0.1 s and 12 MB each at 1.5 million images
+def _shuffled(seed: int, size: int, epoch: int) -> np.ndarray:
+    order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(size)
+    order.flags.writeable = False  # it is shared by all later calls
+    return order

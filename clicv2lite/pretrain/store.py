@@ -1,5 +1,6 @@
 """Training images as uint8 squares: decoded once and held in memory when they fit, else read as they are needed."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -29,7 +30,11 @@ class ImageStore:
         self.pool = ThreadPoolExecutor(workers)
         self.cache: Tensor | None = None
         if len(images) * 3 * side * side <= memory:
-            self.cache = self._decode_all()
+            try:
+                self.cache = self._decode_all()
+            except BaseException:  # Ctrl-C too: nobody has this object yet, so nobody else can end its threads
+                self.close()
+                raise
 
     def __len__(self) -> int:
         return len(self.images)
@@ -39,6 +44,14 @@ class ImageStore:
         if self.cache is not None:
             return self.cache[torch.from_numpy(index)]
         return torch.stack(list(self.pool.map(self._decode, index.tolist())))
+
+    def image(self, index: int) -> Tensor:
+        """One image, (3, side, side) uint8, in the thread that asks."""
+        return self._decode(index) if self.cache is None else self.cache[index]
+
+    def close(self) -> None:
+        """End the threads; images can still be taken one by one."""
+        self.pool.shutdown(cancel_futures=True)
 
     def _decode_all(self) -> Tensor:
         everything = range(len(self.images))
@@ -50,11 +63,20 @@ class ImageStore:
         return cache
 
     def _decode(self, index: int) -> Tensor:
-        for candidate in range(index, index + len(self.images)):
-            i = candidate % len(self.images)
-            name = self.images.names[i]
-            try:
-                return to_square(read_image(self.images.read(i), name), self.side)
-            except ImageError as error:
-                self.bad[name] = str(error)
-        raise UserError(f"none of the {len(self.images)} images could be decoded; the first: {next(iter(self.bad.values()))}")
+        return first_whole(self.images, index, lambda data, name: to_square(read_image(data, name), self.side), self.bad)
+
+
+def first_whole(images: ImageSet, index: int, decode: Callable[[bytes, str], Tensor], bad: dict[str, str]) -> Tensor:
+    """`decode` of image `index`, or of the next one for which it works; those it fails for are entered in `bad`.
+
+    Raises:
+        UserError: if it works for none.
+    """
+    for candidate in range(index, index + len(images)):
+        i = candidate % len(images)
+        name = images.names[i]
+        try:
+            return decode(images.read(i), name)
+        except ImageError as error:
+            bad[name] = str(error)
+    raise UserError(f"none of the {len(images)} images could be decoded; the first: {next(iter(bad.values()))}")

@@ -51,12 +51,13 @@ class IcnetTraining:
 class LayoutAttention(nn.Module):
     """ICNet's SLAM: each channel is weighed by a number in 0..1 that is read off its own whole layout."""
 
-    def __init__(self, hidden: int = 512) -> None:
+    def __init__(self, hidden: int = 512, layout: int = LAYOUT) -> None:
         super().__init__()
-        self.weigh = nn.Sequential(nn.Linear(LAYOUT**2, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Sigmoid())
+        self.layout = layout
+        self.weigh = nn.Sequential(nn.Linear(layout**2, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, g, g) -> the same
-        layout = _resize(x, LAYOUT).flatten(2)  # (B, C, 32 * 32)
+        layout = resize(x, self.layout).flatten(2)  # (B, C, layout * layout)
         return self.weigh(layout)[..., None] * x
 
 
@@ -70,13 +71,13 @@ class IcnetHead(nn.Module):
         super().__init__()
         self.shape = shape
         c = shape.channels
-        self.bring = _convolution(shape.width, c, 1)
-        self.map = nn.Sequential(_convolution(c, c, 3), LayoutAttention(), nn.Conv2d(c, 1, 1), nn.Sigmoid())
-        self.look = nn.Sequential(_convolution(c, c, 3), LayoutAttention())
+        self.bring = convolution(shape.width, c, 1)
+        self.map = nn.Sequential(convolution(c, c, 3), LayoutAttention(), nn.Conv2d(c, 1, 1), nn.Sigmoid())
+        self.look = nn.Sequential(convolution(c, c, 3), LayoutAttention())
         self.score = nn.Sequential(nn.Linear(c, 512), nn.ReLU(), nn.Linear(512, 1), nn.Sigmoid())
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.bring(_resize(tokens.float().permute(0, 3, 1, 2), self.shape.grid))
+        x = self.bring(resize(tokens.float().permute(0, 3, 1, 2), self.shape.grid))
         return self.score(self.look(x).mean((2, 3)))[:, 0], self.map(x)[:, 0]
 
     def predict(self, tokens: Tensor) -> Floats:
@@ -149,11 +150,12 @@ def fit_icnet(
     return head.eval()
 
 
-def _convolution(channels: int, out: int, kernel: int) -> nn.Sequential:
+def convolution(channels: int, out: int, kernel: int) -> nn.Sequential:
+    """(B, channels, h, w) -> (B, out, h, w): convolution, batch normalisation, ReLU."""
     return nn.Sequential(nn.Conv2d(channels, out, kernel, padding=kernel // 2), nn.BatchNorm2d(out), nn.ReLU())
 
 
-def _resize(x: Tensor, side: int) -> Tensor:
+def resize(x: Tensor, side: int) -> Tensor:
     """(B, C, h, w) -> (B, C, side, side), bilinear with aligned corners, as ICNet."""
     if x.shape[2:] == (side, side):
         return x

@@ -62,6 +62,7 @@ def decoded_entropy(model: CLICv2, image: np.ndarray, visible: Tensor, masked: T
         (B, G) float32, bits; 0 where visible.
     """
     patches = normalize(patchify(as_batch(image).float(), model.config.encoder.patch)).expand(len(visible), -1, -1, -1, -1)
+    assert model.decoder is not None
     tokens = encode_visible(model.query, take(patches, visible), visible)
     predicted = model.decoder(tokens, visible, masked)[..., 0]
     return predicted.new_zeros(patches.shape[:2]).scatter_(1, masked, predicted)

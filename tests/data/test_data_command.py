@@ -1,13 +1,16 @@
 import argparse
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import openpyxl
 import pytest
+from PIL import Image
 
 from clicv2lite.data.command import add_arguments, run
 from clicv2lite.data.ratings import read_ratings
+from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
 
 
@@ -109,6 +112,71 @@ def test_ic9600_writes_no_table_when_one_is_wrong(ic9600):
     with pytest.raises(UserError, match=r"test\.txt line 1: score 7 is outside"):
         data("ic9600", ic9600)
     assert not list(ic9600.glob("*.csv"))
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """Three pictures, a web page and a file that ends too early."""
+    root = tmp_path / "photos"
+    root.mkdir()
+    for i in range(3):
+        Image.linear_gradient("L").rotate(30 * i).convert("RGB").save(root / f"{i}.png")
+    (root / "page.jpg").write_bytes(b"<html></html>")
+    (root / "short.png").write_bytes((root / "0.png").read_bytes()[:500])
+    return root
+
+
+def test_pack_says_what_it_wrote_and_how_to_open_it(photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert data("pack", "--images", photos, "--out", out, "--side", 64, "--shard", 2, "--jobs", 1) == 0
+    said = capsys.readouterr()
+    size = sum(tar.stat().st_size for tar in out.glob("*.tar")) / 1e6
+    pattern = f"{out}/{{000000..000001}}.tar"
+    first, second, rate, last = said.out.splitlines()
+    assert first == f"{out}/manifest.csv" and second == f"3 images in 2 tars, {size:.1f} MB; 2 could not be used"
+    assert rate.endswith(" img/s") and last == f"--images '{pattern}'"
+    assert len(open_images([pattern])) == 3
+    assert [line.split(":")[0] for line in said.err.splitlines()] == [f"{photos}/page.jpg", f"{photos}/short.png"]
+    assert data("pack", "--images", photos, "--out", out, "--side", 64, "--shard", 2, "--jobs", 1) == 0
+    assert capsys.readouterr().out.splitlines() == [first, second, last]  # nothing was made, so there is no rate
+
+
+def test_pack_lists_ten_bad_images_and_counts_the_others(photos, tmp_path, capsys):
+    for i in range(20):
+        (photos / f"bad{i}.jpg").write_bytes(b"x")
+    data("pack", "--images", photos, "--out", tmp_path / "out", "--jobs", 1)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 11 and said[-1] == "... and 12 more, see the manifest"
+
+
+def test_pack_refuses_a_mistake_before_it_writes(photos, tmp_path):
+    with pytest.raises(UserError, match="--side 4: give 16 to 65,535"):
+        data("pack", "--images", photos, "--out", tmp_path / "out", "--side", 4)
+    with pytest.raises(UserError, match="there is no such folder"):
+        data("pack", "--images", tmp_path / "none", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--count", 0], "--count 0: give 1 or more"),
+        (["--attempts", 0], "--attempts 0: give 1 or more"),
+        (["--timeout", -1], "--timeout -1.0: give a number of seconds above 0"),
+        (["--img2dataset", "/no/such/python"], "--img2dataset /no/such/python: there is no such program"),
+        (["--side", 4], "--side 4: give 16"),
+    ],
+)
+def test_ic1m_refuses_a_mistake_before_it_writes(words, message, tmp_path):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed (the extra ic1m)")
+    with pytest.raises(UserError, match=message):
+        data("ic1m", "--metadata", tmp_path, "--out", tmp_path / "out", *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_fetching_ratings_needs_no_torch():
+    code = "import argparse, sys; from clicv2lite.data.command import add_arguments; add_arguments(argparse.ArgumentParser())"
+    subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"], check=True)
 
 
 def test_a_data_set_must_be_named():

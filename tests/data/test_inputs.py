@@ -134,3 +134,10 @@ def test_what_is_no_collection_of_images_is_named_in_one_line(images):
     with pytest.raises(UserError, match=r"^images: ") as caught:
         listed(images)
     assert "\n" not in str(caught.value)
+
+
+def test_half_precision_tensors_are_images_to_their_rounding():
+    pixels = torch.rand(3, 12, 10, generator=torch.Generator().manual_seed(0))
+    for dtype, atol in ((torch.bfloat16, 2), (torch.float16, 1)):
+        difference = square(pixels.to(dtype), 12).int() - square(pixels, 12).int()
+        assert difference.abs().max() <= atol

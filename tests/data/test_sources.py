@@ -251,8 +251,11 @@ def test_a_file_or_tar_that_vanishes_or_shrinks_is_an_image_error(tmp_path):
     with pytest.raises(ImageError, match=r"a\.png: the file cannot be read \(No such file"):
         images.read(4)
     tar.unlink()
-    with pytest.raises(ImageError, match=r"x\.tar/000000\.png: the tar cannot be read"):
-        images.read(0)
+    assert images.read(0) == png(0)  # still open here
+    elsewhere = open_images([str(shard(tmp_path / "y.tar", range(4)))])
+    (tmp_path / "y.tar").unlink()
+    with pytest.raises(ImageError, match=r"y\.tar/000000\.png: the tar cannot be read"):
+        elsewhere.read(0)
 
 
 def _read_from_worker(images, order, results):

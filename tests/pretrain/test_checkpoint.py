@@ -10,16 +10,22 @@ from clicv2lite.errors import UserError
 from clicv2lite.model import CLICv2
 from clicv2lite.pretrain import checkpoint
 from clicv2lite.pretrain.engine import train_step
+from clicv2lite.pretrain.feed import Feed
 from clicv2lite.pretrain.optim import make_optimizer
 from clicv2lite.pretrain.recipes import get_recipe
-from clicv2lite.pretrain.store import ImageStore
 
 SMALL = ["size=16", "patch=4", "width=8", "heads=1", "depth=1", "decoder_width=8", "batch=4", "store=16"]
 
 
 @pytest.fixture(scope="module")
-def store(photos):
-    return ImageStore(open_images([str(photos)]), 16, workers=1, progress=False)
+def images(photos):
+    return open_images([str(photos)])
+
+
+def take(images, recipe, step):
+    """The batch of a step."""
+    with Feed(images, recipe, start=step, progress=False) as feed:
+        return next(iter(feed))
 
 
 def new(*settings, seed=0):
@@ -29,10 +35,10 @@ def new(*settings, seed=0):
     return model, make_optimizer(model, recipe), recipe
 
 
-def trained(store, steps, *settings):
+def trained(images, steps, *settings):
     model, optimizer, recipe = new(*settings)
     for step in range(steps):
-        train_step(model, optimizer, store, recipe, step)
+        train_step(model, optimizer, take(images, recipe, step), recipe)
     return model, optimizer, recipe
 
 
@@ -53,8 +59,8 @@ def names(folder):
 
 
 @pytest.mark.parametrize("settings", [[], ["class_token=true"], ["mask_ratio=0"], ["weight=0"]])
-def test_a_restored_run_goes_on_exactly_as_the_one_that_was_saved(store, tmp_path, settings):
-    model, optimizer, recipe = trained(store, 2, *settings)
+def test_a_restored_run_goes_on_exactly_as_the_one_that_was_saved(images, tmp_path, settings):
+    model, optimizer, recipe = trained(images, 2, *settings)
     path = checkpoint.save(tmp_path, 2, model, optimizer)
     assert path.name == "step-000000002.safetensors" and names(tmp_path) == [
         "step-000000002.safetensors",
@@ -64,8 +70,9 @@ def test_a_restored_run_goes_on_exactly_as_the_one_that_was_saved(store, tmp_pat
     assert checkpoint.restore(tmp_path, other, another_optimizer) == 2
     assert same(state(other, another_optimizer), state(model, optimizer))
     for step in (2, 3):
-        train_step(model, optimizer, store, recipe, step)
-        train_step(other, another_optimizer, store, recipe, step)
+        batch = take(images, recipe, step)
+        train_step(model, optimizer, batch, recipe)
+        train_step(other, another_optimizer, batch, recipe)
     assert same(state(other, another_optimizer), state(model, optimizer))
 
 
@@ -76,8 +83,8 @@ def test_without_a_checkpoint_nothing_changes(tmp_path):
     assert same(state(model, optimizer), before)
 
 
-def test_the_newest_two_are_kept(store, tmp_path):
-    model, optimizer, _ = trained(store, 1)
+def test_the_newest_two_are_kept(images, tmp_path):
+    model, optimizer, _ = trained(images, 1)
     for step in (5, 90, 100, 1000):
         checkpoint.save(tmp_path, step, model, optimizer)
     assert names(tmp_path) == [f"step-{step:09d}.{kind}" for step in (100, 1000) for kind in ("safetensors", "sha256")]
@@ -85,12 +92,12 @@ def test_the_newest_two_are_kept(store, tmp_path):
 
 
 @pytest.fixture
-def two(store, tmp_path):
+def two(images, tmp_path):
     """A folder with the checkpoints of steps 1 and 2, and the state at step 1."""
-    model, optimizer, recipe = trained(store, 1)
+    model, optimizer, recipe = trained(images, 1)
     checkpoint.save(tmp_path, 1, model, optimizer)
     first = state(model, optimizer)
-    train_step(model, optimizer, store, recipe, 1)
+    train_step(model, optimizer, take(images, recipe, 1), recipe)
     checkpoint.save(tmp_path, 2, model, optimizer)
     return tmp_path, first
 

@@ -15,8 +15,9 @@ from clicv2lite.features import load_encoder
 from clicv2lite.model import CLICv2
 from clicv2lite.pretrain import engine
 from clicv2lite.pretrain.engine import plain_attention, pretrain, train_step
+from clicv2lite.pretrain.feed import Feed
 from clicv2lite.pretrain.methods import METHODS
-from clicv2lite.pretrain.monitor import read_log
+from clicv2lite.pretrain.monitor import TIMING, read_log
 from clicv2lite.pretrain.optim import make_optimizer
 from clicv2lite.pretrain.recipes import get_recipe
 from clicv2lite.pretrain.store import ImageStore
@@ -44,17 +45,16 @@ def weights(out):
 
 def rows(out):
     """The metrics of a run but for its speed."""
-    timing = ("images_per_second", "seconds")
-    return [{k: v for k, v in row.items() if k not in timing} for row in read_log(out / "metrics.jsonl")]
+    return [{k: v for k, v in row.items() if k not in TIMING} for row in read_log(out / "metrics.jsonl")]
 
 
 def stop_at(monkeypatch, step, action):
     """Do something instead of, or before, training step number `step`."""
 
-    def acting(model, optimizer, store, recipe, now):
-        if now == step:
+    def acting(model, optimizer, batch, *others):
+        if batch.step == step:
             action()
-        return train_step(model, optimizer, store, recipe, now)
+        return train_step(model, optimizer, batch, *others)
 
     monkeypatch.setattr(engine, "train_step", acting)
 
@@ -198,16 +198,17 @@ def test_a_gpu_that_is_not_there_is_one_line(photos, tmp_path):
 
 @pytest.fixture
 def training(photos):
-    """A model, its optimizer and its images."""
+    """A model, its optimizer and its batches."""
     torch.manual_seed(0)
     model = CLICv2(RECIPE.model)
-    return model, make_optimizer(model, RECIPE), ImageStore(open_images([str(photos)]), RECIPE.store, 1, progress=False)
+    with Feed(open_images([str(photos)]), replace(RECIPE, passes=8 * 40), progress=False) as feed:
+        yield model, make_optimizer(model, RECIPE), iter(feed)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(training, monkeypatch, value):
-    model, optimizer, store = training
-    train_step(model, optimizer, store, RECIPE, 0)
+    model, optimizer, batches = training
+    train_step(model, optimizer, next(batches), RECIPE)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     moments = [tensor.clone() for p in optimizer.state.values() for tensor in p.values()]
 
@@ -217,26 +218,26 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(training, mon
 
     monkeypatch.setitem(METHODS, "clicv2", replace(METHODS["clicv2"], make_views=poisoned))
     with pytest.raises(UserError, match=r"step 2: the loss is (nan|inf) \(images .*\.png.*lower --set lr") as caught:
-        train_step(model, optimizer, store, RECIPE, 1)
+        train_step(model, optimizer, next(batches), RECIPE)
     assert "\n" not in str(caught.value)
     assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
     assert all(a.equal(b) for a, b in zip(moments, [t for p in optimizer.state.values() for t in p.values()], strict=True))
 
 
 def test_a_gradient_that_is_not_finite_stops_before_the_weights_change(training):
-    model, optimizer, store = training
+    model, optimizer, batches = training
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.query_head[0].weight.register_hook(lambda gradient: gradient * float("nan"))
     with pytest.raises(UserError, match=r"step 1: the gradient norm is nan \(images .*lower --set lr"):
-        train_step(model, optimizer, store, RECIPE, 0)
+        train_step(model, optimizer, next(batches), RECIPE)
     assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
 
 
 def test_a_step_is_gradient_clipping_adamw_and_the_momentum_update(training):
-    model, optimizer, store = training
+    model, optimizer, batches = training
     recipe = replace(RECIPE, clip=0.01, precision="fp32", warmup=0)
     key = [p.clone() for p in model.key.parameters()]
-    output, norm = train_step(model, optimizer, store, recipe, 0)
+    output, norm = train_step(model, optimizer, next(batches), recipe)
     clipped = torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm()
     assert norm > 0.01 and float(clipped) == pytest.approx(0.01, rel=1e-3) and output.total.isfinite()
     assert all(group["lr"] == recipe.lr for group in optimizer.param_groups)
@@ -246,9 +247,10 @@ def test_a_step_is_gradient_clipping_adamw_and_the_momentum_update(training):
 
 def test_training_learns_the_entropy_of_masked_patches(training):
     """Over and over the same few images: the reconstruction must become better than at the start."""
-    model, optimizer, store = training
+    model, optimizer, batches = training
     recipe = replace(RECIPE, lr=3e-3, passes=8 * 40)
-    errors = [train_step(model, optimizer, store, recipe, step)[0].entropy.item() for step in range(40)]
+    errors = [train_step(model, optimizer, batch, recipe)[0].entropy.item() for batch in batches]
+    assert len(errors) == 40
     assert np.mean(errors[-5:]) < 0.5 * np.mean(errors[:5])
 
 

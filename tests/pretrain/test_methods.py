@@ -9,11 +9,11 @@ from clicv2lite.errors import UserError
 from clicv2lite.features import load_encoder
 from clicv2lite.pretrain import checkpoint, engine
 from clicv2lite.pretrain.engine import pretrain, train_step
+from clicv2lite.pretrain.feed import Feed
 from clicv2lite.pretrain.methods import METHODS
-from clicv2lite.pretrain.monitor import read_log, similarities
+from clicv2lite.pretrain.monitor import TIMING, read_log, similarities
 from clicv2lite.pretrain.optim import make_optimizer
 from clicv2lite.pretrain.recipes import METHOD_SETTINGS, Recipe, get_recipe
-from clicv2lite.pretrain.store import ImageStore
 
 SHORT = ["batch=8", "passes=80", "warmup=16", "lr=0.0005", "save_every=3", "log_every=2", "seed=3", "queue=20"]
 NEW = ["moco", "clic"]  # clicv2's runs are in test_engine.py
@@ -33,10 +33,10 @@ def test_a_run_that_was_cut_off_ends_in_the_same_bytes(photos, tmp_path, monkeyp
     recipe = get_recipe("ci", [*SHORT, f"method={method}"])
     assert run(photos, tmp_path / "whole", recipe)
 
-    def acting(model, optimizer, store, recipe, now):
-        if now == step:
+    def acting(model, optimizer, batch, *others):
+        if batch.step == step:
             raise PowerCut
-        return train_step(model, optimizer, store, recipe, now)
+        return train_step(model, optimizer, batch, *others)
 
     with monkeypatch.context() as patched:
         patched.setattr(engine, "train_step", acting)
@@ -45,8 +45,7 @@ def test_a_run_that_was_cut_off_ends_in_the_same_bytes(photos, tmp_path, monkeyp
     assert run(photos, tmp_path / "cut", recipe, resume=True)
     for name in ("encoder.safetensors", "checkpoints/step-000000009.safetensors"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    timing = ("images_per_second", "seconds")
-    cut, whole = ([{k: v for k, v in row.items() if k not in timing} for row in read_log(tmp_path / folder / "metrics.jsonl")]
+    cut, whole = ([{k: v for k, v in row.items() if k not in TIMING} for row in read_log(tmp_path / folder / "metrics.jsonl")]
                   for folder in ("cut", "whole"))  # fmt: skip
     assert cut == whole and len(whole) == 5
 
@@ -54,12 +53,13 @@ def test_a_run_that_was_cut_off_ends_in_the_same_bytes(photos, tmp_path, monkeyp
 @pytest.mark.parametrize("method", NEW)
 def test_the_queue_is_part_of_a_checkpoint(photos, tmp_path, method):
     recipe = get_recipe("ci", [*SHORT, f"method={method}"])
-    store = ImageStore(open_images([str(photos)]), recipe.store, 1, progress=False)
+    feed = Feed(open_images([str(photos)]), recipe, progress=False)
     torch.manual_seed(0)
     model = METHODS[method].build(recipe)
     optimizer = make_optimizer(model, recipe)
     before = model.queue.clone()
-    train_step(model, optimizer, store, recipe, 0)
+    with feed:
+        train_step(model, optimizer, next(iter(feed)), recipe)
     assert not model.queue.equal(before) and model.queue[8:].equal(before[:12])
     checkpoint.save(tmp_path, 1, model, optimizer)
     torch.manual_seed(1)
@@ -74,11 +74,13 @@ def test_the_queue_is_part_of_a_checkpoint(photos, tmp_path, method):
 def test_training_tells_images_apart(method):
     """The two crops of an image come closer than those of different images, and the activations learn the entropy."""
     recipe = get_recipe("ci", [*SHORT, f"method={method}", "lr=0.003", "passes=640", "momentum=0.9"])
-    store = ImageStore(open_images(["worlds:64"]), recipe.store, 1, progress=False)
+    feed = Feed(open_images(["worlds:64"]), recipe, progress=False)
     torch.manual_seed(0)
     model = METHODS[method].build(recipe)
     optimizer = make_optimizer(model, recipe)
-    outputs = [train_step(model, optimizer, store, recipe, step)[0] for step in range(80)]
+    with feed:
+        outputs = [train_step(model, optimizer, batch, recipe)[0] for batch in feed]
+    assert len(outputs) == 80
     gap = [np.subtract(*similarities(output.queries[:, 0], output.keys[:, 0])) for output in outputs]
     entropy = [output.entropy.item() for output in outputs]
     assert np.mean(gap[-10:]) > 1.5 * np.mean(gap[:10])

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -7,7 +8,26 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clicv2lite.pretrain.monitor import Log, diagnostics, effective_rank, feature_std, read_log, similarities
+from clicv2lite.errors import UserError
+from clicv2lite.model import CLICv2, Output
+from clicv2lite.pretrain import monitor as module
+from clicv2lite.pretrain.budget import image_flops
+from clicv2lite.pretrain.engine import pretrain
+from clicv2lite.pretrain.monitor import (
+    TIMING,
+    Log,
+    Monitor,
+    diagnostics,
+    effective_rank,
+    feature_std,
+    memory_bytes,
+    read_log,
+    similarities,
+)
+from clicv2lite.pretrain.optim import learning_rate
+from clicv2lite.pretrain.recipes import get_recipe
+
+CPU, CI = torch.device("cpu"), get_recipe("ci")
 
 
 def noise(*shape, seed=0):
@@ -85,3 +105,104 @@ def test_a_resumed_log_drops_later_rows_and_a_torn_last_line(tmp_path, torn, ste
     assert log.seconds == (kept[-1]["seconds"] if kept else 0)
     log.write({"step": step + 1})
     assert [json.loads(line) for line in path.read_text().splitlines()] == [*kept, {"step": step + 1}]
+
+
+def output(seed=0):
+    return Output(*torch.tensor([3.0, 1.0, 1.0]), unit(4, 6, 16, seed=seed), unit(4, 6, 16, seed=seed + 1))
+
+
+@pytest.fixture
+def rated(tmp_path, photos):
+    """A rating table of the ten noisy images: the stronger the noise, the higher the score."""
+    table = tmp_path / "ratings.csv"
+    table.write_text("image,score\n" + "".join(f"{photos / f'{i}.png'},{i / 10}\n" for i in range(10)))
+    return table
+
+
+def test_a_row_has_the_losses_the_diagnostics_and_the_speed_in_this_order(tmp_path):
+    monitor, given = Monitor(tmp_path, CI, CPU, ranks=2), output()
+    row = monitor.record(6, given, 0.5, rate=120.04, wait=0.123456, seconds=7.77)
+    monitor.close()
+    assert list(row) == [
+        "step", "passes", "total", "contrast", "entropy", "lr", "gradient_norm", "feature_std", "effective_rank",
+        "positive_similarity", "negative_similarity", "images_per_second", "seconds", "data_wait", "mfu", "memory_bytes",
+    ]  # fmt: skip
+    assert (row["step"], row["passes"], row["total"], row["gradient_norm"]) == (7, 7 * 16, 3, 0.5)
+    assert row["lr"] == learning_rate(6, CI) and diagnostics(given.queries, given.keys).items() <= row.items()
+    assert (row["images_per_second"], row["seconds"], row["data_wait"]) == (120.0, 7.8, 0.1235)
+    assert read_log(tmp_path / "metrics.jsonl") == [row] and set(TIMING) == set(list(row)[-5:])
+    assert 5e7 < row["memory_bytes"] < 1e12 and row["memory_bytes"] <= memory_bytes(CPU)
+
+
+def test_the_share_of_the_peak_is_operations_a_second_over_that_of_all_ranks(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "peak", lambda device, precision: 1e9)
+    each = sum(sum(part) for part in image_flops(CI).values())
+    row = Monitor(tmp_path, CI, CPU, ranks=2).record(0, output(), 1.0, 500.0, 0.0, 1.0)
+    assert row["mfu"] == pytest.approx(500 * each / 2e9, abs=6e-5)
+    monkeypatch.setattr(module, "peak", lambda device, precision: None)
+    assert Monitor(tmp_path, CI, CPU).record(0, output(), 1.0, 500.0, 0.0, 1.0)["mfu"] is None
+
+
+def test_a_resumed_monitor_drops_later_rows_of_all_its_files(tmp_path, rated):
+    monitor, model = Monitor(tmp_path, CI, CPU, ratings=rated, probe_every=2), CLICv2(CI.model)
+    for step in range(4):
+        monitor.record(step, output(), 1.0, 10.0, 0.0, 2.0 * step)
+        if monitor.probe_due(step):
+            monitor.probe(step, model)
+    monitor.close()
+    assert [row["step"] for row in read_log(tmp_path / "probes.jsonl")] == [2, 4]
+    again = Monitor(tmp_path, CI, CPU, step=3, ratings=rated, probe_every=2)
+    assert again.seconds == 4.0
+    again.close()
+    assert [row["step"] for row in read_log(tmp_path / "metrics.jsonl")] == [1, 2, 3]
+    assert [row["step"] for row in read_log(tmp_path / "probes.jsonl")] == [2]
+
+
+def test_a_probe_finds_the_noise_and_leaves_the_training_as_it_was(tmp_path, rated):
+    model = CLICv2(CI.model).train()
+    monitor = Monitor(tmp_path, CI, CPU, ratings=rated, probe_every=3)
+    before, state = {k: v.clone() for k, v in model.state_dict().items()}, torch.get_rng_state()
+    flags = [(p.requires_grad, m.training) for m in model.modules() for p in m.parameters()]
+    found = monitor.probe(2, model)
+    assert found is not None and 0.3 < found <= 1
+    assert torch.get_rng_state().equal(state) and all(v.equal(before[k]) for k, v in model.state_dict().items())
+    assert [(p.requires_grad, m.training) for m in model.modules() for p in m.parameters()] == flags
+    assert monitor.probe(2, model) == found  # the same folds
+    assert [monitor.probe_due(step) for step in (0, 1, 2, 5, CI.steps - 1)] == [False, False, True, True, True]
+    assert not Monitor(tmp_path, CI, CPU).probe_due(CI.steps - 1)
+
+
+@pytest.mark.parametrize("every, table", [(0, True), (3, False), (-1, True)])
+def test_ratings_and_their_interval_come_together(tmp_path, rated, every, table):
+    with pytest.raises(UserError, match="--probe-every"):
+        Monitor(tmp_path, CI, CPU, ratings=rated if table else None, probe_every=every)
+
+
+def test_tensorboard_can_read_the_same_numbers(tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="needs tensorboard")
+    first = Monitor(tmp_path, CI, CPU, tensorboard=True)
+    rows = [first.record(step, output(step), 1.0, 10.0, 0.0, 1.0) for step in range(3)]
+    first.close()
+    resumed = Monitor(tmp_path, CI, CPU, step=2, tensorboard=True)
+    rows[2] = resumed.record(2, output(9), 1.0, 10.0, 0.0, 1.0)
+    resumed.close()
+    found = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in found.Scalars("feature_std")] == [1, 2, 3]
+    for row, event in zip(rows, found.Scalars("feature_std"), strict=True):
+        assert event.value == pytest.approx(row["feature_std"])
+
+
+def test_missing_tensorboard_is_one_line_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UserError, match="pip install tensorboard"):
+        Monitor(tmp_path, CI, CPU, tensorboard=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_watched_run_ends_in_the_same_weights(tmp_path, photos, rated):
+    recipe = get_recipe("ci", ["passes=80", "batch=8", "log_every=2"])
+    for name, options in (("alone", {}), ("watched", {"ratings": rated, "probe_every": 3})):
+        assert pretrain(recipe, [str(photos)], tmp_path / name, device="cpu", progress=False, **options)
+    assert [row["step"] for row in read_log(tmp_path / "watched" / "probes.jsonl")] == [3, 6, 9, 10]
+    alone, watched = ((tmp_path / name / "encoder.safetensors").read_bytes() for name in ("alone", "watched"))
+    assert alone == watched

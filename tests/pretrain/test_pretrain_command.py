@@ -44,10 +44,10 @@ import os, signal, sys
 from clicv2lite import cli
 from clicv2lite.pretrain import engine
 
-def killed(model, optimizer, store, recipe, step, train_step=engine.train_step):
-    if step == 7:
+def killed(model, optimizer, batch, *others, train_step=engine.train_step):
+    if batch.step == 7:
         os.kill(os.getpid(), signal.SIGKILL)
-    return train_step(model, optimizer, store, recipe, step)
+    return train_step(model, optimizer, batch, *others)
 
 engine.train_step = killed
 cli.main(sys.argv[1:])
@@ -72,10 +72,10 @@ def test_a_killed_process_is_resumed_to_the_same_bytes(photos, weights, tmp_path
 def test_sigterm_saves_and_exits_with_status_0(photos, weights, tmp_path, capsys, monkeypatch):
     out = tmp_path / "run"
 
-    def terminated(model, optimizer, store, recipe, step):
-        if step == 6:
+    def terminated(model, optimizer, batch, *others):
+        if batch.step == 6:
             os.kill(os.getpid(), signal.SIGTERM)
-        return train_step(model, optimizer, store, recipe, step)
+        return train_step(model, optimizer, batch, *others)
 
     with monkeypatch.context() as patched:
         patched.setattr(engine, "train_step", terminated)

@@ -11,7 +11,8 @@ from clicv2lite.encoder import EncoderConfig
 from clicv2lite.errors import UserError
 from clicv2lite.features import PoolConfig
 from clicv2lite.model import ModelConfig
-from clicv2lite.pretrain.recipes import RECIPES, Recipe, check, describe, get_recipe, parse
+from clicv2lite.pretrain.recipes import EXECUTION, RECIPES, Recipe, get_recipe
+from clicv2lite.pretrain.settings import check, describe, parse
 from clicv2lite.views import ViewConfig
 
 
@@ -32,6 +33,7 @@ def test_every_recipe_has_its_name_and_fits_together(name):
 
 @pytest.mark.parametrize("name, shape", [
     ("vit-s32", (384, 12, 6, 32)), ("vit-b32", (768, 12, 12, 32)), ("vit-l16", (1024, 24, 16, 16)),
+    ("vit-l16-star", (1024, 24, 16, 16)),
 ])  # fmt: skip
 def test_the_papers_recipes_have_the_papers_numbers(name, shape):
     recipe = get_recipe(name)
@@ -47,7 +49,7 @@ def test_defaults_stand_alike_in_the_recipe_and_in_the_parts():
     assert recipe.model == ModelConfig(EncoderConfig(), DecoderConfig())
 
 
-@pytest.mark.parametrize("target, numbers", [("entropy", 1), ("pixels", 192), ("frequency", 40)])
+@pytest.mark.parametrize("target, numbers", [("entropy", 1), ("pixels", 192), ("frequency", 40), ("none", 0)])
 def test_the_decoder_predicts_as_many_numbers_as_the_target_has(target, numbers):
     assert get_recipe("ci", [f"target={target}"]).model.predict == numbers
 
@@ -59,6 +61,8 @@ def test_the_decoder_predicts_as_many_numbers_as_the_target_has(target, numbers)
     ("bins=16", 16), ("bins=none", None), ("bins=None", None),
     ("negatives=other-images", "other-images"), ("zeros=before", "before"), ("key=full", "full"),
     ("pool_blocks=0,1", (0, 1)), ("pool_blocks=-1", (-1,)), ("pool_blocks=-2,-1,", (-2, -1)),
+    ("micro=3", 3), ("workers=2", 2), ("compile=true", True), ("checkpointing=1", True), ("store=0", 0), ("tile=0.5", 0.5),
+    ("compare=image", "image"), ("target=none", "none"),
     ("pool_statistics=std", ("std",)), ("pool_statistics=std,mean", ("std", "mean")), ("pool_size=64", 64),
 ])  # fmt: skip
 def test_a_setting_of_every_type_is_read(setting, value):
@@ -140,12 +144,15 @@ def test_a_setting_that_cannot_be_read_is_one_line(setting, reason):
 
 @pytest.mark.parametrize("settings", [
     *[[f"{key}=0"] for key in ("size", "patch", "width", "depth", "heads", "batch", "passes", "lr", "temperature", "clip",
-                               "store", "save_every", "log_every", "project", "bins")],
+                               "workers", "save_every", "log_every", "project", "bins")],
     ["lr=nan"], ["lr=-1"], ["temperature=nan"], ["mask_ratio=1"], ["mask_ratio=-0.1"], ["mask_ratio=nan"], ["momentum=1.1"],
     ["flip=2"], ["color=1.5"], ["blur=-1"], ["crop_min=1.2"], ["beta1=1"], ["beta2=1"], ["beta1=-1"], ["weight=-1"],
     ["weight=nan"], ["weight_decay=-0.1"], ["warmup=-1"], ["seed=-1"], [f"seed={2**63}"], ["max_shift=-2"],
     ["bins=-3"], ["bins=1", "unit=normalised"], ["patch=5"], ["width=30"], ["width=34", "heads=2"], ["decoder_width=18"],
     ["heads=3"], ["decoder_heads=3"], ["crop=window", "store=31"], ["pool_blocks="], ["pool_statistics="],
+    ["micro=-1"], ["store=-1"], ["tile=1.5"], ["tile=0.5", "size=24", "patch=3", "tile=-1"], ["tile=1", "size=33", "patch=3"],
+    ["crop=window", "store=0"], ["method=moco", "store=0"], ["method=clic", "tile=0.5"], ["workers=-2"],
+    ["compare=image", "negatives=same-image"],
     ["pool_blocks=2"], ["pool_blocks=-3"], ["depth=1", "pool_blocks=-2"], ["pool_size=-8"], ["pool_size=20"],
 ])  # fmt: skip
 def test_values_that_cannot_work_are_one_line(settings):
@@ -160,3 +167,22 @@ def test_an_unknown_recipe_is_one_line_with_those_there_are():
 
 def test_a_run_shorter_than_a_batch_is_one_step():
     assert get_recipe("ci", ["passes=3"]).steps == 1
+
+
+def test_the_star_is_the_paper_recipe_with_half_of_the_images_tiled():
+    plain, star = get_recipe("vit-l16"), get_recipe("vit-l16-star")
+    assert star == dataclasses.replace(plain, name="vit-l16-star", tile=0.5)
+
+
+def test_without_a_store_crops_come_from_the_files_unless_the_method_crops_twice():
+    assert get_recipe("vit-b32").views.crop == "given" and get_recipe("ci").views.crop == "resized"
+    both = get_recipe("vit-b32", ["method=moco"])
+    assert both.store == 256 and both.views.crop == "resized"
+
+
+def test_execution_settings_change_no_part_that_learns():
+    plain = get_recipe("ci")
+    other = get_recipe("ci", ["micro=2", "workers=1", "compile=true", "checkpointing=true", "save_every=7", "log_every=9"])
+    different = {f.name for f in dataclasses.fields(Recipe) if getattr(plain, f.name) != getattr(other, f.name)}
+    assert different == set(EXECUTION)
+    assert (plain.views, plain.model, plain.pool, plain.steps) == (other.views, other.model, other.pool, other.steps)

@@ -1,0 +1,166 @@
+"""img2dataset as the engine that downloads: in an environment of its own, as a process of its own.
+
+Its release 1.47 wants pandas 2 and a Python below 3.13, so it cannot live beside this package. Its distributors pass
+through: `multiprocessing` on this machine, `pyspark` or `ray` on many, which then share the output folder. It leaves out
+what a site marks as `noai`, `noimageai`, `noindex` or `noimageindex`, and its user agent says `clicv2lite`.
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from clicv2lite.data.fetch import cache_dir
+from clicv2lite.data.ic1m.rounds import Pace
+from clicv2lite.data.names import one_line
+from clicv2lite.errors import UserError
+
+RELEASE = "img2dataset==1.47.0"
+TOO_NEW = (3, 13)  # has no imghdr, which img2dataset imports
+POLL = 1.0  # seconds
+
+# Runs in the other environment. If this process is killed, nobody tells img2dataset: it has to look.
+LAUNCH = """
+import os, sys, threading, time
+def look(parent):
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(0, 9)
+threading.Thread(target=look, args=(os.getppid(),), daemon=True).start()
+sys.argv[0] = "img2dataset"
+from img2dataset.main import main
+main()
+"""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A `rounds.Downloader`: img2dataset, started anew for each round."""
+
+    command: tuple[str, ...]
+    distributor: str = "multiprocessing"
+
+    def __call__(self, urls: Path, images: Path, pace: Pace, per_shard: int, poll: Callable[[], None]) -> None:
+        """Run it to its end.
+
+        Raises:
+            UserError: if it cannot be started or leaves nothing behind.
+        """
+        log = urls.with_name("log.txt")
+        environment = {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1"}
+        with log.open("ab") as said:
+            try:
+                process = subprocess.Popen(
+                    [*self.command, *self.arguments(urls.resolve(), images.resolve(), pace, per_shard)],
+                    **{"cwd": urls.parent, "env": environment, "stdin": subprocess.DEVNULL, "stdout": said, "stderr": said},
+                    start_new_session=True,  # so that all its processes can be ended at once
+                )  # type: ignore[call-overload]
+            except OSError as error:
+                raise UserError(f"--img2dataset {self.command[0]}: cannot be started ({error.strerror})") from None
+            try:
+                while process.poll() is None:
+                    time.sleep(POLL)
+                    poll()
+            finally:
+                if process.poll() is None:  # we were interrupted
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+        if process.returncode or not any(images.glob("*_stats.json")):
+            lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+            reason = one_line(lines[-1].strip()) if lines else f"exit status {process.returncode}"
+            hint = f"; is {self.distributor} installed beside it?" if self.distributor != "multiprocessing" else ""
+            raise UserError(f"img2dataset failed ({reason}){hint}; see {log}")
+
+    def arguments(self, urls: Path, images: Path, pace: Pace, per_shard: int) -> list[str]:
+        """img2dataset's options. The bytes are kept as they came: decoding, checking and resizing is the packer's."""
+        return [
+            *(f"--url_list={urls}", "--input_format=parquet", "--url_col=url", '--save_additional_columns=["number"]'),
+            *(f"--output_folder={images}", "--output_format=webdataset", "--disable_all_reencoding=True"),
+            *("--incremental_mode=incremental", "--compute_hash=sha256", "--extract_exif=False", "--retries=0"),
+            *(f"--number_sample_per_shard={per_shard}", f"--processes_count={pace.processes}"),
+            *(f"--thread_count={pace.threads}", f"--timeout={pace.timeout}", f"--distributor={self.distributor}"),
+            "--user_agent_token=clicv2lite",
+        ]
+
+
+def find_engine(option: str | None, distributor: str) -> Engine:
+    """img2dataset as `--img2dataset` names it: a python, a virtual environment, or a command that takes its options.
+
+    Args:
+        option: None for an environment in the cache folder, which is made if need be.
+        distributor: `multiprocessing`, `pyspark` or `ray`.
+
+    Raises:
+        UserError: if there is no such thing, or the environment cannot be made.
+    """
+    if option is None:
+        return Engine(_launched(_environment(distributor)), distributor)
+    path = shutil.which(option) if os.sep not in option else option
+    if path is None or not os.path.exists(path):
+        raise UserError(f"--img2dataset {option}: there is no such program or folder; name a python that has img2dataset")
+    if os.path.isdir(path):
+        path = os.path.join(path, "bin", "python")
+        if not os.path.exists(path):
+            raise UserError(f"--img2dataset {option}: no virtual environment (there is no {path})")
+    path = os.path.abspath(path)  # not resolved: a virtual environment's python is a link
+    if re.match(r"python[\d.]*$", os.path.basename(path)):
+        return Engine(_launched(path), distributor)
+    return Engine((path,), distributor)
+
+
+def _launched(python: str) -> tuple[str, ...]:
+    return (python, "-c", LAUNCH)
+
+
+def _environment(distributor: str) -> str:
+    """The python of the environment in the cache folder, made at the first call."""
+    wanted = [RELEASE, *([distributor] if distributor != "multiprocessing" else [])]
+    folder = cache_dir() / "-".join(["img2dataset-1.47.0", *wanted[1:]])
+    python, ready = folder / "bin" / "python", folder / "ready"
+    if ready.exists():
+        return str(python)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{folder}.lock", timeout=0):
+            print(f"making an environment for img2dataset in {folder}", file=sys.stderr)
+            _make(folder, python, wanted)
+            ready.touch()
+    except filelock.Timeout:
+        raise UserError(f"{folder}: another process is making this environment; wait until it is done") from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror or error}); set CLICV2LITE_CACHE to another") from None
+    return str(python)
+
+
+def _make(folder: Path, python: Path, wanted: list[str]) -> None:
+    if uv := _uv():
+        steps = [[uv, "venv", "--clear", "--python", f"<{TOO_NEW[0]}.{TOO_NEW[1]}", str(folder)]]
+        steps.append([uv, "pip", "install", "--python", str(python), *wanted])
+    elif sys.version_info[:2] < TOO_NEW:
+        steps = [[sys.executable, "-m", "venv", "--clear", str(folder)]]
+        steps.append([str(python), "-m", "pip", "install", "--quiet", *wanted])
+    else:
+        raise UserError("img2dataset needs a Python below 3.13: install uv, or name one that has it with --img2dataset")
+    for step in steps:
+        done = subprocess.run(step, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode:
+            said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+            reason = one_line(said[-1]) if said else f"exit status {done.returncode}"
+            raise UserError(f"{folder}: img2dataset cannot be installed ({reason}); install it, and name it with --img2dataset")
+
+
+def _uv() -> str | None:
+    if importlib.util.find_spec("uv"):
+        import uv
+
+        return str(uv.find_uv_bin())
+    return shutil.which("uv")

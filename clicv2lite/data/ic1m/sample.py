@@ -1,0 +1,164 @@
+"""N photos out of billions: those with the N smallest pseudo-random numbers, each a function of the seed and the id.
+
+So the choice depends on the seed and on the set of photos only, not on their order, nor on how they lie in files and row
+groups; it needs one pass and memory for N rows; and it may stop after any file and go on later.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from clicv2lite.atomic import atomic
+from clicv2lite.data.ic1m.metadata import LICENCES, Columns, choose_url, find_columns, open_table, parquet
+from clicv2lite.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+BATCH = 65_536  # rows read at once
+SAVE_EVERY = 60.0  # seconds, between files
+
+
+def draw(files: Sequence[Path], out: Path, count: int, seed: int, side: int, licences: Collection[str] = ()) -> "pyarrow.Table":
+    """Draw `count` photos without replacement; all of them if there are not so many.
+
+    Args:
+        files: parquet tables, see `metadata`.
+        out: a file for what was found up to now, so that a killed run goes on after the last finished table.
+        count: of photos, 1 or more.
+        seed: any integer.
+        side: short side in pixels that the address should lead to.
+        licences: Flickr's numbers, as text; only photos under one of them. Empty: any.
+
+    Returns:
+        Columns `id`, `url`, `licence`, `owner` (strings), in the order of their pseudo-random numbers.
+
+    Raises:
+        UserError: if a table is damaged, lacks a column, or no photo is left.
+    """
+    best, done = _begun(out)
+    rows, seen_licences, saved = [], set[str](), time.monotonic()
+    total = sum(open_table(path).metadata.num_rows for path in files)
+    with tqdm(total=total, unit="row", unit_scale=True, desc="sample", disable=None) as bar:
+        for path in files:
+            table = open_table(path)
+            if str(path) in done:
+                bar.update(table.metadata.num_rows)
+                continue
+            columns = find_columns(table.schema_arrow.names, side, path)
+            if licences and columns.licence is None:
+                names = ", ".join(table.schema_arrow.names)
+                raise UserError(f"{path}: --licence needs a column license; the columns are {names}")
+            for batch in _batches(table, columns, path):
+                ceiling = best["number"][-1].as_py() if len(best) == count else None
+                rows += _candidates(batch, columns, seed, side, licences, seen_licences, ceiling)
+                if len(rows) > max(count, BATCH):
+                    best, rows = _smallest(best, rows, count), []
+                bar.update(len(batch))
+            done.append(str(path))
+            if time.monotonic() - saved > SAVE_EVERY:
+                best, rows, saved = _smallest(best, rows, count), [], time.monotonic()
+                _save(out, best, done)
+    best = _smallest(best, rows, count)
+    if not len(best):
+        seen = ", ".join(f"{key} ({LICENCES.get(key, 'unknown')})" for key in sorted(seen_licences)[:20])
+        why = f"none is under licence {' or '.join(licences)}; there are {seen}" if licences else "none has an address"
+        raise UserError(f"--metadata: of {total:,} rows {why}")
+    return best.drop_columns(["number"])
+
+
+def numbers(ids: "pyarrow.Array", seed: int) -> NDArray[np.uint64]:
+    """(n,) uint64: a pseudo-random number for each id and this seed, uniform and the same wherever the id stands.
+
+    Args:
+        ids: (n,) strings or integers, no nulls. Flickr's ids are decimal and take the fast road, others a hash each.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = ids.cast(pa.string())
+    decimal = pc.match_substring_regex(texts, "^(0|[1-9][0-9]{0,17})$")
+    plain = pc.cast(pc.if_else(decimal, texts, "0"), pa.int64()).to_numpy(zero_copy_only=False).astype(np.uint64)
+    for i in np.flatnonzero(~decimal.to_numpy(zero_copy_only=False)):
+        plain[i] = int.from_bytes(hashlib.blake2b(texts[i].as_py().encode(), digest_size=8).digest(), "big")
+    start = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=8).digest(), "big")
+    return _splitmix(plain ^ np.uint64(start))
+
+
+def _splitmix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's output function (Steele, Lea and Flood 2014): every bit of the input changes half the output's."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _batches(table: Any, columns: Columns, path: Path) -> Any:
+    import pyarrow
+
+    try:
+        yield from table.iter_batches(BATCH, columns=columns.names())
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(f"{path}: damaged ({str(error).splitlines()[0]}); fetch it again") from None
+
+
+def _candidates(
+    batch: Any, columns: Columns, seed: int, side: int, licences: Collection[str], seen: set[str], ceiling: int | None
+) -> list[tuple[int, str, str, str, str]]:
+    import pyarrow.compute as pc
+
+    batch = batch.filter(pc.is_valid(batch[columns.id]))
+    order = numbers(batch[columns.id], seed)
+    if ceiling is not None:  # most rows of a large table end here
+        keep = np.flatnonzero(order <= np.uint64(ceiling))
+        batch, order = batch.take(keep), order[keep]
+    found = []
+    for number, row in zip(order.tolist(), batch.to_pylist(), strict=True):
+        licence = _text(row[columns.licence]) if columns.licence else ""
+        if licences and licence not in licences:
+            seen.add(licence)
+        elif url := choose_url(row, columns, side):
+            found.append((number, _text(row[columns.id]), url, licence, _text(row[columns.owner]) if columns.owner else ""))
+    return found
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _smallest(best: "pyarrow.Table", rows: list[tuple[int, str, str, str, str]], count: int) -> "pyarrow.Table":
+    """The `count` rows of the smallest numbers, one an id (that of the smallest url), in order."""
+    import pyarrow as pa
+
+    if rows:
+        columns = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), best.schema.types, strict=True)]
+        best = pa.concat_tables([best, pa.table(columns, schema=best.schema)])
+    best = best.sort_by([(name, "ascending") for name in ("number", "id", "url")]).combine_chunks()
+    ids = best["id"].to_numpy()
+    first = np.ones(len(ids), bool)
+    first[1:] = ids[1:] != ids[:-1]
+    return best.filter(pa.array(first)).slice(0, count)
+
+
+def _begun(out: Path) -> tuple["pyarrow.Table", list[str]]:
+    pq = parquet()
+    import pyarrow as pa
+
+    if out.exists():
+        table = pq.read_table(out)
+        return table, json.loads(table.schema.metadata[b"done"])
+    schema = pa.schema([("number", pa.uint64()), *((name, pa.string()) for name in ("id", "url", "licence", "owner"))])
+    return schema.empty_table(), []
+
+
+def _save(out: Path, best: "pyarrow.Table", done: list[str]) -> None:
+    with atomic(out) as temporary:
+        parquet().write_table(best.replace_schema_metadata({"done": json.dumps(done)}), os.fspath(temporary))

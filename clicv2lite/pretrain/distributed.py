@@ -1,0 +1,151 @@
+"""The ranks of a run: which part of a batch is whose, and the few things that ranks tell each other (book chapter 10).
+
+torchrun starts the processes and restarts them after a failure; here they find each other. One process is a run of one rank,
+for which all of this does nothing.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from clicv2lite.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among all: ``rank`` of ``size``, on ``device``."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = CPU
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the rank that writes files and shows progress."""
+        return self.rank == 0
+
+    def share(self, batch: int) -> int:
+        """Images of a rank in a global batch: rank r has images r * share .. (r + 1) * share - 1.
+
+        Raises:
+            UserError: if the ranks cannot have equal shares.
+        """
+        if batch % self.size:
+            raise UserError(f"--set batch={batch}: {self.size} ranks cannot share it equally; take a multiple of {self.size}")
+        return batch // self.size
+
+    def gather(self, part: Tensor) -> Tensor:
+        """(b, ...) of each rank -> (B, ...) of all, in the order of ranks, which is that of the batch; no gradient."""
+        if self.size == 1:
+            return part
+        whole = part.new_empty(self.size * len(part), *part.shape[1:])
+        dist.all_gather_into_tensor(whole, part.contiguous())
+        return whole
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over ranks of a tensor, on every rank."""
+        if self.size == 1:
+            return values
+        total = values.clone()
+        dist.all_reduce(total)
+        return total / self.size
+
+    def from_first(self, value: Any) -> Any:
+        """What the first rank passes in, on every rank: a small value."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0, device=self.device)
+        return box[0]
+
+    def tensors_from_first(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The first rank's named tensors, on every rank; what the others pass in is ignored."""
+        if self.size == 1:
+            return tensors
+        shapes = self.from_first({name: (tuple(t.shape), t.dtype) for name, t in tensors.items()} if self.first else None)
+        received = {}
+        for name, (shape, dtype) in shapes.items():  # one at a time: never two copies of them all on a device
+            part = tensors[name].to(self.device) if self.first else torch.empty(shape, dtype=dtype, device=self.device)
+            dist.broadcast(part, src=0)
+            received[name] = part.cpu()
+        return received
+
+    def collect(self, value: Any) -> list[Any]:
+        """What each rank passes in, on every rank."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def first_alone(self, action: Callable[[], None]) -> None:
+        """Let the first rank do something that the others wait for; its UserError, said once, ends them all."""
+        message = None
+        if self.first:
+            try:
+                action()
+            except UserError as error:
+                message = str(error)
+        if (message := self.from_first(message)) is not None:
+            self.refuse(message)
+
+    def refuse(self, message: str) -> NoReturn:
+        """Stop for a reason that every rank has found: the first says it."""
+        raise UserError(message) if self.first else SystemExit(2)
+
+    def wrap(self, model: nn.Module, unused: bool) -> nn.Module:
+        """The model with its gradients averaged over ranks while the backward pass is still running.
+
+        Args:
+            unused: some parts get no gradient (the decoder's, when nothing is masked).
+        """
+        if self.size == 1:
+            return model
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        return DistributedDataParallel(model, ids, find_unused_parameters=unused, gradient_as_bucket_view=True)
+
+
+def without_exchange(model: nn.Module) -> AbstractContextManager[None]:
+    """While it is open, backward passes add to this rank's gradients only: for all micro-batches but the last."""
+    return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
+
+
+@contextmanager
+def join(device: str | None) -> Iterator[Ranks]:
+    """Meet the other ranks that torchrun started; alone without torchrun.
+
+    Args:
+        device: ``cuda`` or ``cpu``; None takes a GPU when there is one, each local rank its own.
+
+    Raises:
+        UserError: for a GPU that is not there.
+    """
+    size, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
+    usable = torch.cuda.is_available()
+    if device == "cuda" and not usable:
+        raise UserError("--device cuda: torch finds no usable GPU here; leave the option out")
+    kind = device or ("cuda" if usable else "cpu")
+    if kind == "cuda" and local >= torch.cuda.device_count():
+        here = f"{torch.cuda.device_count()} GPUs for {os.environ.get('LOCAL_WORLD_SIZE', size)} local ranks"
+        raise UserError(f"--device cuda: {here}; start torchrun with fewer --nproc-per-node")
+    where = torch.device(kind, local) if kind == "cuda" else torch.device("cpu")
+    if kind == "cuda":
+        torch.cuda.set_device(where)
+    if size == 1:
+        yield Ranks(device=where)
+        return
+    store, rank, _ = next(dist.rendezvous("env://"))
+    if os.environ.get("GROUP_WORLD_SIZE") == "1":  # on one machine torchrun's store still has the addresses of killed ranks
+        store = dist.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    dist.init_process_group("nccl" if kind == "cuda" else "gloo", store=store, rank=rank, world_size=size)
+    yield Ranks(dist.get_rank(), size, where)
+    dist.destroy_process_group()  # not after a failure: it would wait for ranks that are gone

@@ -1,0 +1,212 @@
+"""Ranks, micro-batches, kills: the same run whatever happens to it. Processes talk through gloo on the CPU."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import safetensors.torch
+
+import clicv2lite
+from clicv2lite.errors import UserError
+from clicv2lite.pretrain.distributed import Ranks
+from clicv2lite.pretrain.monitor import read_log
+from tests.pretrain.one_step import CHOICES, step
+
+HERE, LAUNCH = Path(__file__).parent, Path(clicv2lite.__file__).parent / "launch"
+IMAGES = "worlds:80:5"
+SETTINGS = ["batch=16", "passes=960", "warmup=96", "save_every=5", "log_every=5"]
+PRETRAIN = ["-m", "clicv2lite", "pretrain"]
+RUN = ["--device", "cpu", "--recipe", "ci", "--images", IMAGES]
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # the scripts' python is this one
+}
+
+
+def torchrun(*arguments, restarts=0):
+    """The command that starts two ranks which find each other on a free port."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    return [*launcher, f"--max-restarts={restarts}", *arguments]
+
+
+def run(command, **environment):
+    """Run a command to its end."""
+    environment = {**ENVIRONMENT, **environment}
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, env=environment)
+
+
+def start(command, **environment):
+    """Start a command; its output is one stream."""
+    environment = {**ENVIRONMENT, **environment}
+    words = [str(word) for word in command]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def wait_for(condition, process, seconds=120):
+    """Wait until a condition holds, while a process is running."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if process.poll() is not None or time.monotonic() > end:
+            process.kill()
+            pytest.fail(process.stdout.read()[-3000:])
+        time.sleep(0.01)
+
+
+def passed(out, step):
+    """Whether a run has logged this step."""
+    rows = read_log(out / "metrics.jsonl")
+    return rows and rows[-1]["step"] >= step
+
+
+def ranks_of(launcher):
+    """The processes that torchrun has started, in the order of their ranks."""
+    found = [(int(p.environ()["RANK"]), p) for p in psutil.Process(launcher.pid).children() if "RANK" in p.environ()]
+    return [process for _, process in sorted(found, key=lambda pair: pair[0])]
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory):
+    """Folder with what each of two ranks found in one step of 64 images, for every choice."""
+    folder = tmp_path_factory.mktemp("ranks")
+    done = run(torchrun(HERE / "one_step.py", folder, IMAGES))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def close(found, wanted):
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        scale = max(1.0, float(value.abs().max()))
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-6 * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_two_ranks_have_the_loss_and_gradient_of_one(two_ranks, choice):
+    wanted = step(choice, IMAGES, Ranks())
+    assert any(name.startswith("gradient.") and value.abs().max() > 1e-3 for name, value in wanted.items())
+    for rank in (0, 1):
+        close(safetensors.torch.load_file(two_ranks / f"{choice}-{rank}.safetensors"), wanted)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("micro", [16, 25])
+def test_micro_batches_have_the_loss_and_gradient_of_the_batch(choice, micro):
+    close(step(choice, IMAGES, Ranks(), f"micro={micro}"), step(choice, IMAGES, Ranks()))
+
+
+def test_a_batch_that_ranks_cannot_share_is_one_line():
+    assert Ranks(1, 4).share(64) == 16
+    with pytest.raises(UserError, match="--set batch=63: 2 ranks cannot share it equally; take a multiple of 2"):
+        Ranks(0, 2).share(63)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The run of two ranks that nothing stopped: its folder."""
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    done = run([LAUNCH / "one_machine.sh", *RUN, "--out", out, "--set", *SETTINGS], PROCESSES="2")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return out
+
+
+def weights(out):
+    return (out / "encoder.safetensors").read_bytes()
+
+
+def losses(out):
+    return [(row["step"], row["total"], row["gradient_norm"]) for row in read_log(out / "metrics.jsonl")]
+
+
+def test_two_ranks_write_one_run(undisturbed):
+    written = {path.name for path in undisturbed.iterdir()}
+    assert written == {"config.json", "metrics.jsonl", "checkpoints", "encoder.safetensors"}
+    assert json.loads((undisturbed / "config.json").read_text())["ranks"] == 2
+    assert [row["step"] for row in read_log(undisturbed / "metrics.jsonl")] == list(range(5, 61, 5))
+
+
+def test_killed_ranks_change_nothing(undisturbed, tmp_path):
+    """The one that writes, then the other: torchrun starts both again, and they end in the same bytes."""
+    out = tmp_path / "run"
+    launcher = start(torchrun(*PRETRAIN, *RUN, "--out", out, "--set", *SETTINGS, restarts=3))
+    for victim, reached in ((0, 15), (1, 35)):
+        wait_for(lambda reached=reached: passed(out, reached), launcher)
+        ranks_of(launcher)[victim].kill()
+    said, _ = launcher.communicate(timeout=240)
+    assert launcher.returncode == 0, said[-3000:]
+    assert weights(out) == weights(undisturbed) and losses(out) == losses(undisturbed)
+
+
+def test_ranks_told_to_stop_stop_after_the_same_step_and_go_on(undisturbed, tmp_path):
+    out = tmp_path / "run"
+    command = torchrun(*PRETRAIN, *RUN, "--out", out, "--resume", "--set", *SETTINGS)
+    launcher = start(command)
+    wait_for(lambda: passed(out, 10), launcher)
+    began = time.monotonic()
+    launcher.send_signal(signal.SIGTERM)
+    said, _ = launcher.communicate(timeout=60)
+    assert time.monotonic() - began < 10 and said.count("stopped and saved; go on with") == 1, said[-3000:]
+    assert not (out / "encoder.safetensors").exists()
+    assert run(command).returncode == 0 and weights(out) == weights(undisturbed) and losses(out) == losses(undisturbed)
+
+
+def test_one_rank_learns_what_two_learn(undisturbed, tmp_path):
+    """Rounding is all that the number of ranks changes."""
+    out = tmp_path / "run"
+    alone = run([sys.executable, *PRETRAIN, *RUN, "--out", out, "--set", *SETTINGS])
+    assert alone.returncode == 0, alone.stderr[-3000:]
+    for one, two in zip(losses(out), losses(undisturbed), strict=True):
+        assert one[0] == two[0] and one[1:] == pytest.approx(two[1:], rel=0.01)
+
+
+def test_two_machines_are_two_launchers(undisturbed, tmp_path):
+    """As on two machines: each has a launcher with one rank, and they meet at an address."""
+    out = tmp_path / "run"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [LAUNCH / "many_machines.sh", *RUN, "--out", out, "--set", *SETTINGS]
+    both = [start(command, MACHINES="2", HOST=host, PROCESSES="1") for _ in range(2)]
+    said = [launcher.communicate(timeout=240)[0] for launcher in both]
+    assert [launcher.returncode for launcher in both] == [0, 0], said[0][-2000:] + said[1][-2000:]
+    assert weights(out) == weights(undisturbed)
+
+
+SLURM = {
+    "srun": 'exec "$@"',
+    "scontrol": 'case "$1" in show) echo 127.0.0.1 ;; requeue) echo "$2" >> "$REQUEUED" ;; esac',
+}
+
+
+def test_slurm_saves_before_the_limit_goes_back_into_the_queue_and_goes_on(undisturbed, tmp_path):
+    out, requeued = tmp_path / "run", tmp_path / "requeued"
+    for name, body in SLURM.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    job = {"PATH": f"{tmp_path}:{ENVIRONMENT['PATH']}", "SLURM_JOB_ID": "77", "SLURM_NNODES": "1", "SLURM_JOB_NODELIST": "n1",
+           "PROCESSES": "2", "REQUEUED": str(requeued)}  # fmt: skip
+    command = ["bash", LAUNCH / "slurm.sbatch", *RUN, "--out", out, "--set", *SETTINGS]
+    first = start(command, **job)
+    wait_for(lambda: passed(out, 10), first)
+    first.send_signal(signal.SIGTERM)  # what --signal=B:TERM@120 does
+    said, _ = first.communicate(timeout=120)
+    assert first.returncode == 0 and requeued.read_text() == "77\n" and "stopped and saved" in said, said[-3000:]
+    second = run(command, **job)
+    assert second.returncode == 0 and requeued.read_text() == "77\n", second.stderr[-3000:]
+    assert weights(out) == weights(undisturbed)
+
+
+def test_a_mistake_is_said_once(tmp_path):
+    done = run(torchrun(*PRETRAIN, *RUN[:-1], "no-such-folder", "--out", tmp_path / "run"))
+    assert done.returncode != 0 and len(re.findall("clicv2lite: no-such-folder: there is no such", done.stderr)) == 1
+    assert "clicv2lite/" not in done.stderr  # no traceback of ours
