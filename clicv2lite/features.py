@@ -1,22 +1,26 @@
 """A frozen encoder that turns images into tokens and pooled features: what probes and the scorer read (book chapter 8)."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
-import timm
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from clicv2lite.atomic import write_bytes
 from clicv2lite.encoder import EncoderConfig, build_vit
 from clicv2lite.errors import UserError
+from clicv2lite.plain_vit import PlainViT
 from clicv2lite.views import normalize
+
+if TYPE_CHECKING:  # timm takes seconds to import; what needs it imports it
+    from timm.models.vision_transformer import VisionTransformer
 
 WEIGHTS, METADATA = "encoder.safetensors", "clicv2lite"
 DEFAULT = Path(__file__).resolve().parent / "models" / "default"  # the model that comes with the package
@@ -48,10 +52,27 @@ class FrozenEncoder:
         width: D of a token.
     """
 
-    def __init__(self, name: str, vit: VisionTransformer, config: FrozenConfig) -> None:
-        self.name, self.vit, self.config = name, vit.eval().requires_grad_(False), config
+    def __init__(self, name: str, net: "PlainViT | VisionTransformer", config: FrozenConfig) -> None:
+        self.name, self.net, self.config = name, net.eval().requires_grad_(False), config
         self.size = config.pool.size or config.encoder.size
         self.width = config.encoder.width
+
+    @cached_property
+    def vit(self) -> "VisionTransformer":
+        """The encoder as timm's VisionTransformer; its tensors are the ones that `features` reads."""
+        if not isinstance(self.net, PlainViT):
+            return self.net
+        with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced
+            vit = build_vit(self.config.encoder)
+        vit.load_state_dict(self.net.timm_state(), assign=True)
+        return vit.eval().requires_grad_(False)
+
+    def to(self, device: torch.device) -> "FrozenEncoder":
+        """Move the encoder to where it shall compute."""
+        self.net.to(device)
+        if "vit" in vars(self):
+            self.vit.to(device)
+        return self
 
     @torch.inference_mode()
     def blocks(self, images: Tensor) -> list[Tensor]:
@@ -63,26 +84,37 @@ class FrozenEncoder:
         Returns:
             one (B, G, D) float32 tensor per block of ``config.pool.blocks``.
         """
+        return self.traced_blocks(images)
+
+    def traced_blocks(self, images: Tensor) -> list[Tensor]:
+        """`blocks` in the caller's own gradient mode: what an export traces."""
         depth = self.config.encoder.depth
         indices = [block % depth for block in self.config.pool.blocks]
         # float32, not bfloat16: the features of an image must not depend on the batch it comes in
-        found: Any = self.vit.forward_intermediates(
-            normalize(images.float() / 255), indices=indices, output_fmt="NLC", intermediates_only=True
-        )
-        by_index = dict(zip(sorted(set(indices)), found, strict=True))  # timm answers in ascending order
-        return [F.layer_norm(by_index[i].float(), (self.width,)) for i in indices]
+        inputs = normalize(images.float() / 255)
+        if isinstance(self.net, PlainViT):
+            found = self.net.intermediates(inputs, indices)
+        else:
+            read: Any = self.net.forward_intermediates(inputs, indices=indices, output_fmt="NLC", intermediates_only=True)
+            by_index = dict(zip(sorted(set(indices)), read, strict=True))  # timm answers in ascending order
+            found = [by_index[i] for i in indices]
+        return [F.layer_norm(tokens.float(), (self.width,)) for tokens in found]
 
     def tokens(self, images: Tensor) -> Tensor:
         """Normalised tokens of the last block as a map: (B, 3, S, S) uint8 -> (B, h, w, D) float32."""
+        inputs = normalize(images.float() / 255)
         with torch.inference_mode():
-            tokens: Tensor = self.vit.forward_features(normalize(images.float() / 255))
+            tokens: Tensor = self.net(inputs) if isinstance(self.net, PlainViT) else self.net.forward_features(inputs)
         h, w = (side // self.config.encoder.patch for side in images.shape[-2:])
-        return tokens[:, self.vit.num_prefix_tokens :].float().unflatten(1, (h, w))
+        return tokens[:, -h * w :].float().unflatten(1, (h, w))
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled features: (B, 3, S, S) uint8 -> (B, F) float32, F = width * blocks * statistics."""
-        pooled = [pool(tokens, name) for tokens in self.blocks(images) for name in self.config.pool.statistics]
-        return torch.cat(pooled, dim=1)
+        return self.pooled(self.blocks(images))
+
+    def pooled(self, blocks: list[Tensor]) -> Tensor:
+        """What `features` makes of `blocks`: [(B, G, D)] -> (B, F)."""
+        return torch.cat([pool(tokens, name) for tokens in blocks for name in self.config.pool.statistics], dim=1)
 
     def save(self, folder: Path, half: bool = False) -> None:
         """Write ``encoder.safetensors``: timm's own keys, and the configuration as its metadata.
@@ -92,7 +124,8 @@ class FrozenEncoder:
             half: round the weights to float16, half the bytes; they are float32 again when loaded.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        state = {k: (v.half() if half else v).contiguous() for k, v in self.vit.state_dict().items()}
+        state = self.net.timm_state() if isinstance(self.net, PlainViT) else self.net.state_dict()
+        state = {k: (v.half() if half else v).contiguous() for k, v in state.items()}
         metadata = {METADATA: json.dumps(asdict(self.config))}  # one entry: safetensors writes several in any order
         write_bytes(folder / WEIGHTS, safetensors.torch.save(state, metadata))
 
@@ -103,7 +136,8 @@ def pool(tokens: Tensor, statistic: str) -> Tensor:
         case "mean":
             return tokens.mean(1)
         case "std":
-            return tokens.std(1, correction=0)
+            deviation = tokens - tokens.mean(1, keepdim=True)  # several times faster than torch.std over this axis
+            return torch.linalg.vector_norm(deviation, dim=1) / math.sqrt(tokens.shape[1])
         case "max":
             return tokens.amax(1)
         case "min":
@@ -158,11 +192,10 @@ def _load_file(path: Path) -> FrozenEncoder:
     try:
         stored = json.loads(metadata[METADATA])
         config = FrozenConfig(EncoderConfig(**stored["encoder"]), _pool_config(stored["pool"]))
-        vit = build_vit(config.encoder)
-        vit.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError):
+        net = PlainViT(config.encoder).load_timm(state)
+    except (KeyError, TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError):
         raise UserError(f"{path}: not an encoder written by clicv2lite; export one with `clicv2lite pretrain`") from None
-    return FrozenEncoder(str(path), vit, config)
+    return FrozenEncoder(str(path), net, config)
 
 
 def _pool_config(stored: dict[str, Any]) -> PoolConfig:
@@ -170,6 +203,9 @@ def _pool_config(stored: dict[str, Any]) -> PoolConfig:
 
 
 def _load_timm(name: str) -> FrozenEncoder:
+    import timm
+    from timm.models.vision_transformer import VisionTransformer
+
     if not timm.is_model(name):
         raise UserError(f"{name}: neither a file, nor a folder, nor `random`, nor a timm model; check the spelling")
     try:

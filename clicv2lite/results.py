@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clicv2lite.errors import UserError
-from clicv2lite.pretrain.monitor import read_log
+from clicv2lite.pretrain.log import read_log
 
 CARRIED = Path(__file__).with_name("_results")  # where a wheel puts data/results (pyproject.toml)
 CHECKOUT = Path(__file__).parents[1] / "data" / "results"

@@ -6,7 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # how the commands parse their arguments, the parts that one public module is made of, the exercises of each chapter
 INTERNAL = re.compile(
-    r"(^|\.)(__main__|__init__|cli|command|bench)$|^data\.worlds\.|^widgets\.explorer$|^exercises\.(?!exercise$)"
+    r"(^|\.)(__main__|__init__|cli|command|bench)$|^bench\.|^data\.worlds\.|^score\.(?!speed$)"
+    r"|^widgets\.explorer$|^exercises\.(?!exercise$)"
 )
 
 
@@ -15,8 +16,8 @@ def modules() -> set[str]:
     found = set()
     for path in (ROOT / "clicv2lite").rglob("*.py"):
         name = ".".join(path.relative_to(ROOT / "clicv2lite").with_suffix("").parts)
-        if name == "data.worlds.__init__":
-            found.add("data.worlds")
+        if name in ("data.worlds.__init__", "score.__init__"):
+            found.add(name.removesuffix(".__init__"))
         elif not INTERNAL.search(name):
             found.add(name)
     return found

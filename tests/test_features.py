@@ -229,7 +229,7 @@ def test_weights_that_do_not_fit_their_configuration_are_named_in_one_line(tmp_p
 def test_a_timm_vit_is_an_encoder_too(monkeypatch):
     torch.manual_seed(0)
     vit = VisionTransformer(img_size=24, patch_size=6, embed_dim=8, depth=2, num_heads=2, num_classes=0)
-    monkeypatch.setattr(module.timm, "create_model", lambda *_, **__: vit)
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: vit)
     encoder = load_encoder("vit_tiny_patch16_224")
     images = pictures(2, 24)
     assert (encoder.name, encoder.size, encoder.width) == ("vit_tiny_patch16_224", 24, 8)
@@ -243,10 +243,10 @@ def test_a_timm_model_that_cannot_be_used_is_named_in_one_line(monkeypatch):
     def offline(*_, **__):
         raise OSError("no route to host\nmore lines")
 
-    monkeypatch.setattr(module.timm, "create_model", offline)
+    monkeypatch.setattr(timm, "create_model", offline)
     assert "could not load its pretrained weights (no route to host)" in one_line_of("vit_tiny_patch16_224")
-    monkeypatch.setattr(module.timm, "create_model", lambda *_, **__: torch.nn.Linear(1, 1))
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: torch.nn.Linear(1, 1))
     assert "give the name of a ViT" in one_line_of("resnet18")
     oblong = VisionTransformer(img_size=(24, 12), patch_size=6, embed_dim=8, depth=1, num_heads=2)
-    monkeypatch.setattr(module.timm, "create_model", lambda *_, **__: oblong)
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: oblong)
     assert "square" in one_line_of("vit_tiny_patch16_224")

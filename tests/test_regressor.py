@@ -4,12 +4,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import cross_val_predict
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import check_no_attributes_set_in_init, check_parameters_default_constructible
 
 import clicv2lite
@@ -64,6 +64,19 @@ def test_scikit_learn_can_cross_validate_it_on_a_list_of_images(encoder):
         for fold in range(4)
     ])  # fmt: skip
     np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+def test_it_works_in_a_pipeline_a_grid_search_and_cross_validation(encoder):
+    upside_down = FunctionTransformer(lambda images: [image[::-1] for image in images])
+    pipeline = make_pipeline(upside_down, ComplexityRegressor(encoder))
+    want = ComplexityRegressor(encoder).fit([image[::-1] for image in PIXELS], RATINGS)
+    np.testing.assert_allclose(
+        pipeline.fit(PIXELS, RATINGS).predict(PIXELS), want.predict([image[::-1] for image in PIXELS]), atol=1e-6
+    )
+    assert cross_val_score(ComplexityRegressor(encoder), PIXELS, RATINGS, cv=3).shape == (3,)
+    search = GridSearchCV(ComplexityRegressor(), {"encoder": [encoder]}, cv=2).fit(PIXELS, RATINGS)
+    assert search.best_params_ == {"encoder": encoder} and search.predict(PIXELS[:3]).shape == (3,)
+    assert is_regressor(pipeline)
 
 
 def test_it_does_not_clip_to_the_range_of_a_rating_scale(encoder):

@@ -91,6 +91,11 @@ def models(tmp_path_factory):
     return here
 
 
+def score_all(*arguments):
+    """The rows of all batches."""
+    return [row for part in score.score_rows(*arguments) for row in part]
+
+
 def scored(path):
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
@@ -118,18 +123,20 @@ def test_a_score_is_the_models_on_the_squared_image_clipped(folder, models, tmp_
     model.head.weight[:] *= 30  # far out of 0..1
     rows = score.find_images([str(folder / name) for name in GOOD])
     raw = [model.scores(read_square(folder / name, 32)[None])[0] for name in GOOD]
-    got = [row.score for row in score.score_rows(rows, model, 4)]
+    got = [row.score for row in score_all(rows, model, 4)]
     assert min(raw) < 0 or max(raw) > 1
     np.testing.assert_allclose(got, np.clip(raw, 0, 1), atol=1e-4)
 
 
 @pytest.mark.parametrize("head", ["ridge", "icnet"])
-def test_scores_depend_on_neither_batch_size_nor_order(folder, models, head):
+def test_scores_depend_on_neither_batch_size_nor_order_nor_jobs(folder, models, head):
     model = load_model(str(models / head))
     names = [str(folder / name) for name in GOOD]
-    want = {r.image: r.score for r in score.score_rows(score.find_images(names), model, 1)}
-    for batch_size, order in ((3, names), (64, names[::-1])):
-        for row in score.score_rows(score.find_images(order), model, batch_size):
+    want = {r.image: r.score for r in score_all(score.find_images(names), model, 1)}
+    for batch_size, order, jobs in ((3, names, 1), (64, names[::-1], 1), (2, names, 3), (64, names[::-1], 16)):
+        got = score_all(score.find_images(order), model, batch_size, None, jobs)
+        assert [row.image for row in got] == order
+        for row in got:
             assert row.score == pytest.approx(want[row.image], abs=1e-5)
 
 
@@ -155,8 +162,8 @@ def test_files_and_folders_without_permission_are_errors(models, tmp_path):
     (tmp_path / "closed").mkdir()
     (tmp_path / "b.png").chmod(0)
     (tmp_path / "closed").chmod(0)
-    assert main(["score", "--model", str(models / "ridge"), str(tmp_path), "--csv", str(tmp_path / "s.csv")]) == 1
-    rows = scored(tmp_path / "s.csv")
+    assert main(["score", "--model", str(models / "ridge"), str(tmp_path), "--csv", f"{tmp_path}.csv"]) == 1
+    rows = scored(f"{tmp_path}.csv")
     assert rows[str(tmp_path / "a.png")]["score"]
     assert "permission" in rows[str(tmp_path / "b.png")]["error"] and rows[str(tmp_path / "closed")]["error"]
 
@@ -228,8 +235,8 @@ def test_odd_file_names_survive(models, tmp_path, capsys):
     names = ['quo"te, comma.png', "two\nlines.png", "日本 ü.png", os.fsdecode(b"latin\xfc.png")]
     for i, name in enumerate(names):
         noise(i).save(tmp_path / name)
-    assert main(["score", "--model", str(models / "ridge"), str(tmp_path), "--csv", str(tmp_path / "s.csv")]) == 0
-    assert set(scored(tmp_path / "s.csv")) == {score.text(str(tmp_path / name)) for name in names}
+    assert main(["score", "--model", str(models / "ridge"), str(tmp_path), "--csv", f"{tmp_path}.csv"]) == 0
+    assert set(scored(f"{tmp_path}.csv")) == {score.text(str(tmp_path / name)) for name in names}
     assert main(["score", "--model", str(models / "ridge"), str(tmp_path)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1 + len(names)
 
@@ -247,7 +254,7 @@ def test_maps_are_pictures_with_the_images_aspect_one_for_each_score(folder, mod
 def test_a_model_that_gives_no_number_is_an_error_not_a_score(folder, models):
     model = load_model(str(models / "ridge"))
     model.head.weight[:] = np.nan
-    (row,) = score.score_rows(score.find_images([str(folder / "one.png")]), model, 1)
+    (row,) = score_all(score.find_images([str(folder / "one.png")]), model, 1)
     assert row.score is None and "no finite score" in row.error
 
 

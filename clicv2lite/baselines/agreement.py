@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
+from tqdm import tqdm
 
 from clicv2lite.atomic import check_output_file, put_json
+from clicv2lite.baselines.measure_sets import SETS
 from clicv2lite.baselines.measures import Pixels, measure
 from clicv2lite.data.images import read_square
 from clicv2lite.data.ratings import Ratings, read_ratings
@@ -48,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("--ratings", type=Path, required=True, help="rating table: CSV image,score[,category]")
     parser.add_argument("--size", type=int, default=224, help="side to which every image is resized, pixels (224)")
+    parser.add_argument("--set", choices=list(SETS), default="eight", help="which measures; all needs visual-clutter (eight)")
     parser.add_argument("--json", type=Path, help="write the result to this file instead of the screen")
 
 
@@ -63,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json is not None:
         check_output_file(args.json, "--json")
     ratings = read_ratings(args.ratings)
-    values = measure(squares(ratings, args.size))
+    values = measure(tqdm(squares(ratings, args.size), "measuring", len(ratings), unit="img", disable=None), SETS[args.set])
     result = {
         "metric": "mean_pcc",
         "n": len(ratings),

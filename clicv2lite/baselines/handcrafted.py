@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
 
 from clicv2lite.atomic import check_output_file, put_json
 from clicv2lite.baselines.agreement import squares
+from clicv2lite.baselines.measure_sets import SETS
 from clicv2lite.baselines.measures import measure
 from clicv2lite.data.ratings import read_ratings
 from clicv2lite.errors import UserError, exit_status
@@ -53,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratings", type=Path, required=True, help="rating table: CSV image,score[,category]")
     parser.add_argument("--size", type=int, default=224, help="side to which every image is resized, pixels (224)")
     parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap (0)")
+    parser.add_argument("--set", choices=list(SETS), default="eight", help="which measures; all needs visual-clutter (eight)")
     parser.add_argument("--json", type=Path, help="write the result to this file instead of the screen")
 
 
@@ -71,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         check_output_file(args.json, "--json")
     ratings = read_ratings(args.ratings)
     tests = folds(len(ratings), 5, ratings.categories, args.seed)  # refuses too few images before the long part
-    values = measure(squares(ratings, args.size))
+    values = measure(tqdm(squares(ratings, args.size), "measuring", len(ratings), unit="img", disable=None), SETS[args.set])
     predictions = predict_by_measures(values, ratings.scores, ratings.categories, 5, args.seed)
     result: dict[str, Any] = report(ratings.scores, predictions, ratings.categories, RESAMPLES, args.seed) | {
         "head": "ridge",

@@ -5,7 +5,7 @@ on the number of pixels: resize images to one size before comparing them.
 """
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -41,12 +41,12 @@ def edge_density(image: Pixels, sigma: float = 1.0) -> float:
     Args:
         sigma: of the Gaussian that smooths first, in pixels.
     """
-    return float(canny(_luma(image) / 255, sigma).mean())
+    return float(canny(luma(image) / 255, sigma).mean())
 
 
 def luma_entropy(image: Pixels) -> float:
     """Entropy of the histogram of luma, 256 levels, in bits, 0 to 8 (Shannon, 1948). Blind to where a pixel is."""
-    return float(shannon_entropy(_luma(image)))
+    return float(shannon_entropy(luma(image)))
 
 
 def local_entropy(image: Pixels, patch: int = 16) -> float:
@@ -58,7 +58,7 @@ def local_entropy(image: Pixels, patch: int = 16) -> float:
     Raises:
         ValueError: also if the image is smaller than a patch.
     """
-    height, width = (side // patch * patch for side in _checked(image).shape[:2])
+    height, width = (side // patch * patch for side in checked(image).shape[:2])
     if not height or not width:
         raise ValueError(f"an image of {image.shape[0]} x {image.shape[1]} px holds no patch of {patch} px")
     pixels = torch.from_numpy(image[:height, :width] / np.float32(255)).permute(2, 0, 1)
@@ -67,7 +67,7 @@ def local_entropy(image: Pixels, patch: int = 16) -> float:
 
 def rms_contrast(image: Pixels) -> float:
     """Standard deviation of luma, as a share of its range: 0 (flat) to 0.5 (half black, half white) (Peli, 1990)."""
-    return float((_luma(image) / 255).std())
+    return float((luma(image) / 255).std())
 
 
 def colorfulness(image: Pixels) -> float:
@@ -75,7 +75,7 @@ def colorfulness(image: Pixels) -> float:
 
     Their scale: 15 slightly, 33 moderately, 59 quite, 82 highly, 109 extremely colourful.
     """
-    red, green, blue = np.moveaxis(_checked(image).astype(np.float64), -1, 0)
+    red, green, blue = np.moveaxis(checked(image).astype(np.float64), -1, 0)
     red_green, yellow_blue = red - green, (red + green) / 2 - blue
     spread = np.hypot(red_green.std(), yellow_blue.std())
     return float(spread + 0.3 * np.hypot(red_green.mean(), yellow_blue.mean()))
@@ -90,7 +90,7 @@ def regions(image: Pixels, scale: float = 150.0) -> float:
     Args:
         scale: a larger one prefers larger regions.
     """
-    return float(felzenszwalb(_checked(image), scale=scale, sigma=0.8, min_size=20).max() + 1)
+    return float(felzenszwalb(checked(image), scale=scale, sigma=0.8, min_size=20).max() + 1)
 
 
 MEASURES: dict[str, Callable[[Pixels], float]] = {
@@ -100,24 +100,28 @@ MEASURES: dict[str, Callable[[Pixels], float]] = {
 """Every measure by its name."""
 
 
-def measure(images: Iterable[Pixels]) -> dict[str, NDArray[np.float64]]:
+def measure(
+    images: Iterable[Pixels], measures: Mapping[str, Callable[[Pixels], float]] = MEASURES
+) -> dict[str, NDArray[np.float64]]:
     """Every measure of every image: name -> (n,) values."""
-    rows = [[f(image) for f in MEASURES.values()] for image in images]
-    columns = np.array(rows, dtype=np.float64).reshape(-1, len(MEASURES)).T
-    return dict(zip(MEASURES, columns, strict=True))
+    rows = [[f(image) for f in measures.values()] for image in images]
+    columns = np.array(rows, dtype=np.float64).reshape(-1, len(measures)).T
+    return dict(zip(measures, columns, strict=True))
 
 
-def _checked(image: Pixels) -> Pixels:
+def checked(image: Pixels) -> Pixels:
+    """The image itself; ValueError if it is not (H, W, 3) uint8."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(f"a measure needs an image (H, W, 3) uint8, not {image.shape} {image.dtype}")
     return image
 
 
-def _luma(image: Pixels) -> Pixels:
-    return np.asarray(Image.fromarray(_checked(image)).convert("L"))  # ITU-R BT.601
+def luma(image: Pixels) -> Pixels:
+    """(H, W) uint8, ITU-R BT.601 as Pillow rounds it."""
+    return np.asarray(Image.fromarray(checked(image)).convert("L"))
 
 
 def _file_bits(image: Pixels, form: str, **options: int) -> float:
     file = io.BytesIO()
-    Image.fromarray(_checked(image)).save(file, form, **options)
+    Image.fromarray(checked(image)).save(file, form, **options)
     return 8 * file.tell() / (image.shape[0] * image.shape[1])

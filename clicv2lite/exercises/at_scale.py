@@ -40,6 +40,37 @@ logit_bytes = Exercise(
 )
 
 
+def _a_piece(generator: torch.Generator) -> tuple[int, int, int, int, int]:
+    ranks = 2 ** int(torch.randint(1, 4, (), generator=generator))
+    share, micro = (int(torch.randint(low, high, (), generator=generator)) for low, high in ((60, 200), (5, 20)))
+    rank, piece = int(torch.randint(1, ranks, (), generator=generator)), int(torch.randint(1, 4, (), generator=generator))
+    return ranks * share, ranks, micro, rank, piece
+
+
+first_image = Exercise(
+    lambda batch, ranks, micro, rank, piece: rank * (batch // ranks) + piece * micro,
+    _a_piece,
+    {
+        "that is its place in the rank's share; the keys are those of all ranks": (
+            lambda batch, ranks, micro, rank, piece: piece * micro
+        ),
+        "all pieces of a rank begin where its share begins; move on by a micro-batch for each piece": (
+            lambda batch, ranks, micro, rank, piece: rank * (batch // ranks)
+        ),
+        "batch is that of all ranks; a share is a part of it": (
+            lambda batch, ranks, micro, rank, piece: rank * batch + piece * micro
+        ),
+        "shares are blocks of batch // ranks images, whatever the micro-batch": (
+            lambda batch, ranks, micro, rank, piece: rank * micro + piece * micro
+        ),
+        "the ranks do not take turns; each has images that follow each other": (
+            lambda batch, ranks, micro, rank, piece: rank + piece * micro * ranks
+        ),
+    },
+    where="the first image that clicv2lite.pretrain.engine.train_step writes into Keys",
+)
+
+
 def _two_parts(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     top = 8 * torch.randn(2, 6, dtype=torch.float64, generator=generator)
     weight = 1 + 5 * torch.rand(2, 6, dtype=torch.float64, generator=generator)

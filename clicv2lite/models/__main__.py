@@ -23,7 +23,7 @@ from clicv2lite.data.ratings import read_ratings
 from clicv2lite.encoder import encode_visible
 from clicv2lite.errors import UserError
 from clicv2lite.features import DEFAULT, FrozenConfig, FrozenEncoder
-from clicv2lite.pretrain.monitor import read_log
+from clicv2lite.pretrain.log import read_log
 from clicv2lite.pretrained import export, load_pretraining, load_recipe
 from clicv2lite.probe.head import load_model, pooled
 from clicv2lite.results import read_json, read_results, stored_results

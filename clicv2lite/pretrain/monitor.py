@@ -1,7 +1,6 @@
-"""What is watched while a model trains: a log that survives a restart, TensorBoard, a probe now and then (book chapter 7)."""
+"""What is watched while a model trains: the rows of a log, TensorBoard, a probe now and then (book chapter 7)."""
 
 import copy
-import json
 import resource
 import sys
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from clicv2lite.atomic import write_bytes
 from clicv2lite.errors import UserError
 from clicv2lite.features import FrozenConfig, FrozenEncoder
 from clicv2lite.model import Output
@@ -20,6 +18,8 @@ from clicv2lite.pretrain.diagnostics import effective_rank as effective_rank
 from clicv2lite.pretrain.diagnostics import feature_std as feature_std
 from clicv2lite.pretrain.diagnostics import similarities as similarities
 from clicv2lite.pretrain.hardware import peak
+from clicv2lite.pretrain.log import Log
+from clicv2lite.pretrain.log import read_log as read_log
 from clicv2lite.pretrain.optim import learning_rate
 from clicv2lite.pretrain.recipe import Recipe
 
@@ -171,33 +171,3 @@ def _board(folder: Path, step: int) -> Any:
     except ImportError:
         raise UserError("--tensorboard: its package is missing; pip install tensorboard, or leave the option out") from None
     return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
-
-
-class Log:
-    """A file with one JSON object a line. On resume, lines after the checkpoint are dropped: they will come again.
-
-    Attributes:
-        seconds: that earlier parts of the run took, up to the last line kept.
-    """
-
-    def __init__(self, path: Path, step: int) -> None:
-        kept = [row for row in read_log(path) if row["step"] <= step]
-        write_bytes(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
-        self.seconds: float = kept[-1].get("seconds", 0.0) if kept else 0.0
-        self.file = path.open("a")
-
-    def write(self, row: dict[str, Any]) -> None:
-        """Append a row and flush."""
-        self.file.write(json.dumps(row) + "\n")
-        self.file.flush()
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """Rows of a metrics.jsonl; [] if there is none; a last line that a kill cut short is left out."""
-    rows = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows

@@ -112,7 +112,7 @@ def pooled(encoder: FrozenEncoder, images: list[Any]) -> Tensor:
 def place(encoder: FrozenEncoder) -> torch.device:
     """Where an encoder computes: a GPU if there is one, to which it is moved."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encoder.vit.to(device)  # nothing to do from the second call on
+    encoder.to(device)  # nothing to do from the second call on
     return device
 
 

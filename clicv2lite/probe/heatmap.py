@@ -29,6 +29,21 @@ def overlay(image: Image.Image, complexity: NDArray[np.float64], strength: float
     return Image.blend(base, colours, strength)
 
 
+def smooth(complexity: NDArray[np.float64], places: float = 1.5) -> NDArray[np.float64]:
+    """A map averaged over its neighbourhoods, for a linear head's shares: single places mean little, and their mean stays.
+
+    Args:
+        complexity: (h, w) in any range. places: standard deviation of the Gaussian, in places of the map.
+
+    Returns:
+        (h, w); borders are reflected, so that no share is lost.
+    """
+    from scipy.ndimage import gaussian_filter  # not above: a score without a map need not wait for it
+
+    smoothed: NDArray[np.float64] = gaussian_filter(complexity, places, mode="reflect")
+    return smoothed
+
+
 def relative(complexity: NDArray[np.float64]) -> NDArray[np.float64]:
     """(h, w) in any range -> (h, w) with the 2nd percentile at 0 and the 98th at 1; a flat map becomes 0.5."""
     low, high = np.percentile(complexity, [2, 98])

@@ -56,6 +56,14 @@ def test_without_a_file_the_report_is_printed(table, capsys):
     assert json.loads(capsys.readouterr().out)["size"] == 16
 
 
+def test_a_set_of_measures_can_be_chosen_and_keeps_the_eight(table, tmp_path):
+    for name in ("eight", "plain"):
+        assert main(["--ratings", str(table), "--size", "32", "--set", name, "--json", str(tmp_path / name)]) == 0
+    eight, plain = (json.loads((tmp_path / name).read_text())["measures"] for name in ("eight", "plain"))
+    assert list(plain)[8:] == ["gradient_energy", "sobel_gradient", "unique_colors"]
+    assert {name: plain[name] for name in eight} == eight
+
+
 @pytest.mark.parametrize("words, message", [(["--size", "8"], "at least 16"), (["--json", "."], "is a folder")])
 def test_a_mistake_is_one_line(table, capsys, words, message):
     assert main(["--ratings", str(table), *words]) == 2

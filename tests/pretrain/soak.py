@@ -15,7 +15,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from clicv2lite.atomic import put_json
-from clicv2lite.pretrain.monitor import read_log
+from clicv2lite.pretrain.log import read_log
 from clicv2lite.provenance import provenance
 
 RECIPE = ["--recipe", "ci", "--images", "worlds:80:5", "--device", "cpu", "--resume"]
@@ -45,7 +45,7 @@ def main() -> int:
     """Run both trainings, compare, write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--passes", type=int, default=9600)
+    parser.add_argument("--passes", type=int, default=24_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -65,6 +65,8 @@ def main() -> int:
                 while logged(cut) < began_at + further and launcher.poll() is None:
                     time.sleep(0.005)
                 time.sleep(chance.uniform(0, 0.2))
+            if launcher.poll() is not None:
+                break  # it has come to its end before the last kill: give it more passes
             ranks = [p for p in psutil.Process(launcher.pid).children() if "RANK" in p.environ()]
             if ranks:
                 victim = chance.choice(ranks)

@@ -18,7 +18,7 @@ import safetensors.torch
 import clicv2lite
 from clicv2lite.errors import UserError
 from clicv2lite.pretrain.distributed import Ranks
-from clicv2lite.pretrain.monitor import read_log
+from clicv2lite.pretrain.log import read_log
 from tests.pretrain.one_step import CHOICES, step
 
 HERE, LAUNCH = Path(__file__).parent, Path(clicv2lite.__file__).parent / "launch"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clicv2lite.probe.heatmap import overlay, relative
+from clicv2lite.probe.heatmap import overlay, relative, smooth
 
 
 def test_complex_places_are_brighter_and_simple_ones_darker():
@@ -29,3 +29,15 @@ def test_relative_levels_span_0_to_1_and_a_flat_map_is_the_middle():
     levels = relative(np.linspace(-5, 9, 1000).reshape(20, 50))
     assert levels.min() == pytest.approx(-0.02, abs=0.01) and levels.max() == pytest.approx(1.02, abs=0.01)
     assert (relative(np.full((3, 3), 7.0)) == 0.5).all()
+
+
+def test_smoothing_is_a_gaussian_mean_of_neighbours_that_loses_nothing():
+    complexity = np.random.default_rng(0).normal(0.5, 3, (9, 13))
+    got = smooth(complexity, 1.5)
+    padded = np.pad(complexity, 6, mode="symmetric")  # scipy's "reflect" repeats the edge
+    at = np.arange(-6, 7)
+    kernel = np.exp(-(at**2) / (2 * 1.5**2))
+    kernel = np.outer(kernel, kernel) / kernel.sum() ** 2
+    want = [[(padded[y : y + 13, x : x + 13] * kernel).sum() for x in range(13)] for y in range(9)]
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    assert got.mean() == pytest.approx(complexity.mean()) and got.std() < complexity.std() / 2

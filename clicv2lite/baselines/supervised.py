@@ -1,0 +1,266 @@
+"""Train a supervised baseline on a rating table and report it as `probe` reports a head (CLICv2, table 1; book chapter 11).
+
+    python -m clicv2lite.baselines.supervised --model icnet --ratings ratings.csv --size lite --work runs --json icnet.json
+
+The folds are those of `probe --seed`, so the numbers stand side by side. With `--work`, every finished fold is stored under the
+hash of all that it depends on, and a run that was interrupted goes on with the next fold.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from clicv2lite.atomic import check_output_file, make_folder, put_json, write_json
+from clicv2lite.baselines.registry import BASELINES, SIZES, Settings, Supervised
+from clicv2lite.errors import UserError, exit_status
+from clicv2lite.precision import autocast
+from clicv2lite.probe.batches import batches
+from clicv2lite.probe.crossval import folds
+from clicv2lite.probe.metrics import RESAMPLES, report
+from clicv2lite.probe.task import Task, keep_rows, load_task
+from clicv2lite.provenance import provenance
+from clicv2lite.views import normalize
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+GRID = 5  # crops of a prediction lie on a grid of this many a side
+
+
+def train(name: str, settings: Settings, images: Tensor, ratings: Floats, seed: int, label: str = "training") -> nn.Module:
+    """Train a baseline; the same seed gives the same network on the same kind of processor.
+
+    Args:
+        images: (n, 3, side, side) uint8. ratings: (n,) in 0..1.
+        label: what the progress bar says.
+
+    Raises:
+        UserError: if the loss stops being finite, or from building the network (weights or a package that are not there).
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)  # weights, dropout
+        net = BASELINES[name].build(settings.backbone, settings.weights).to(device).train()
+        draws = torch.Generator().manual_seed(seed)
+        optimizer = make_optimizer(net, settings)
+        base = [group["lr"] for group in optimizer.param_groups]
+        steps = -(-len(images) * settings.crops // settings.batch)
+        target = torch.as_tensor(ratings, dtype=torch.float32)
+        bar = tqdm(range(settings.epochs), label, unit="epoch", disable=None)
+        for epoch in bar:
+            for step, rows in enumerate(order(len(images), settings, draws)):
+                factor = learning_rate(epoch + step / steps, settings)
+                for group, lr in zip(optimizer.param_groups, base, strict=True):
+                    group["lr"] = lr * factor
+                with autocast(device):
+                    batch = normalize(augment(images[rows], settings.crop, draws).to(device).float() / 255)
+                    loss = cast(Supervised, net).loss(batch, target[rows].to(device))
+                if not torch.isfinite(loss):
+                    raise UserError(f"--model {name}: the loss became {loss.item()}; lower --lr (now {settings.lr})")
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            bar.set_postfix(loss=loss.item())
+    return net.eval()
+
+
+@torch.inference_mode()
+def predict(net: nn.Module, images: Tensor, settings: Settings) -> Floats:
+    """(n,) scores of (n, 3, side, side) uint8 images, in float32; with crops, the mean over a grid of them."""
+    device = next(net.parameters()).device
+    found = []
+    for part in images.split(16):
+        squares = normalize(part.to(device).float() / 255)
+        views = [cast(Supervised, net).predict(view) for view in crops(squares, settings)]
+        found.append(torch.stack(views).mean(0).double().cpu())
+    return torch.cat(found).numpy()
+
+
+def make_optimizer(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """SGD or Adam; what does not belong to `backbone` learns `head_lr` times as fast."""
+    inside = [p for name, p in net.named_parameters() if name.startswith("backbone.")]
+    outside = [p for name, p in net.named_parameters() if not name.startswith("backbone.")]
+    groups: list[dict[str, Any]] = [
+        {"params": parameters, "lr": settings.lr * factor}
+        for parameters, factor in ((inside, 1.0), (outside, settings.head_lr))
+        if parameters
+    ]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    return torch.optim.Adam(groups, betas=(settings.momentum, settings.beta2), weight_decay=settings.weight_decay)
+
+
+def learning_rate(epoch: float, settings: Settings) -> float:
+    """Factor on the learning rate at a fractional epoch: a linear warm-up, then steps."""
+    if epoch < settings.warmup:
+        return max(epoch, 0.01) / settings.warmup
+    return settings.decay ** sum(epoch >= milestone for milestone in settings.milestones)
+
+
+def order(count: int, settings: Settings, draws: torch.Generator) -> Iterator[Tensor]:
+    """Rows of one epoch in batches, each image as often as it has crops; a last batch of one joins its neighbour."""
+    rows = torch.randperm(count * settings.crops, generator=draws) % count
+    parts = list(rows.split(settings.batch))
+    if len(parts) > 1 and len(parts[-1]) == 1:  # batch normalisation needs two
+        parts[-2:] = [torch.cat(parts[-2:])]
+    yield from parts
+
+
+def augment(images: Tensor, crop: int, draws: torch.Generator) -> Tensor:
+    """Mirror each image with probability 1/2, and cut a random square of `crop` pixels out of it; (B, 3, S, S) uint8."""
+    mirror = torch.rand(len(images), generator=draws) < 0.5
+    images = torch.where(mirror[:, None, None, None], images.flip(-1), images)
+    if not crop:
+        return images
+    corners = torch.randint(images.shape[-1] - crop + 1, (len(images), 2), generator=draws).tolist()
+    return torch.stack([x[:, y : y + crop, z : z + crop] for x, (y, z) in zip(images, corners, strict=True)])
+
+
+def crops(images: Tensor, settings: Settings) -> Iterator[Tensor]:
+    """What a prediction averages: the whole images, or crops on a grid, deterministic where the paper draws them."""
+    if not settings.crop:
+        yield images
+        return
+    ends = np.linspace(0, images.shape[-1] - settings.crop, GRID).round().astype(int)
+    for y in ends:
+        for x in ends:
+            yield images[:, :, y : y + settings.crop, x : x + settings.crop]
+
+
+def evaluate(
+    name: str, settings: Settings, images: Tensor, task: Task, seed: int, k: int = 5, work: Path | None = None
+) -> tuple[Rows, Floats]:
+    """Predict the test rows of a task, or by cross-validation all of them; finished folds are kept in `work`.
+
+    Args:
+        images: (n, 3, side, side) uint8, the task's, in its order.
+
+    Returns:
+        (m,) rows and (m,) their predictions, none by a network that was trained on its row.
+    """
+    every = np.arange(len(images))
+    if task.test is None:
+        tests = folds(len(images), k, task.categories, seed)
+        parts = [(np.setdiff1d(every, test), test) for test in tests]
+    else:
+        parts = [(np.flatnonzero(task.train), np.flatnonzero(task.test))]
+    predictions = np.full(len(images), np.nan)
+    for number, (fitted, tested) in enumerate(parts, 1):
+        key = fold_key(name, settings, images, task.scores, fitted, tested, seed)
+        path = work / f"{name}-{key}.json" if work else None
+        if path and path.is_file():
+            predictions[tested] = json.loads(path.read_text(encoding="utf-8"))["predictions"]
+            continue
+        started = time.perf_counter()
+        rows = torch.from_numpy(fitted)
+        net = train(name, settings, images[rows], task.scores[fitted], seed, f"{name} {number}/{len(parts)}")
+        predictions[tested] = predict(net, images[torch.from_numpy(tested)], settings)
+        if path:
+            seconds = round(time.perf_counter() - started)
+            write_json(path, {"predictions": predictions[tested].tolist(), "rows": tested.tolist(), "seconds": seconds})
+    rows_tested = np.flatnonzero(np.isfinite(predictions))
+    return rows_tested, predictions[rows_tested]
+
+
+def fold_key(name: str, settings: Settings, images: Tensor, scores: Floats, fitted: Rows, tested: Rows, seed: int) -> str:
+    """Twelve hexadecimal digits that change when anything changes that a fold's predictions depend on, code aside."""
+    about = json.dumps([name, asdict(settings), seed, list(images.shape)])
+    digest = hashlib.sha256(about.encode())
+    for array in (images.numpy(), scores, fitted, tested):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def read_squares(task: Task, side: int) -> tuple[Tensor, Task, list[str]]:
+    """All readable images, (m, 3, side, side) uint8, the task on them, and the names of the others."""
+    parts, read, skipped = [], np.zeros(len(task.paths), dtype=bool), []
+    for batch in batches(task.paths, side, 64, "reading"):
+        for row, error in batch.errors.items():
+            tqdm.write(f"clicv2lite: {error} (skipped)", file=sys.stderr)
+            skipped.append(str(task.paths[row]))
+        parts.append(batch.images)
+        read[batch.rows] = True
+    return torch.cat(parts), keep_rows(task, read), skipped
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--model", required=True, choices=sorted(BASELINES), help="which baseline")
+    parser.add_argument("--ratings", required=True, metavar="CSV", help="table image,score[,category][,split]")
+    parser.add_argument("--test", metavar="CSV", help="table to test on; both tables are then used whole")
+    parser.add_argument("--folds", type=int, metavar="K", help="cross-validate (default: the table's split column, else K = 5)")
+    parser.add_argument("--score-range", type=float, nargs=2, metavar=("LO", "HI"), help="range of the table's scores")
+    parser.add_argument("--size", choices=SIZES, default="lite", help="ci (seconds), lite (half an hour), full (the paper's)")
+    parser.add_argument(
+        "--weights", choices=["scratch", "imagenet"], help="imagenet: from torch's hub folder (default: the size's)"
+    )
+    parser.add_argument("--epochs", type=int, help="passes over the training rows (default: the size's)")
+    parser.add_argument("--lr", type=float, help="learning rate (default: the size's)")
+    parser.add_argument("--seed", type=int, default=0, help="of folds, weights, order and bootstrap (0)")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keep finished folds here, and go on from them")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file instead of the screen")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, predict, report as `probe` does; exit status 0.
+
+    Raises:
+        UserError: for a table that cannot be used, a missing package or weights, or an output that cannot be written.
+    """
+    started = time.perf_counter()
+    changed = {key: getattr(args, key) for key in ("weights", "epochs", "lr") if getattr(args, key) is not None}
+    for key in ("epochs", "lr"):
+        if key in changed and not changed[key] > 0:
+            raise UserError(f"--{key} {changed[key]}: give a number above 0")
+    if not 0 <= args.seed < 2**32:
+        raise UserError(f"--seed {args.seed}: give a whole number from 0 to {2**32 - 1}")
+    if args.json:
+        check_output_file(args.json, "--json")
+    if args.work:
+        make_folder(args.work, "--work")
+    settings = replace(BASELINES[args.model].settings(args.size), **changed)
+    net = BASELINES[args.model].build(settings.backbone, settings.weights)  # what is missing shows before the long part
+    task = load_task(args.ratings, args.test, args.folds, tuple(args.score_range) if args.score_range else None)
+    k = 5 if args.folds is None else args.folds
+    if task.test is None:
+        folds(len(task.paths), k, task.categories, args.seed)  # refuses a wrong number before the long part
+    images, task, skipped = read_squares(task, settings.side)
+    rows, predictions = evaluate(args.model, settings, images, task, args.seed, k, args.work)
+    names = [task.categories[i] for i in rows] if task.categories else None
+    result: dict[str, Any] = report(task.scores[rows], predictions, names, RESAMPLES, args.seed) | {
+        "model": args.model,
+        "size": args.size,
+        "settings": asdict(settings),
+        "weights": settings.weights,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "evaluation": "test" if task.test is not None else "cross-validation",
+        "folds": None if task.test is not None else k,
+        "skipped": skipped,
+        "seed": args.seed,
+        "seconds": round(time.perf_counter() - started),
+        **provenance(program="python -m clicv2lite.baselines.supervised"),
+    }
+    put_json(args.json, result)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line of this module; exit status 2 and one line for a user's mistake."""
+    parser = argparse.ArgumentParser(prog="python -m clicv2lite.baselines.supervised", description=__doc__.splitlines()[0])
+    add_arguments(parser)
+    return exit_status(lambda: run(parser.parse_args(argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Peak memory of the loss: `python -m clicv2lite.bench.memory --json F` for all queries, `clicv2lite bench` for some.
+
+Two measures. *Counted*: the tensors alive at once, :func:`clicv2lite.pretrain.peak.peak_bytes`. *Resident*: by how much the
+process grew as the operating system sees it, in a process of its own, with the scratch space inside operations.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from clicv2lite.atomic import check_output_file, write_json
+from clicv2lite.bench import loss
+from clicv2lite.pretrain.peak import peak_bytes
+from clicv2lite.provenance import provenance
+
+LIMIT = {38_912: 0.5e9, 159_744: 1.5e9}  # keys -> bytes that loss and gradient may take beside queries and keys
+
+
+@dataclass(frozen=True)
+class Peak:
+    """What loss and gradient took beside the queries and keys."""
+
+    form: str
+    keys: int
+    queries: int
+    counted: int  # bytes in tensors
+    resident: int | None  # bytes that the process grew by; None where the system does not tell
+    seconds: float
+    limit: float | None = None  # bytes
+
+
+def measure(form: str, keys: int, queries: int) -> Peak:
+    """Measure one form once, in this process, which should be a fresh one."""
+    q, k = loss.features(queries, keys, loss.WIDTH)
+    own = loss.forms(k)[form]
+    few, fewer = loss.features(64, 64, loss.WIDTH)
+    peak_bytes(lambda: loss.both(loss.forms(fewer)[form], few))  # libraries load and threads start now
+    before, began = _resident_peak(reset=True), time.perf_counter()
+    counted = peak_bytes(lambda: loss.both(own, q))
+    seconds, after = time.perf_counter() - began, _resident_peak()
+    resident = None if before is None or after is None else max(0, after - before)
+    return Peak(form, keys, queries, counted, resident, round(seconds, 2), LIMIT.get(keys) if form == "infonce" else None)
+
+
+def measure_apart(form: str, keys: int, queries: int) -> Peak:
+    """The same in a process of its own."""
+    command = [sys.executable, "-m", "clicv2lite.bench.memory", "--one", form, str(keys), str(queries)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return Peak(**json.loads(done.stdout))
+
+
+def bench_memory() -> list[Peak]:
+    """The package's form and the dense one, for the queries that are timed."""
+    sizes = loss.LARGE.items()
+    return [measure_apart(form, keys, queries) for keys, queries in sizes for form in ("infonce", "dense")]
+
+
+def print_table(peaks: Sequence[Peak]) -> None:
+    """One line for each form and number of keys."""
+    print("\nmemory of loss and gradient beside queries and keys, GB: in tensors, and by which the process grew")
+    for peak in peaks:
+        resident = "-" if peak.resident is None else f"{peak.resident / 1e9:.3f}"
+        wanted = f" (target: at most {peak.limit / 1e9:.1f} for all queries)" if peak.limit else ""
+        name = f"{peak.form}, {peak.queries:,} queries, {peak.keys:,} keys"
+        print(f"  {name:<58} {peak.counted / 1e9:8.3f} {resident:>8}{wanted}")
+
+
+def main() -> None:
+    """Measure all forms: the package's for all queries, which takes minutes, the others for some."""
+    parser = argparse.ArgumentParser(prog="python -m clicv2lite.bench.memory", description="peak memory of the loss")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file")
+    parser.add_argument("--one", nargs=3, metavar=("FORM", "KEYS", "QUERIES"), help="measure one form and print JSON")
+    args = parser.parse_args()
+    if args.one:
+        form, keys, queries = args.one
+        print(json.dumps(asdict(measure(form, int(keys), int(queries)))))
+        return
+    if args.json:
+        check_output_file(args.json, "--json")
+    began, peaks = time.perf_counter(), []
+    for keys, some in loss.LARGE.items():
+        names = loss.forms(torch.zeros(1, loss.WIDTH))
+        peaks += [measure_apart("infonce", keys, keys), *(measure_apart(name, keys, some) for name in names)]
+    print_table(peaks)
+    if args.json:
+        result = {"width": loss.WIDTH, "temperature": loss.TAU, "peaks": [asdict(peak) for peak in peaks]}
+        result |= {"threads": torch.get_num_threads(), "seconds": round(time.perf_counter() - began, 1)}
+        write_json(args.json, result | provenance(program="python -m clicv2lite.bench.memory"))
+
+
+def _resident_peak(reset: bool = False) -> int | None:
+    """Most bytes that this process held at once; with `reset`, what it holds now, and the peak starts there (Linux)."""
+    try:
+        if reset:
+            Path("/proc/self/clear_refs").write_text("5")
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""One training step of a recipe against what it cannot do without: the passes through its networks, and the optimizer."""
+
+import copy
+from statistics import median
+
+import numpy as np
+import torch
+
+from clicv2lite.bench.measure import Operation, Timing, rounds, timing_of
+from clicv2lite.encoder import encode_visible
+from clicv2lite.model import CLICv2
+from clicv2lite.precision import autocast
+from clicv2lite.pretrain.budget import MACHINES, image_flops
+from clicv2lite.pretrain.engine import plain_attention, train_step
+from clicv2lite.pretrain.feed import Batch
+from clicv2lite.pretrain.optim import make_optimizer
+from clicv2lite.pretrain.recipes import Recipe, get_recipe
+from clicv2lite.views import Views, draws_per_image, make_views, uniform
+
+SETTINGS: list[str] = []  # of the recipe lite
+GPU_BATCH = 256  # images of a step of ViT-B/32
+
+
+def bench_step() -> list[Timing]:
+    """The recipe lite on the CPU; with a GPU also ViT-B/32 on it, as it is and compiled."""
+    found = [step_timing(get_recipe("lite", SETTINGS), torch.device("cpu"))]
+    if torch.cuda.is_available():
+        recipe, where = get_recipe("vit-b32", [f"batch={GPU_BATCH}"]), torch.device("cuda")
+        found += [step_timing(recipe, where), step_timing(recipe, where, compiled=True)]
+    return found
+
+
+def step_timing(recipe: Recipe, where: torch.device, compiled: bool = False) -> Timing:
+    """Forward, backward and update of one batch on images that are ready.
+
+    The engine's own step makes the views, too; their time is measured beside it and taken off, round by round.
+    """
+    model, batch = CLICv2(recipe.model).to(where), ready(recipe)
+    if where.type == "cpu":
+        plain_attention(model)
+    views = views_of(batch, recipe, where)
+    optimizer = make_optimizer(model, recipe)
+    least = floor(copy.deepcopy(model), views, recipe)
+    if compiled:
+        model.compile()
+    operations: dict[str, Operation] = {
+        "whole_step": lambda: train_step(model, optimizer, batch, recipe),
+        "views": lambda: views_of(batch, recipe, where),
+        "passes_and_optimizer": least,
+    }
+    seconds = rounds(operations)
+    own = [whole - views for whole, views in zip(seconds["whole_step"], seconds["views"], strict=True)]
+    name = f"step of {recipe.batch} images, recipe {recipe.name}{', compiled' if compiled else ''}"
+    note = "forward, backward and update; the views are counted apart"
+    if where.type == "cuda":
+        note += f"; {utilisation(recipe, median(own), torch.cuda.get_device_name(where))}"
+    return timing_of(name, own, seconds, floor="passes_and_optimizer", at_most=1.1, note=note)
+
+
+def ready(recipe: Recipe) -> Batch:
+    """A batch of random pixels, where the feed would put those of photographs."""
+    side, generator = recipe.store or recipe.size, torch.Generator().manual_seed(0)
+    images = torch.randint(256, (recipe.batch, 3, side, side), dtype=torch.uint8, generator=generator)
+    index = np.arange(recipe.batch)
+    return Batch(0, np.zeros_like(index), index, images, [str(i) for i in index])
+
+
+def views_of(batch: Batch, recipe: Recipe, where: torch.device) -> Views:
+    """The views as the engine makes them: random numbers, base crop, two views, target."""
+    noise = uniform(recipe.seed, batch.epoch, batch.index, draws_per_image(recipe.views))
+    return make_views(batch.images.to(where), noise.to(where), recipe.views)
+
+
+def floor(model: CLICv2, views: Views, recipe: Recipe) -> Operation:
+    """The same encoders, heads and decoder forward and backward, with plain sums as losses, and the optimizer's step."""
+    optimizer, decoder = make_optimizer(model, recipe), model.decoder
+    assert decoder is not None
+    where = views.query.device
+
+    def run() -> None:
+        with autocast(where, recipe.precision):
+            with torch.no_grad():
+                model.key_head(encode_visible(model.key, views.key, views.visible))
+            tokens = encode_visible(model.query, views.query, views.visible)
+            total = model.query_head(tokens).sum() + decoder(tokens, views.visible, views.masked).sum()
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        optimizer.step()
+
+    return run
+
+
+def utilisation(recipe: Recipe, seconds: float, name: str) -> str:
+    """Model FLOPs a second, and their share of the card's bf16 peak where its data sheet is known."""
+    rate = recipe.batch * sum(sum(part) for part in image_flops(recipe).values()) / seconds
+    peaks = [m.gpu.bf16 for m in MACHINES.values() if m.gpu.name.split()[0] in name or m.gpu.name in name]
+    share = f", {100 * rate / peaks[0]:.0f} % of the peak in bf16" if peaks else ""
+    return f"{rate / 1e12:.2f} TFLOP/s{share}"

@@ -1,0 +1,174 @@
+"""What to score: files, folders, quoted patterns, tars and names from standard input become rows (book chapter 12)."""
+
+import glob
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+from torch import Tensor
+
+from clicv2lite.data.images import read_image, read_square
+from clicv2lite.data.names import is_image_name
+from clicv2lite.errors import UserError
+
+if TYPE_CHECKING:
+    from clicv2lite.data.sources import ImageSet
+
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+MAX_NAMES = 100_000  # a brace pattern of more names than that is a slip of the keyboard
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the result: a score or an error."""
+
+    image: str  # as it was named, folder/path for a file found in a folder, or a.tar/member
+    map_name: Path  # where its map goes below --map
+    score: float | None = None  # 0..1
+    error: str | None = None
+    archive: "ImageSet | None" = None  # where its bytes are, if it is no file
+    index: int = 0  # its place there
+
+    def square(self, size: int) -> Tensor:
+        """(3, size, size) uint8, what the encoder sees; ImageError as `read_image`."""
+        return read_square(self._source(), size, self.image)
+
+    def picture(self, at_least: int | None = None) -> Image.Image:
+        """The image as RGB; see `read_image`."""
+        return read_image(self._source(), self.image, at_least=at_least)
+
+    def with_score(self, score: float) -> "Row":
+        """The same image, scored."""
+        return replace(self, score=score, error=None)
+
+    def with_error(self, error: str) -> "Row":
+        """The same image, with one line that says why it has no score."""
+        return replace(self, score=None, error=error)
+
+    def _source(self) -> Path | bytes:
+        return Path(self.image) if self.archive is None else self.archive.read(self.index)
+
+
+def expand(arguments: list[str], null: bool = False) -> list[str]:
+    """Names as given; `-` becomes the lines of standard input, and a pattern the paths that it fits, sorted.
+
+    A pattern that names an existing file is that file. One that fits nothing stays as it is, and becomes an error row.
+
+    Args:
+        null: names on standard input end with NUL and not with a line's end.
+
+    Raises:
+        UserError: if a brace pattern stands for too many names, or nothing comes from standard input.
+    """
+    found: list[str] = []
+    for argument in arguments:
+        if argument == "-":
+            found += _from_stdin(null)  # names, not patterns: a * in one is a *
+        elif os.path.lexists(argument):
+            found.append(argument)
+        else:
+            for name in _braces(argument):
+                matches = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else []
+                found += [m for m in matches if os.path.isdir(m) or m.endswith(TARS) or is_image_name(m)] or [name]
+    return found
+
+
+def input_folders(arguments: list[str]) -> list[Path]:
+    """The folders among the expanded arguments: nothing may be written into them."""
+    return [Path(argument) for argument in arguments if os.path.isdir(argument)]
+
+
+def find_images(arguments: list[str]) -> list[Row]:
+    """The images to score, in the order given and sorted within a folder; hidden ones and links to folders are left out.
+
+    A file that is named gets a row whatever it is; of a folder's files, those whose ending is an image's; of a tar, its
+    image members, in their order.
+
+    Args:
+        arguments: from `expand`.
+
+    Raises:
+        UserError: if no image is in any of them.
+    """
+    rows: list[Row] = []
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            found = list(_walk(path))
+            rows += found or [Row(argument, Path(path.name), error=f"{one_line(argument)}: no image is in this folder")]
+        elif argument.lower().endswith(TARS):
+            rows += _members(argument)
+        elif glob.has_magic(argument) and not path.exists():
+            rows.append(Row(argument, Path("pattern"), error=f"{one_line(argument)}: no image fits this pattern"))
+        else:
+            rows.append(Row(argument, Path(path.name)))
+    if all(row.error for row in rows):
+        if len(rows) == 1:
+            raise UserError(f"nothing to score: {rows[0].error}; name image files or their folder")
+        raise UserError(
+            f"nothing to score: no image is in {', '.join(map(one_line, arguments[:5]))}; name image files or their folder"
+        )
+    return rows
+
+
+def text(name: str) -> str:
+    """A file name as text, even if it is not valid UTF-8 or holds a carriage return, which would end a line of a table."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
+
+
+def one_line(name: str) -> str:
+    """A file name as text on one line, even if it holds a line break."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text(name))
+
+
+def _from_stdin(null: bool) -> list[str]:
+    data = sys.stdin.buffer.read()
+    names = [os.fsdecode(n.removesuffix(b"\r") if not null else n) for n in data.split(b"\0" if null else b"\n")]
+    if not any(names):
+        raise UserError("-: no name came from standard input; pipe some in, one a line")
+    return [name for name in names if name]
+
+
+def _braces(pattern: str) -> list[str]:
+    if "{" not in pattern:
+        return [pattern]
+    import bracex  # not above: most calls name files
+
+    try:
+        return bracex.expand(pattern, limit=MAX_NAMES)
+    except bracex.ExpansionLimitException:
+        raise UserError(f"{pattern}: more than {MAX_NAMES:,} names; check the numbers in the braces") from None
+
+
+def _members(argument: str) -> list[Row]:
+    from clicv2lite.data.sources import open_images  # not above: most calls name no tar
+
+    try:
+        images = open_images([argument])
+    except UserError as error:
+        return [Row(argument, Path(Path(argument).name), error=str(error))]
+    stem, start = Path(argument).name, len(argument) + 1
+    names = list(images.names)
+    return [Row(name, _inside(stem, name[start:]), archive=images, index=i) for i, name in enumerate(names)]
+
+
+def _inside(stem: str, member: str) -> Path:
+    """Below the map folder, whatever a member calls itself: `/etc/x` and `../x` stay inside."""
+    return Path(stem, *(part for part in Path(member).parts if part not in ("/", "..")))
+
+
+def _walk(folder: Path) -> Iterator[Row]:
+    errors: list[OSError] = []
+    for here, folders, files in os.walk(folder, onerror=errors.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(here, name)
+            if is_image_name(name):
+                yield Row(str(path), path.relative_to(folder))
+    for error in errors:
+        name = str(error.filename)
+        yield Row(name, Path(name), error=f"{one_line(name)}: cannot be listed ({error.strerror}); check its permissions")

@@ -1,0 +1,131 @@
+"""Rows in, scored rows out: several threads that each read a batch and encode it (book chapter 12).
+
+One thread of torch a worker, and as many workers as cores: reading and encoding overlap of themselves, no thread waits at
+a barrier inside a matrix product, and what an image gets depends on neither the workers nor their number.
+"""
+
+import os
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from clicv2lite.atomic import atomic, make_folder
+from clicv2lite.data.images import ImageError
+from clicv2lite.probe.head import Model
+from clicv2lite.probe.heatmap import overlay, relative, smooth
+from clicv2lite.score.arguments import Row, one_line
+
+QUIET = 30.0  # seconds before, and between, the lines of progress in a file that is no terminal
+
+
+def default_jobs() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def score_rows(
+    rows: Sequence[Row], model: Model, batch_size: int = 32, maps: Path | None = None, jobs: int = 1
+) -> Iterator[list[Row]]:
+    """The rows with their scores, clipped to 0..1, or their errors, in order and a batch at a time.
+
+    Each error is one line on stderr too; a bar there says how many images a second, on a terminal or when it takes long.
+
+    Args:
+        maps: folder for heat maps, or None.
+        jobs: threads that read and encode.
+    """
+    batch_size = max(1, min(batch_size, -(-len(rows) // jobs)))  # few images: something for every job
+    names = _map_names(rows) if maps else [None] * len(rows)
+    targets = [maps / name if maps and name else None for name in names]
+    parts = [slice(start, start + batch_size) for start in range(0, len(rows), batch_size)]
+    terminal = sys.stderr.isatty()
+    bar = tqdm(
+        total=len(rows), desc="scoring", unit="img", file=sys.stderr, smoothing=0.05,
+        delay=0.0 if terminal else QUIET, mininterval=0.1 if terminal else QUIET,
+    )  # fmt: skip
+    with bar, shared_cores(min(jobs, len(parts))), ThreadPoolExecutor(jobs) as pool:
+        waiting: deque[Future[list[Row]]] = deque()
+        queue = iter(parts)
+        try:
+            while True:
+                for part in islice(queue, 2 * jobs - len(waiting)):  # so many batches in memory, not all
+                    waiting.append(pool.submit(_score, rows[part], targets[part], model))
+                if not waiting:
+                    return
+                done = waiting.popleft().result()
+                for row in done:
+                    if row.error and terminal:
+                        bar.write(f"clicv2lite: {row.error}", file=sys.stderr)
+                    elif row.error:
+                        print(f"clicv2lite: {row.error}", file=sys.stderr)
+                bar.update(len(done))
+                yield done
+        finally:  # an interrupt does not wait for what was not begun
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def shared_cores(workers: int) -> Iterator[None]:
+    """Give each of so many threads its share of torch's threads, and the caller its own back afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // max(1, workers)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _score(rows: Sequence[Row], targets: Sequence[Path | None], model: Model) -> list[Row]:
+    """One batch: read, encode, score, and write the maps."""
+    done = {i: row for i, row in enumerate(rows) if row.error is not None}
+    good: dict[int, Tensor] = {}
+    for i, row in enumerate(rows):
+        if i in done:
+            continue
+        try:
+            good[i] = row.square(model.encoder.size)
+        except ImageError as error:
+            done[i] = row.with_error(str(error))
+    if good:
+        images = torch.stack(list(good.values()))
+        for i, score in zip(good, model.scores(images), strict=True):
+            row = rows[i]
+            if np.isfinite(score):
+                done[i] = row.with_score(float(np.clip(score, 0, 1)))
+            else:
+                done[i] = row.with_error(f"{one_line(row.image)}: the model gives it no finite score")
+        if any(targets):
+            for i, complexity in zip(good, model.maps(images), strict=True):
+                target = targets[i]
+                if target and done[i].error is None:
+                    _write_map(target, rows[i], complexity if model.head.kind == "icnet" else relative(smooth(complexity)))
+    return [done[i] for i in range(len(rows))]
+
+
+def _map_names(rows: Sequence[Row]) -> list[Path | None]:
+    """A PNG for each image below the map folder; x.jpg becomes x.jpg.png, and a second one x.jpg-2.png."""
+    taken: dict[Path, int] = {}
+    names: list[Path | None] = []
+    for row in rows:
+        if row.error is not None:
+            names.append(None)
+            continue
+        taken[row.map_name] = count = taken.get(row.map_name, 0) + 1
+        ending = ".png" if count == 1 else f"-{count}.png"
+        names.append(row.map_name.with_name(row.map_name.name + ending))
+    return names
+
+
+def _write_map(path: Path, row: Row, complexity: np.ndarray) -> None:
+    make_folder(path.parent, "--map")
+    with atomic(path) as temporary:
+        overlay(row.picture(), complexity).save(temporary, format="PNG")

@@ -1,0 +1,83 @@
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clicv2lite.cli import main
+from clicv2lite.score import Row
+from clicv2lite.score.gallery import write_gallery
+
+
+class Page(HTMLParser):
+    """The pictures, figures and ids of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.images, self.figures, self.ids, self.links = [], [], set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.ids |= {found["id"]} if "id" in found else set()
+        self.links += [found[key] for key in ("href", "src") if key in found]
+        if tag == "img":
+            self.images.append(found)
+        if tag == "figure":
+            self.figures.append(found)
+
+
+@pytest.fixture
+def rows(tmp_path):
+    found = []
+    for i in range(7):
+        path = tmp_path / f"{i}.jpg"
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (900, 700, 3), dtype=np.uint8)).save(path)
+        found.append(Row(str(path), path, score=(3 * i % 7) / 10))
+    return [*found, Row("bad.jpg", tmp_path, error="bad.jpg: no image")]
+
+
+def shown(page):
+    return [float(score) for score in re.findall(r"<strong>([\d.]+)</strong>", page)]
+
+
+@pytest.mark.parametrize("count, want", [(2, [0.6, 0.5, 0.0, 0.1]), (5, [0.6, 0.5, 0.4, 0.3, 0.2, 0.0, 0.1]),
+                                         (50, [0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0])])  # fmt: skip
+def test_the_most_complex_come_first_then_the_least_and_none_twice(rows, tmp_path, count, want):
+    write_gallery(tmp_path / "top.html", rows, count)
+    text = (tmp_path / "top.html").read_text()
+    assert shown(text) == want and "of 7 images" in text and "1 more could not be scored" in text
+
+
+def test_the_page_is_one_file_with_small_pictures_that_say_what_they_are(rows, tmp_path):
+    write_gallery(tmp_path / "top.html", rows, 3)
+    text = (tmp_path / "top.html").read_text()
+    page = Page(text)
+    assert len(page.images) == len(page.figures) == 6 and all(figure["tabindex"] == "0" for figure in page.figures)
+    assert all(link.startswith(("data:image/jpeg;base64,", "#")) for link in page.links) and "http" not in text
+    assert {link[1:] for link in page.links if link.startswith("#")} <= page.ids
+    for image in page.images:
+        picture = Image.open(io.BytesIO(base64.b64decode(image["src"].split(",")[1])))
+        assert picture.format == "JPEG" and max(picture.size) == 320
+        assert re.fullmatch(r"\d\.jpg, number \d of the (most|least) complex images, score 0\.\d00", image["alt"])
+
+
+def test_names_cannot_become_markup_and_a_picture_that_has_gone_is_said(rows, tmp_path):
+    odd = tmp_path / '<b onclick="x">&.png'
+    Image.new("RGB", (3, 3)).save(odd)
+    write_gallery(tmp_path / "top.html", [Row(str(odd), odd, score=0.9), Row("gone.png", odd, score=0.1)], 2)
+    text = (tmp_path / "top.html").read_text()
+    assert "<b " not in text and "&lt;b onclick=&quot;x&quot;&gt;&amp;.png" in text
+    assert "gone.png: there is no such file" in text
+
+
+def test_top_without_a_place_is_a_page_in_this_folder(photos, models, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["score", "--model", models[0], "photos", "--top", "2"]) == 0
+    assert len(Page((tmp_path / "complexity.html").read_text()).images) == 4 and capsys.readouterr().out == ""
+    monkeypatch.chdir(photos)
+    assert main(["score", "--model", models[0], ".", "--top", "2"]) == 2
+    assert "complexity.html" in capsys.readouterr().err
