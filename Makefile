@@ -90,7 +90,14 @@ results: setup  ## make data/results again: three seeds of the lite recipe, prob
 			--seed $$seed --json data/results/invariance/$$method/seed$$seed.json \
 			$$(test $$seed = 0 && echo --tsne data/results/invariance/tsne_$$method.csv); \
 	done; done
+	for set in measures:agreement handcrafted:handcrafted; do \
+		$(BIN)/python -m clicv2lite.baselines.$${set#*:} --set plain --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
+			--json data/results/$${set%:*}_all.json; \
+	done
 	$(BIN)/clicv2lite bench --json data/results/bench.json
+	$(BIN)/python -m clicv2lite.bench.memory --json data/results/loss_memory.json
+	$(BIN)/python -m clicv2lite.score.speed --images "$$CLICV2LITE_DATA/photos/photos-000000.tar" --json data/results/score_speed.json
+	OMP_NUM_THREADS=1 $(BIN)/python tests/pretrain/soak.py --json data/results/soak.json
 
 model: setup  ## train the model of the package again (an hour; needs CLICV2LITE_DATA)
 	@test -d "$${CLICV2LITE_DATA:-}/photos" || { echo "make: set CLICV2LITE_DATA to a folder with photos/ and savoias/" >&2; exit 2; }

@@ -49,28 +49,32 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ra
         UserError: if a checkpoint is whole but of another model.
     """
     ranks = ranks or Ranks()
-    path, data = _newest(folder) if ranks.first else (folder, b"")
+    path, tensors = _newest(folder) if ranks.first else (folder, {})
     path = ranks.from_first(path)
     if path == folder:
         return 0
     try:
-        tensors = ranks.tensors_from_first(safetensors.torch.load(data) if ranks.first else {})
+        tensors = ranks.tensors_from_first(tensors)
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
         _load_optimizer(model, optimizer, tensors)
-    except (RuntimeError, KeyError, SafetensorError):
+    except (RuntimeError, KeyError):
         raise UserError(f"{path}: holds another model than this recipe's; choose another --out") from None
     return int(path.stem.removeprefix("step-"))
 
 
-def _newest(folder: Path) -> tuple[Path, bytes]:
-    """The newest whole checkpoint and its bytes; the folder itself and nothing when there is none."""
+def _newest(folder: Path) -> tuple[Path, dict[str, Tensor]]:
+    """The newest whole checkpoint and its tensors; the folder itself and nothing when there is none."""
     for path in reversed(_numbered(folder)):
         data = path.read_bytes()
         checksum = path.with_suffix(".sha256")
+        reason = "its checksum differs"
         if checksum.is_file() and checksum.read_bytes() == hashlib.sha256(data).hexdigest().encode():
-            return path, data
-        print(f"clicv2lite: {path}: damaged (its checksum differs); trying the checkpoint before it", file=sys.stderr)
-    return folder, b""
+            try:
+                return path, safetensors.torch.load(data)
+            except SafetensorError:  # a pickle, say: never unpacked
+                reason = "it is no safetensors file"
+        print(f"clicv2lite: {path}: damaged ({reason}); trying the checkpoint before it", file=sys.stderr)
+    return folder, {}
 
 
 def _numbered(folder: Path) -> list[Path]:

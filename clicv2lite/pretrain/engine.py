@@ -1,13 +1,11 @@
 """The pretraining loop, from a recipe and images to an encoder, on one rank or many (CLICv2, section 4.1; chapter 7)."""
 
-import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, fields
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,21 +14,19 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from clicv2lite.atomic import write_bytes, write_json
 from clicv2lite.data.sources import open_images
 from clicv2lite.encoder import prepare
-from clicv2lite.errors import UserError
 from clicv2lite.features import FrozenConfig, FrozenEncoder
 from clicv2lite.model import Keys, Output
 from clicv2lite.precision import autocast
 from clicv2lite.pretrain import checkpoint
 from clicv2lite.pretrain.distributed import Ranks, join, without_exchange
 from clicv2lite.pretrain.feed import Batch, Feed
+from clicv2lite.pretrain.folder import claim, list_bad
 from clicv2lite.pretrain.methods import METHODS, Learner
 from clicv2lite.pretrain.monitor import Monitor
 from clicv2lite.pretrain.optim import learning_rate, make_optimizer
-from clicv2lite.pretrain.recipe import EXECUTION, Recipe
-from clicv2lite.provenance import provenance
+from clicv2lite.pretrain.recipe import Recipe
 from clicv2lite.views import uniform
 
 LOSSES = ("total", "contrast", "entropy")
@@ -72,8 +68,8 @@ def pretrain(
     began = time.perf_counter()
     resume = resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
     with join(device) as ranks:
-        share = ranks.share(recipe.batch)
-        ranks.first_alone(lambda: _claim(out, recipe, len(open_images(sources)), resume, ranks))
+        ranks.share(recipe.batch)  # an error now, not after the images were read
+        ranks.first_alone(lambda: claim(out, recipe, len(open_images(sources)), resume, ranks))
         images = open_images(sources)
         model, optimizer = _build(recipe, ranks.device)
         done = checkpoint.restore(out / "checkpoints", model, optimizer, ranks) if resume else 0
@@ -88,7 +84,7 @@ def pretrain(
             for batch in feed:
                 step = batch.step + 1
                 output, norm = train_step(wrapped, optimizer, batch, recipe, ranks)
-                bar.update(share * ranks.size)
+                bar.update(recipe.batch)
                 if monitor and (step % recipe.log_every == 0 or step == recipe.steps):
                     now = time.perf_counter()
                     rate, wait = (step - done) * recipe.batch / (now - first), feed.waited / (now - first)
@@ -100,10 +96,10 @@ def pretrain(
                 if step % recipe.save_every == 0 or stopping:
                     if ranks.first:
                         checkpoint.save(out / "checkpoints", step, model, optimizer)
-                    _report_bad(feed, out, ranks)
+                    list_bad(feed.bad, out, ranks)
                 if stopping:
                     return False
-            _report_bad(feed, out, ranks)
+            list_bad(feed.bad, out, ranks)
         if monitor:
             monitor.close()
             FrozenEncoder(str(out), model.query, FrozenConfig(recipe.encoder, recipe.pool)).save(out)
@@ -195,45 +191,6 @@ def plain_attention(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "fused_attn"):
             module.fused_attn = False  # type: ignore[assignment]
-
-
-def _claim(out: Path, recipe: Recipe, count: int, resume: bool, ranks: Ranks) -> None:
-    """Write config.json, or check that the run in this folder learns the same from the same data."""
-    path = out / "config.json"
-    config = json.loads(json.dumps({"recipe": asdict(recipe), "images": count}))
-    if path.is_file():
-        if not resume:
-            raise UserError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
-        now = {**config["recipe"], "images": count}
-        try:
-            stored = json.loads(path.read_text())
-            # settings that came later had one value only, their default, when the file was written
-            older = {field.name: field.default for field in fields(Recipe)} | {"queue": recipe.queue}
-            before = {**older, **stored["recipe"], "images": stored["images"]}
-        except (json.JSONDecodeError, KeyError, TypeError):
-            raise UserError(f"{path}: not readable as a run's configuration; choose another --out") from None
-        same = {*EXECUTION, *(key for key in before | now if before.get(key) == now.get(key))}
-        changed = [f"{key} {before.get(key)} -> {now.get(key)}" for key in sorted((before | now).keys() - same)]
-        if changed:
-            raise UserError(f"{out}: --resume with other settings ({', '.join(changed)}); choose another --out")
-        return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(path, {**config, "ranks": ranks.size, **provenance(ranks.device)})
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be written ({error.strerror})") from None
-
-
-def _report_bad(feed: Feed, out: Path, ranks: Ranks) -> None:
-    """List what could not be decoded, by any rank, since the run began."""
-    reasons = {reason for bad in ranks.collect(feed.bad) for reason in bad.values()}
-    path = out / "bad_images.txt"
-    if not reasons or not ranks.first:
-        return
-    known = set(path.read_text().splitlines()) if path.is_file() else set()
-    if reasons - known:
-        write_bytes(path, "".join(f"{reason}\n" for reason in sorted(reasons | known)).encode())
-        tqdm.write(f"{len(reasons | known)} images could not be decoded and were replaced; listed in {path}")
 
 
 class _Stop:

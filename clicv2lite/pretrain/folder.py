@@ -1,0 +1,56 @@
+"""The folder of a run: who may write to it, and what is listed in it (book chapter 7)."""
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from tqdm import tqdm
+
+from clicv2lite.atomic import write_bytes, write_json
+from clicv2lite.errors import UserError
+from clicv2lite.pretrain.distributed import Ranks
+from clicv2lite.pretrain.recipe import EXECUTION, Recipe
+from clicv2lite.provenance import provenance
+
+
+def claim(out: Path, recipe: Recipe, count: int, resume: bool, ranks: Ranks) -> None:
+    """Write config.json, or check that the run in this folder learns the same from the same data.
+
+    Raises:
+        UserError: if it does not, if a run is there that is not to be resumed, or the folder cannot be written.
+    """
+    path = out / "config.json"
+    config = json.loads(json.dumps({"recipe": asdict(recipe), "images": count}))
+    if path.is_file():
+        if not resume:
+            raise UserError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
+        now = {**config["recipe"], "images": count}
+        try:
+            stored = json.loads(path.read_text())
+            # settings that came later had one value only, their default, when the file was written
+            older = {field.name: field.default for field in fields(Recipe)} | {"queue": recipe.queue}
+            before = {**older, **stored["recipe"], "images": stored["images"]}
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise UserError(f"{path}: not readable as a run's configuration; choose another --out") from None
+        same = {*EXECUTION, *(key for key in before | now if before.get(key) == now.get(key))}
+        changed = [f"{key} {before.get(key)} -> {now.get(key)}" for key in sorted((before | now).keys() - same)]
+        if changed:
+            raise UserError(f"{out}: --resume with other settings ({', '.join(changed)}); choose another --out")
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(path, {**config, "ranks": ranks.size, **provenance(ranks.device)})
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written ({error.strerror})") from None
+
+
+def list_bad(bad: dict[str, str], out: Path, ranks: Ranks) -> None:
+    """Add what could not be decoded by any rank, name -> reason, to bad_images.txt; all ranks call this together."""
+    reasons = {reason for found in ranks.collect(bad) for reason in found.values()}
+    path = out / "bad_images.txt"
+    if not reasons or not ranks.first:
+        return
+    known = set(path.read_text().splitlines()) if path.is_file() else set()
+    if reasons - known:
+        write_bytes(path, "".join(f"{reason}\n" for reason in sorted(reasons | known)).encode())
+        tqdm.write(f"{len(reasons | known)} images could not be decoded and were replaced; listed in {path}")
