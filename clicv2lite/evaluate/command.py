@@ -1,0 +1,172 @@
+"""`clicv2lite evaluate`: a table or figure of the paper at a chosen size, the paper's values beside ours (book chapter 11)."""
+
+import argparse
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from clicv2lite.atomic import check_output_file, make_folder, write_bytes, write_json
+from clicv2lite.errors import UserError
+from clicv2lite.evaluate.figures import draw, need_matplotlib
+from clicv2lite.evaluate.runs import Rated, about_run, check_measures, run_key, supervised, train, untrained
+from clicv2lite.evaluate.sizes import SIZES, Data, Size, find_data
+from clicv2lite.evaluate.suites import SUITES, Row, Suite
+from clicv2lite.evaluate.summary import direction, markdown, numbers, over_seeds
+from clicv2lite.features import WEIGHTS
+from clicv2lite.provenance import provenance
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the contract."""
+    parser.add_argument("--suite", required=True, choices=list(SUITES), help="which table or figure")
+    parser.add_argument("--size", choices=list(SIZES), default="lite", help="ci (seconds), lite (hours), full (the paper's)")
+    parser.add_argument("--images", nargs="+", metavar="SRC", help="to pretrain on, as for `pretrain`")
+    parser.add_argument("--ratings", type=Path, metavar="CSV", help="table image,score[,category][,split] to measure on")
+    parser.add_argument("--test", type=Path, metavar="CSV", help="table to test on; then --ratings is for fitting only")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/evaluate"), metavar="DIR", help="of runs and results (runs/evaluate)"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="of the runs (default: the size's)")
+    parser.add_argument("--heads", nargs="+", choices=["ridge", "icnet"], help="the first one decides (default: the size's)")
+    parser.add_argument("--rows", nargs="+", metavar="LABEL", help="only these rows, and the one they are compared with")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the result here, too")
+    parser.add_argument("--list", action="store_true", help="print the commands of the missing runs, and start none")
+    parser.epilog = (
+        "A stopped suite goes on when the command is given again; suites in one DIR share their runs. `full` pretrains nothing"
+        " itself: it prints the torchrun commands of the runs that are missing, and reports once they are there."
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train what is missing, measure, compare; exit status 0, or 1 at the full size while runs are missing."""
+    began = time.perf_counter()
+    suite, size = SUITES[args.suite], SIZES[args.size]
+    seeds, heads = tuple(args.seeds or size.seeds), tuple(args.heads or size.heads)
+    need_matplotlib()
+    _check(args, suite, seeds)
+    make_folder(args.out, "--out")
+    data = find_data(args.size, args.images, args.ratings, args.test, args.out)
+    rated = Rated(data, size)
+    check_measures(rated, suite.measures, suite.name)
+    chosen = [row for row in suite.rows if not args.rows or row.label in (*args.rows, suite.reference)]
+    if args.list or size.name == "full":
+        lines = missing_commands(chosen, size, data, args.out, seeds)
+        print("".join(f"{line}\n" for line in lines), end="")
+        if args.list:
+            return 0
+        if lines:
+            print(f"clicv2lite: {len(lines)} runs are missing; start them, then evaluate again", file=sys.stderr)
+            return 1
+    rows = [_row(row, rated, args, (seeds, heads, suite.measures)) for row in chosen]
+    compare(rows, suite.reference, heads[0])
+    result: dict[str, Any] = {
+        "suite": suite.name,
+        "size": args.size,
+        "caption": suite.caption,
+        "metric": size.metric,
+        "heads": list(heads),
+        "seeds": list(seeds),
+        "reference": suite.reference,
+        "n": len(rated.task.paths),
+        "rows": rows,
+        "seconds": round(time.perf_counter() - began, 1),  # of this call; each row has those of its runs
+        **provenance(),
+    }
+    write_json(args.out / f"{suite.name}.json", result)
+    if args.json:
+        write_json(args.json, result)
+    table = markdown(result)
+    write_bytes(args.out / f"{suite.name}.md", table.encode())
+    draw(result, args.out / suite.name)
+    print(table)
+    return 0
+
+
+def compare(rows: list[dict[str, Any]], reference: str, head: str) -> None:
+    """Enter, for each number that the paper prints, whether a row lies on the paper's side of the reference row."""
+    (base,) = [row for row in rows if row["label"] == reference]
+    for row in rows:
+        row["direction"] = {"pcc": None, "top1": None}
+        for key in row["direction"]:
+            ours, other = (((r["ours"] or {}).get(head, {}) if key == "pcc" else r["ours"] or {}).get(key) for r in (row, base))
+            if row is base or ours is None or other is None or key not in row["paper"] or key not in base["paper"]:
+                continue
+            row["direction"][key] = direction(row["paper"][key], ours, base["paper"][key], other)
+
+
+def missing_commands(rows: list[Row], size: Size, data: Data, out: Path, seeds: tuple[int, ...]) -> list[str]:
+    """Shell commands, one a missing run: under torchrun at the full size."""
+    program = "torchrun --standalone --nproc-per-node=gpu -m clicv2lite" if size.name == "full" else "clicv2lite"
+    lines = []
+    for row in rows:
+        for seed in seeds if row.trained and not (row.missing or row.baseline) else ():
+            folder = out / "runs" / run_key(size.recipe(row, seed), data.images)
+            if not (folder / WEIGHTS).is_file():
+                name, settings = size.settings(row, seed)
+                images = shlex.join(data.images)
+                lines.append(
+                    f"{program} pretrain --recipe {name} --images {images} --out {shlex.quote(str(folder))} --resume"
+                    f" --set {shlex.join(settings)}  # {row.label}"
+                )
+    return list({line.partition("  #")[0]: line for line in lines}.values())
+
+
+def _row(row: Row, rated: Rated, args: argparse.Namespace, what: tuple[tuple[Any, ...], ...]) -> dict[str, Any]:
+    """Run and measure one row for every seed."""
+    seeds, heads, measures = what
+    out: dict[str, Any] = {"label": row.label, "paper": dict(row.paper), "settings": list(row.settings), "ours": None}
+    out |= {"missing": row.missing, "runs": []}
+    found: list[dict[str, dict[str, Any]]] = []
+    try:
+        for seed in () if row.missing else seeds:
+            about, one = _one(row, rated, args, seed, (*heads, *measures))
+            found.append(one)
+            out["runs"].append({"seed": seed, **about})
+    except UserError as error:
+        if not row.baseline:
+            raise
+        out["missing"] = str(error)  # a package or weights that one baseline needs
+    if found:
+        ours = {
+            head: over_seeds([numbers(one[head], rated.size.metric) for one in found]) for head in heads if head in found[0]
+        }
+        if "classes" in found[0]:
+            ours |= over_seeds([{"top1": 100 * one["classes"]["accuracy"]} for one in found])
+        if "map" in found[0]:
+            keys = ("class_agreement", "score_r2")
+            ours |= over_seeds([{key: one["map"][key] for key in keys} for one in found])
+            out["map"] = {key: found[0]["map"][key] for key in ("points", "categories", "scores")}
+        out["ours"] = ours
+    return out
+
+
+def _one(
+    row: Row, rated: Rated, args: argparse.Namespace, seed: int, kinds: tuple[str, ...]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """One seed of a row: about its run, and its measurements."""
+    runs, images = args.out / "runs", rated.data.images
+    if row.baseline:
+        found = supervised(row.baseline, rated, runs / "supervised", seed)
+        return {key: found.get(key) for key in ("backbone", "weights", "seconds", "commit", "hardware")}, {kinds[0]: found}
+    recipe = rated.size.recipe(row, seed)
+    if not row.trained:
+        shape = [str(value) for value in (recipe.encoder, recipe.pool)]
+        folder = runs / "untrained" / run_key(recipe, images)
+        return {"shape": shape}, rated.measure(folder, untrained(recipe), kinds, seed)
+    folder = runs / run_key(recipe, images)
+    print(f"{args.suite}: {row.label}, seed {seed}, {folder}", file=sys.stderr)
+    train(recipe, images, folder)
+    return {"key": folder.name, **about_run(folder)}, rated.measure(folder, None, kinds, seed)
+
+
+def _check(args: argparse.Namespace, suite: Suite, seeds: tuple[int, ...]) -> None:
+    if min(seeds) < 0 or max(seeds) >= 2**32 or len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds {' '.join(map(str, seeds))}: give different whole numbers from 0 to {2**32 - 1}")
+    labels = [row.label for row in suite.rows]
+    for label in args.rows or ():
+        if label not in labels:
+            raise UserError(f"--rows {label!r}: --suite {suite.name} has {', '.join(map(repr, labels))}")
+    if args.json:
+        check_output_file(args.json, "--json")

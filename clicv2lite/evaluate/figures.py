@@ -1,0 +1,109 @@
+"""A suite's figure: points beside the paper's, a curve over mask ratios, bars by category, t-SNE (CLICv2, figures 5 to 7)."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+
+from clicv2lite.errors import UserError
+
+BLUE, GRAY = "#0072b2", "#767676"
+COLOURS = ("#e69f00", "#56b4e9", "#0072b2", "#bbbbbb")  # told apart by everybody (Okabe and Ito)
+
+
+def need_matplotlib() -> None:
+    """Refuse before the long part.
+
+    Raises:
+        UserError: if matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise UserError("evaluate: figures need matplotlib; pip install matplotlib")
+
+
+def draw(result: Mapping[str, Any], path: Path) -> None:
+    """Draw a suite's result into path.png and path.svg.
+
+    Args:
+        result: what `evaluate` writes as JSON. path: without suffix.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams["svg.hashsalt"] = "clicv2lite"  # the same drawing gives the same bytes
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    rows = [row for row in result["rows"] if row["ours"]]
+    {"fig5": _categories, "fig6": _curve, "fig7": _maps}.get(result["suite"], _points)(figure, rows, result["heads"][0])
+    figure.suptitle("\n".join(wrap(f"{result['caption']} (size {result['size']})", 100)), fontsize=10)
+    figure.savefig(path.with_suffix(".png"), dpi=150)
+    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+
+
+def _points(figure: Any, rows: list[dict[str, Any]], head: str) -> None:
+    """Ours, every seed and their mean, and the paper's beside it: each on its own scale, as bars from 0 would look alike."""
+    paper = [(place, row["paper"]["pcc"]) for place, row in enumerate(rows) if "pcc" in row["paper"]]
+    left, *right = figure.subplots(1, 2 if paper else 1, sharey=True, squeeze=False)[0]
+    for place, row in enumerate(rows):
+        found = row["ours"][head]["pcc"]
+        left.plot(found["range"], [place, place], color=BLUE)
+        left.plot(found["values"], [place] * len(found["values"]), "|", color=BLUE, ms=10)
+        left.plot(found["mean"], place, "o", color=BLUE)
+    left.set(xlabel=f"PCC, ours ({head}), mean and seeds", yticks=range(len(rows)), yticklabels=[row["label"] for row in rows])
+    left.invert_yaxis()
+    for axes in right:
+        axes.plot([value for _, value in paper], [place for place, _ in paper], "D", color=GRAY)
+        axes.set_xlabel("PCC, the paper's, on IC9600")
+    for axes in (left, *right):
+        axes.grid(axis="y", alpha=0.3)
+
+
+def _curve(figure: Any, rows: list[dict[str, Any]], head: str) -> None:
+    axes = figure.subplots()
+    masked = [row for row in rows if row["label"].startswith("mask ratio")]
+    spreads = [row["ours"][head]["pcc"] for row in masked]
+    ratios = [float(row["label"].rpartition(" ")[2]) for row in masked]
+    axes.errorbar(ratios, [s["mean"] for s in spreads], _errors(spreads), fmt="o-", color=BLUE, capsize=4, label="ours")
+    for row in rows:
+        if row not in masked:
+            axes.axhline(row["ours"][head]["pcc"]["mean"], color=GRAY, ls="--", label=row["label"])
+    axes.set_xlabel("share of patches masked")
+    axes.set_ylabel("PCC, range over seeds")
+    axes.legend()
+
+
+def _categories(figure: Any, rows: list[dict[str, Any]], head: str) -> None:
+    axes = figure.subplots()
+    names = sorted({key for row in rows for key in row["ours"][head] if key.startswith("pcc:")})
+    width = 0.8 / max(1, len(rows))
+    for n, row in enumerate(rows):
+        found = row["ours"][head]
+        here = [i for i, name in enumerate(names) if name in found]
+        spreads = [found[names[i]] for i in here]
+        variance = f", variance {found['variance']['mean']:.4f}" if "variance" in found else ""
+        places = np.array(here) + (n - (len(rows) - 1) / 2) * width
+        colour, label = COLOURS[n % len(COLOURS)], row["label"] + variance
+        axes.bar(places, [s["mean"] for s in spreads], width, yerr=_errors(spreads), label=label, color=colour)
+    axes.set_xticks(range(len(names)), [name.removeprefix("pcc:") for name in names], rotation=30, ha="right")
+    axes.set_ylabel("PCC, range over seeds")
+    figure.legend(loc="outside lower center", ncols=2)
+
+
+def _maps(figure: Any, rows: list[dict[str, Any]], head: str) -> None:
+    """A row each: coloured by category, and by complexity in ten steps, as in figure 7."""
+    figure.set_size_inches(8, 3.2 * len(rows))
+    for row, pair in zip(rows, figure.subplots(len(rows), 2, squeeze=False), strict=True):
+        x, y = np.array(row["map"]["points"]).T
+        classes = np.unique(row["map"]["categories"], return_inverse=True)[1]
+        tenths = np.ceil(10 * np.array(row["map"]["scores"])).clip(1, 10)
+        for axes, colour, what in zip(pair, (classes, tenths), ("category", "complexity"), strict=True):
+            axes.scatter(x, y, 6, colour, cmap="tab10" if what == "category" else "viridis")
+            axes.set(title=f"{row['label']}, by {what}", xticks=[], yticks=[])
+
+
+def _errors(spreads: list[dict[str, Any]]) -> Any:
+    return np.array([[s["mean"] - s["range"][0], s["range"][1] - s["mean"]] for s in spreads]).T.reshape(2, -1)

@@ -1,0 +1,207 @@
+"""One run of a suite: trained if it is not there, then measured; both are kept under a hash of all they depend on (chapter 11).
+
+Layout below the suites' folder: `runs/KEY/` is a run of `pretrain` with the measurements of its encoder beside it,
+`ridge-DIGEST.json` for a rating table whose content has this digest. Suites share what has the same key.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clicv2lite.atomic import write_json
+from clicv2lite.data.sources import open_images
+from clicv2lite.encoder import build_vit
+from clicv2lite.errors import UserError
+from clicv2lite.evaluate.sizes import Data, Size
+from clicv2lite.features import WEIGHTS, FrozenConfig, FrozenEncoder, load_encoder
+from clicv2lite.pretrain.engine import pretrain
+from clicv2lite.pretrain.log import read_log
+from clicv2lite.pretrain.recipe import EXECUTION, Recipe
+from clicv2lite.probe.command import encode, fitter
+from clicv2lite.probe.crossval import cross_validate, folds
+from clicv2lite.probe.head import place
+from clicv2lite.probe.invariance import class_probe, neighbourhood, tsne
+from clicv2lite.probe.metrics import report
+from clicv2lite.probe.task import Task, keep_rows, load_task
+from clicv2lite.provenance import provenance
+
+Floats = NDArray[np.float64]
+BATCH = 64  # images encoded at once
+
+
+def run_key(recipe: Recipe, images: Sequence[str]) -> str:
+    """Twelve hexadecimal digits of everything that a run learns from: settings, and the names and number of its images."""
+    learned = {key: value for key, value in asdict(recipe).items() if key not in (*EXECUTION, "name")}
+    return _digest(json.dumps([learned, *_about(tuple(images))]).encode())
+
+
+def train(recipe: Recipe, images: Sequence[str], folder: Path) -> None:
+    """Pretrain into a folder, going on where a stopped run ended; nothing to do if it is finished.
+
+    Raises:
+        KeyboardInterrupt: if it was asked to stop, after saving.
+        UserError: as `pretrain`.
+    """
+    if (folder / WEIGHTS).is_file():
+        return
+    if not pretrain(recipe, images, folder, resume=True, progress=sys.stderr.isatty()):
+        raise KeyboardInterrupt
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the encoder is what counts from here on
+
+
+def about_run(folder: Path) -> dict[str, Any]:
+    """Commit, hardware and seconds of a finished run."""
+    stored, log = json.loads((folder / "config.json").read_text(encoding="utf-8")), read_log(folder / "metrics.jsonl")
+    return {key: stored.get(key) for key in ("commit", "hardware", "versions")} | {"seconds": log[-1]["seconds"]}
+
+
+def untrained(recipe: Recipe) -> FrozenEncoder:
+    """The recipe's ViT as it is before the first step."""
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        return FrozenEncoder("untrained", build_vit(recipe.encoder), FrozenConfig(recipe.encoder, recipe.pool))
+
+
+class Rated:
+    """The rated images that encoders are measured on, and where the measurements are kept."""
+
+    def __init__(self, data: Data, size: Size) -> None:
+        self.data, self.size = data, size
+        self.task = load_task(str(data.ratings), str(data.test) if data.test else None, None, None)
+        tables = [path.read_bytes() for path in (data.ratings, data.test) if path]
+        self.digest = _digest(b"".join(tables))[:8]
+
+    @cached_property
+    def categories(self) -> int:
+        """How many there are; 0 without a category column."""
+        return len(set(self.task.categories or ()))
+
+    def path(self, folder: Path, kind: str) -> Path:
+        """Where a measurement of the run in a folder is kept."""
+        width = f"{self.size.channels}" if kind == "icnet" else ""
+        return folder / f"{kind}{width}-{self.size.folds}-{self.digest}.json"
+
+    def measured(self, folder: Path, kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Those measurements of a run that are there."""
+        paths = {kind: self.path(folder, kind) for kind in kinds}
+        return {kind: json.loads(path.read_text(encoding="utf-8")) for kind, path in paths.items() if path.is_file()}
+
+    def measure(
+        self, folder: Path, encoder: FrozenEncoder | None, kinds: Sequence[str], seed: int
+    ) -> dict[str, dict[str, Any]]:
+        """Measure what is not there yet, keep it, and return everything.
+
+        Args:
+            folder: of the run. encoder: None loads the one in this folder.
+            kinds: of `ridge`, `icnet`, `classes`, `map`.
+            seed: of folds, heads, bootstrap and t-SNE; the run's own, so that rows of a table share the folds of a seed.
+
+        Returns:
+            kind -> as the functions of :mod:`clicv2lite.probe` return it, with provenance.
+        """
+        found = self.measured(folder, kinds)
+        missing = [kind for kind in kinds if kind not in found]
+        if not missing:
+            return found
+        encoder = encoder or load_encoder(str(folder))
+        inputs: dict[str, tuple[Tensor, Task]] = {}
+        for kind in missing:
+            began, reads = time.perf_counter(), "icnet" if kind == "icnet" else "ridge"
+            if reads not in inputs:
+                features, read, _ = encode(encoder, reads, self.task.paths, BATCH)
+                inputs[reads] = features, keep_rows(self.task, read)
+            result = self._measure(kind, encoder, *inputs[reads], seed)
+            seconds = round(time.perf_counter() - began, 1)
+            found[kind] = {**result, "seed": seed, "seconds": seconds, **provenance(place(encoder))}
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(self.path(folder, kind), found[kind])
+        return found
+
+    def _measure(self, kind: str, encoder: FrozenEncoder, inputs: Tensor, task: Task, seed: int) -> dict[str, Any]:
+        names = task.categories
+        if kind == "classes":
+            return class_probe(inputs, names or [], folds(len(inputs), self.size.folds, names, seed), seed=seed)
+        if kind == "map":
+            points = tsne(inputs, seed)
+            about = neighbourhood(points, names or [], task.scores)
+            return {**about, "points": points.round(1).tolist(), "categories": names, "scores": task.scores.tolist()}
+        channels = self.size.channels if kind == "icnet" else None
+        fit = fitter(argparse.Namespace(head=kind, epochs=None, lr=None, channels=channels, seed=seed), encoder)
+        if task.test is None:
+            rows = np.arange(len(inputs))
+            predictions = cross_validate(fit, inputs, task.scores, folds(len(inputs), self.size.folds, names, seed))
+        else:
+            rows = np.flatnonzero(task.test)
+            predictions = fit(inputs[task.train], task.scores[task.train]).predict(inputs[rows])
+        return report(task.scores[rows], predictions, [names[i] for i in rows] if names else None, seed=seed)
+
+
+def supervised(name: str, rated: Rated, work: Path, seed: int) -> dict[str, Any]:
+    """Train and report a supervised baseline, fold by fold, as :mod:`clicv2lite.baselines.supervised` does.
+
+    Raises:
+        UserError: where weights or a package that it needs are missing.
+    """
+    from clicv2lite.baselines.registry import BASELINES
+    from clicv2lite.baselines.supervised import evaluate, read_squares
+
+    size = rated.size
+    settings = BASELINES[name].settings(size.name)  # type: ignore[arg-type]
+    about = _digest(json.dumps([asdict(settings), size.folds, seed]).encode())
+    path = work / f"{name}-{size.name}-{about}-{rated.digest}.json"
+    if path.is_file():
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return stored
+    BASELINES[name].build(settings.backbone, settings.weights)  # what is missing shows before the long part
+    began = time.perf_counter()
+    work.mkdir(parents=True, exist_ok=True)
+    images, task, _ = read_squares(rated.task, settings.side)
+    rows, predictions = evaluate(name, settings, images, task, seed, size.folds, work)
+    names = [task.categories[i] for i in rows] if task.categories else None
+    result = report(task.scores[rows], predictions, names, seed=seed)
+    result |= {
+        "backbone": settings.backbone,
+        "weights": settings.weights,
+        "seed": seed,
+        "seconds": round(time.perf_counter() - began, 1),
+        **provenance(),
+    }
+    write_json(path, result)
+    return result
+
+
+@cache  # reading the index of a thousand tars once is enough
+def _about(images: tuple[str, ...]) -> tuple[list[str], int]:
+    """Sources as anybody has them, the folder of the data called by its variable, and how many images they hold."""
+    root = os.environ.get("CLICV2LITE_DATA")
+    return [source.replace(root, "$CLICV2LITE_DATA") if root else source for source in images], len(open_images(images))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def check_measures(rated: Rated, measures: Sequence[str], suite: str) -> None:
+    """Refuse, before the long part, a rating table that a suite cannot be made with.
+
+    Raises:
+        UserError: if it needs categories, or t-SNE more images than there are.
+    """
+    if measures and rated.categories < 2:
+        raise UserError(f"{rated.data.ratings}: --suite {suite} needs a category column with two or more categories")
+    if "map" in measures and len(rated.task.paths) <= 30:
+        raise UserError(f"{rated.data.ratings}: --suite {suite} needs more than 30 images for t-SNE")

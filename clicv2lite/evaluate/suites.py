@@ -1,0 +1,133 @@
+"""The paper's tables and figures as data: which runs each compares, and what the paper found (CLICv2, section 4; chapter 11).
+
+What the paper leaves open, and what is chosen here:
+
+- Table 2, cases without shifted patchify: whole images are augmented and nothing moves (`augment=image max_shift=0`).
+- Table 2, cases without masked entropy modeling: the decoder goes (`target=none`), the masking of 0.6 stays, so that one part
+  changes at a time. Case (e) is then the row "none" of table 5, as it is in the paper, which prints the same values for both.
+- Table 3 has 200 epochs of 300, so two thirds of the images; masked entropy modeling is on, as its case (e) has the class
+  accuracy that table 5 has for entropy at 2.0.
+- Table 1: ResNet50 and Swin-B are not built here. ViT-B takes the place of ResNet50, as the labels say; Swin-B is left out.
+- Figure 6: the paper's curve has no printed values; the ratios here are 0.2 to 0.8.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from clicv2lite.paper import paper_caption, paper_settings, paper_table
+
+VALUES = ("pcc", "srcc", "top1")
+SHIFTLESS = ("max_shift=0", "augment=image")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table, or one bar, point or panel of a figure."""
+
+    label: str
+    paper: Mapping[str, float] = field(default_factory=dict)  # pcc, srcc on IC9600; top1 on ImageNet, percent
+    settings: tuple[str, ...] = ()  # of the recipe, as for `pretrain --set`
+    shape: str = "B"  # which ViT: S, B, L, L* as in the paper, or `figure`, that of figures 5 and 7
+    share: float = 1.0  # of the size's images seen
+    baseline: str | None = None  # a supervised baseline instead
+    trained: bool = True  # False: the ViT as it is drawn, the reference of every suite
+    missing: str | None = None  # why this row cannot be run here
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A table or figure."""
+
+    name: str
+    caption: str
+    rows: tuple[Row, ...]
+    reference: str  # label of the row that the others are compared with
+    measures: tuple[str, ...] = ()  # beside the heads: classes (a class probe), map (t-SNE)
+
+
+UNTRAINED = Row("untrained ViT", trained=False)
+
+
+def _values(row: Mapping[str, Any]) -> dict[str, float]:
+    return {key: row[key] for key in VALUES if row.get(key) is not None}
+
+
+def _table1() -> Suite:
+    rows = []
+    for row in paper_table(1):
+        method, backbone = row["method"], row["backbone"]
+        label = f"{method} {backbone}" if backbone else method
+        if backbone == "ResNet50":
+            label += " (here ViT-B)"
+        if row["supervised"]:
+            names = {"Kyle et al.": "kyle", "HyperIQA": "hyperiqa", "P2P-FM": "p2pfm", "ICNet": "icnet", "ICCORN": "iccorn"}
+            rows.append(Row(label, _values(row), baseline=names[method]))
+        elif backbone == "Swin-B":
+            rows.append(Row(label, _values(row), missing="Swin-B is not built here"))
+        else:
+            shape = {"ViT-S/32": "S", "ViT-B/32": "B", "ViT-L/16": "L", "ViT-L/16*": "L*", "ResNet50": "B"}[backbone]
+            rows.append(Row(label, _values(row), (f"method={method.lower()}",), shape))
+    return Suite("table1", paper_caption(1), (*rows, UNTRAINED), "CLICv2 ViT-L/16")
+
+
+def _table2() -> Suite:
+    rows = []
+    for row in paper_table(2):
+        parts = [name for name, on in (("SP", row["sp"]), ("PwIN", row["pwin"]), ("MEM", row["mem"])) if on]
+        settings = (
+            *(() if row["sp"] else SHIFTLESS),
+            *(() if row["pwin"] else ("compare=image",)),
+            *(() if row["mem"] else ("target=none",)),
+        )
+        rows.append(Row(f"({row['case']}) {' + '.join(parts) or 'none'}", _values(row), settings))
+    return Suite("table2", paper_caption(2), (*rows, UNTRAINED), rows[0].label)
+
+
+def _table3() -> Suite:
+    rows = []
+    for row in paper_table(3):
+        kind = row["augmentation"] or "none"
+        settings = (*(() if row["shift"] else ("max_shift=0",)), *(() if kind == "patch" else (f"augment={kind}",)))
+        label = f"({row['case']}) {'shift' if row['shift'] else 'no shift'}, augmentation {kind}"
+        rows.append(Row(label, _values(row), settings, share=2 / 3))
+    return Suite("table3", paper_caption(3), (*rows, UNTRAINED), rows[0].label, ("classes",))
+
+
+def _table4() -> Suite:
+    settings = {"image-wise": ("compare=image",), "patch-wise": ()}
+    rows = [Row(row["loss"], _values(row), settings[row["loss"]]) for row in paper_table(4)]
+    return Suite("table4", paper_caption(4), (*rows, UNTRAINED), "image-wise")
+
+
+def _table5() -> Suite:
+    rows = []
+    for row in paper_table(5):
+        target, weight = row["target"], row["weight"]
+        if target == "none":
+            rows.append(Row("none", _values(row), ("target=none",)))
+        else:
+            rows.append(Row(f"{target} {weight}", _values(row), (f"target={target}", f"weight={weight}")))
+    return Suite("table5", paper_caption(5), (*rows, UNTRAINED), "none", ("classes",))
+
+
+def _fig5() -> Suite:
+    rows = (Row("ICNet", baseline="icnet"), Row("CLIC", {}, ("method=clic",), "figure"), Row("CLICv2", shape="figure"))
+    return Suite("fig5", "PCC by semantic category, and its variance over categories", (*rows, UNTRAINED), "CLIC")
+
+
+def _fig6() -> Suite:
+    ratios = sorted({0.2, 0.4, paper_settings()["mask_ratio"], 0.8})
+    rows = [Row(f"mask ratio {ratio}", settings=(f"mask_ratio={ratio}",)) for ratio in ratios]
+    return Suite("fig6", "Share of patches that are masked", (*rows, UNTRAINED), f"mask ratio {paper_settings()['mask_ratio']}")
+
+
+def _fig7() -> Suite:
+    rows = (Row("CLIC", {}, ("method=clic",), "figure"), Row("CLICv2", shape="figure"))
+    return Suite("fig7", "t-SNE of features, by category and by complexity", (*rows, UNTRAINED), "CLIC", ("map",))
+
+
+SUITES: dict[str, Suite] = {
+    suite.name: suite for suite in (_table1(), _table2(), _table3(), _table4(), _table5(), _fig5(), _fig6(), _fig7())
+}
+"""Name -> suite, in the paper's order."""
