@@ -111,7 +111,7 @@ class Rated:
             seed: of folds, heads, bootstrap and t-SNE; the run's own, so that rows of a table share the folds of a seed.
 
         Returns:
-            kind -> as the functions of :mod:`clicv2lite.probe` return it, with provenance.
+            kind -> as the functions of ``clicv2lite.probe`` return it, with provenance.
         """
         found = self.measured(folder, kinds)
         missing = [kind for kind in kinds if kind not in found]

@@ -115,7 +115,7 @@ def train_step(
     the loss nor its gradient.
 
     Args:
-        model: from ``METHODS``, or that wrapped by :meth:`Ranks.wrap`.
+        model: from ``METHODS``, or that wrapped by :meth:`~clicv2lite.pretrain.distributed.Ranks.wrap`.
         batch: this rank's images.
         ranks: None if this is the only one.
 

@@ -201,10 +201,11 @@ def test_the_ranks_of_a_machine_share_its_cores_and_memory(images, monkeypatch):
 
 def test_ctrl_c_ends_the_process_at_once(photos):
     script = f"""
-        import threading
+        import signal, threading
         from clicv2lite.data.sources import open_images
         from clicv2lite.pretrain.feed import Feed
         from clicv2lite.pretrain.recipes import get_recipe
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to it
         recipe = get_recipe("ci", ["store=0", "workers=3", "passes=10_000_000"])
         try:
             with Feed(open_images([{str(photos)!r}]), recipe) as feed:
