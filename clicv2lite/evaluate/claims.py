@@ -2,8 +2,8 @@
 
     python -m clicv2lite.evaluate.claims
 
-reads ``data/results/suites/*.json`` and writes data/claims.json. Every claim is a set of "left lies above right", each decided over
-seeds by :func:`clicv2lite.evaluate.summary.above`; the claim agrees if all of them do, and disagrees if one of them does.
+reads ``data/results/suites/*.json`` and writes data/claims.json. Every claim is a set of "left lies above right", each decided
+over seeds by :func:`clicv2lite.evaluate.summary.above`; the claim agrees if all of them do, and disagrees if one of them does.
 """
 
 import argparse
