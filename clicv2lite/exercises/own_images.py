@@ -94,7 +94,7 @@ moves = Exercise(
 
 
 def _two_sets(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    return torch.rand(15, generator=generator), torch.rand(15, generator=generator) ** 2
+    return torch.rand(15, generator=generator), 1.3 * torch.rand(15, generator=generator) ** 2
 
 
 def _paired(a: Tensor, b: Tensor) -> Tensor:
