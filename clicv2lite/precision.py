@@ -12,6 +12,11 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
+def takes_bfloat16(device: torch.device, precision: str = "auto") -> bool:
+    """Whether :func:`autocast` computes in bfloat16 for this choice of precision."""
+    return precision == "bf16" or (precision == "auto" and has_fast_bfloat16(device))
+
+
 def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
     """Mixed precision for a forward pass.
 
@@ -19,5 +24,4 @@ def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
         device: where the tensors are.
         precision: ``auto`` (bfloat16 where it is fast), ``bf16`` or ``fp32``.
     """
-    enabled = precision == "bf16" or (precision == "auto" and has_fast_bfloat16(device))
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    return torch.autocast(device.type, torch.bfloat16, enabled=takes_bfloat16(device, precision))

@@ -20,7 +20,7 @@ from clicv2lite.baselines.agreement import squares
 from clicv2lite.baselines.measure_sets import SETS
 from clicv2lite.baselines.measures import measure
 from clicv2lite.data.ratings import read_ratings
-from clicv2lite.errors import UserError, exit_status
+from clicv2lite.errors import UserError, check_seed, exit_status
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.ridge import fit_ridge
@@ -68,8 +68,7 @@ def run(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     if args.size < 16:
         raise UserError(f"--size {args.size}: the measures need at least 16 pixels a side")
-    if not 0 <= args.seed < 2**32:
-        raise UserError(f"--seed {args.seed}: give a whole number from 0 to {2**32 - 1}")
+    check_seed(args.seed)
     if args.json is not None:
         check_output_file(args.json, "--json")
     ratings = read_ratings(args.ratings)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clicv2lite.baselines.backbones import Weights, resnet, stages, widths
-from clicv2lite.probe.icnet import MAP_WEIGHT, LayoutAttention, convolution, resize
+from clicv2lite.probe.icnet import LayoutAttention, convolution, resize, score_and_map_loss
 
 CHANNELS = 256  # of each branch
 
@@ -64,7 +64,7 @@ class ICNet(nn.Module):
     def loss(self, images: Tensor, ratings: Tensor) -> Tensor:
         """0.9 of the score's squared error and 0.1 of that of the map's mean; ratings (B,) in 0..1."""
         score, complexity = (found.float() for found in self(images))
-        return (1 - MAP_WEIGHT) * F.mse_loss(score, ratings) + MAP_WEIGHT * F.mse_loss(complexity.mean((1, 2)), ratings)
+        return score_and_map_loss(score, complexity, ratings)
 
     def predict(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) normalised -> (B,) scores."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from clicv2lite.atomic import check_output_file, put_json
 from clicv2lite.baselines.supervised import read_squares
-from clicv2lite.errors import UserError, exit_status
+from clicv2lite.errors import UserError, check_seed, exit_status
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.ridge import fit_ridge
@@ -79,8 +79,7 @@ def run(args: argparse.Namespace) -> int:
         UserError: for a table that cannot be used, missing packages, or an output that cannot be written.
     """
     started = time.perf_counter()
-    if not 0 <= args.seed < 2**32:
-        raise UserError(f"--seed {args.seed}: give a whole number from 0 to {2**32 - 1}")
+    check_seed(args.seed)
     if args.json:
         check_output_file(args.json, "--json")
     net = load_efficientnet()

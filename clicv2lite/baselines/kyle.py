@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clicv2lite.baselines.backbones import Weights, resnet, stages, widths
-from clicv2lite.probe.icnet import MAP_WEIGHT, convolution, resize
+from clicv2lite.entropy import LUMA
+from clicv2lite.probe.icnet import convolution, resize, score_and_map_loss
 
 WINDOWS = (4, 8, 16)
-LUMA = (0.299, 0.587, 0.114)  # of normalised channels, which differ in scale by less than 2 %
 
 
 def clutter(luma: Tensor) -> Tensor:
@@ -63,6 +63,7 @@ class ComplexityNet(nn.Module):
         for beside, decode in zip(found[2::-1], self.decode, strict=True):
             x = decode(torch.cat([resize(x, beside.shape[-1]), beside], dim=1))
         complexity = self.map(resize(x, images.shape[-1] // 2))
+        # of normalised channels, which differ in scale by less than 2 %
         luma = (images.float() * images.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
         seen = torch.cat([pooled, complexity.mean((2, 3)), clutter(luma), symmetry(luma)], dim=1)
         return self.score(seen)[:, 0], complexity[:, 0]
@@ -70,7 +71,7 @@ class ComplexityNet(nn.Module):
     def loss(self, images: Tensor, ratings: Tensor) -> Tensor:
         """0.9 of the score's squared error and 0.1 of that of the map's mean; ratings (B,) in 0..1."""
         score, complexity = (found.float() for found in self(images))
-        return (1 - MAP_WEIGHT) * F.mse_loss(score, ratings) + MAP_WEIGHT * F.mse_loss(complexity.mean((1, 2)), ratings)
+        return score_and_map_loss(score, complexity, ratings)
 
     def predict(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) normalised -> (B,) scores."""

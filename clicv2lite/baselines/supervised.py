@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from clicv2lite.atomic import check_output_file, make_folder, put_json, write_json
 from clicv2lite.baselines.registry import BASELINES, SIZES, Settings, Supervised
-from clicv2lite.errors import UserError, exit_status
+from clicv2lite.errors import UserError, check_seed, exit_status
 from clicv2lite.precision import autocast
 from clicv2lite.probe.batches import batches
 from clicv2lite.probe.crossval import folds
@@ -223,8 +223,7 @@ def run(args: argparse.Namespace) -> int:
     for key in ("epochs", "lr"):
         if key in changed and not changed[key] > 0:
             raise UserError(f"--{key} {changed[key]}: give a number above 0")
-    if not 0 <= args.seed < 2**32:
-        raise UserError(f"--seed {args.seed}: give a whole number from 0 to {2**32 - 1}")
+    check_seed(args.seed)
     if args.json:
         check_output_file(args.json, "--json")
     if args.work:

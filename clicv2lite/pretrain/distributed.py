@@ -87,16 +87,21 @@ class Ranks:
         dist.all_gather_object(values, value)
         return values
 
-    def first_alone(self, action: Callable[[], None]) -> None:
-        """Let the first rank do something that the others wait for; its UserError, said once, ends them all."""
-        message = None
+    def first_alone(self, action: Callable[[], Any]) -> Any:
+        """Let the first rank do something that the others wait for; its UserError, said once, ends them all.
+
+        Returns:
+            what the action gave, on the first rank; None on the others.
+        """
+        message, result = None, None
         if self.first:
             try:
-                action()
+                result = action()
             except UserError as error:
                 message = str(error)
         if (message := self.from_first(message)) is not None:
             self.refuse(message)
+        return result
 
     def refuse(self, message: str) -> NoReturn:
         """Stop for a reason that every rank has found: the first says it."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from clicv2lite.data.sources import open_images
+from clicv2lite.data.sources import ImageSet, open_images
 from clicv2lite.encoder import prepare
 from clicv2lite.features import FrozenConfig, FrozenEncoder
 from clicv2lite.model import Keys, Output
@@ -69,8 +69,8 @@ def pretrain(
     resume = resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
     with join(device) as ranks:
         ranks.share(recipe.batch)  # an error now, not after the images were read
-        ranks.first_alone(lambda: claim(out, recipe, len(open_images(sources)), resume, ranks))
-        images = open_images(sources)
+        found = ranks.first_alone(lambda: _open(recipe, sources, out, resume, ranks))
+        images = open_images(sources) if found is None else found
         model, optimizer = _build(recipe, ranks.device)
         done = checkpoint.restore(out / "checkpoints", model, optimizer, ranks) if resume else 0
         wrapped = ranks.wrap(model, unused=recipe.mask_ratio == 0)  # then the decoder has nothing to predict
@@ -173,6 +173,13 @@ def _check_finite(what: str, value: Tensor, batch: Batch, output: Output, ranks:
     found = ranks.collect(([batch.names[i] for i in batch.index[broken][:3]], [batch.names[i] for i in batch.index[:3]]))
     names = [name for part, _ in found for name in part] or [name for _, part in found for name in part]
     ranks.refuse(f"step {batch.step + 1}: the {what} is {value.item()} (images {', '.join(names[:3])}, ...); lower --set lr")
+
+
+def _open(recipe: Recipe, sources: Sequence[str], out: Path, resume: bool, ranks: Ranks) -> ImageSet:
+    """The images, and the folder of the run claimed for them."""
+    images = open_images(sources)
+    claim(out, recipe, len(images), resume, ranks)
+    return images
 
 
 def _build(recipe: Recipe, device: torch.device) -> tuple[Learner, torch.optim.Optimizer]:

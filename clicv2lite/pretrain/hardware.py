@@ -8,7 +8,7 @@ from functools import cache
 import torch
 
 from clicv2lite.errors import UserError
-from clicv2lite.precision import has_fast_bfloat16
+from clicv2lite.precision import takes_bfloat16
 from clicv2lite.provenance import hardware
 
 
@@ -65,7 +65,7 @@ def this_machine(device: torch.device, ranks: int = 1) -> Machine:
         held = float(torch.cuda.get_device_properties(device).total_memory)
     else:
         held = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / ranks
-    fast = bf16 if has_fast_bfloat16(device) else fp32  # what precision=auto takes
+    fast = bf16 if takes_bfloat16(device) else fp32  # what precision=auto takes
     return Machine(Gpu(hardware(device), fast, fp32, held, 0, "measured here"), ranks)
 
 
@@ -90,7 +90,7 @@ def peak(device: torch.device, precision: str) -> float | None:
     Args:
         precision: a recipe's ``auto``, ``bf16`` or ``fp32``.
     """
-    low = precision == "bf16" or (precision == "auto" and has_fast_bfloat16(device))
+    low = takes_bfloat16(device, precision)
     if device.type != "cuda":
         return multiplications(device, torch.bfloat16 if low else torch.float32)
     gpu = NAMES.get(torch.cuda.get_device_name(device))

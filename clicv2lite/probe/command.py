@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from clicv2lite.atomic import check_output_file, make_folder, write_json
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, check_seed
 from clicv2lite.features import FrozenEncoder, load_encoder
 from clicv2lite.probe.batches import batches
 from clicv2lite.probe.crossval import cross_validate, folds
@@ -142,8 +142,7 @@ def summary(result: dict[str, Any]) -> str:
 def _check(args: argparse.Namespace) -> None:
     if args.batch_size < 1:
         raise UserError(f"--batch-size {args.batch_size}: give 1 or more")
-    if not 0 <= args.seed < 2**32:
-        raise UserError(f"--seed {args.seed}: give a whole number from 0 to {2**32 - 1}")
+    check_seed(args.seed)
     for option in ("epochs", "lr", "channels"):
         value = getattr(args, option)
         if value is not None and args.head != "icnet":

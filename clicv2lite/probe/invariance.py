@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from clicv2lite.atomic import check_output_file, put_json, write_bytes
-from clicv2lite.errors import UserError, exit_status
+from clicv2lite.errors import UserError, check_seed, exit_status
 from clicv2lite.features import load_encoder
 from clicv2lite.probe.command import encode
 from clicv2lite.probe.crossval import Rows, cross_validate, folds
@@ -171,8 +171,7 @@ def run(args: argparse.Namespace) -> int:
         UserError: for a table, an encoder or an image that cannot be used, or an output that cannot be written.
     """
     started = time.perf_counter()
-    if not 0 <= args.seed < 2**32:
-        raise UserError(f"--seed {args.seed}: give a whole number from 0 to {2**32 - 1}")
+    check_seed(args.seed)
     for option, path in (("--json", args.json), ("--tsne", args.tsne)):
         if path is not None:
             check_output_file(path, option)
