@@ -5,7 +5,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import safetensors.torch
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from clicv2lite.atomic import write_bytes
 from clicv2lite.encoder import EncoderConfig, build_vit
 from clicv2lite.errors import UserError
+from clicv2lite.likeness import likeness
 from clicv2lite.plain_vit import PlainViT
 from clicv2lite.views import normalize
 
@@ -33,6 +34,8 @@ class PoolConfig:
     blocks: tuple[int, ...] = (-1,)  # which blocks are read, negative from the end
     statistics: tuple[str, ...] = ("mean", "std")  # over the patches of the image
     size: int = 0  # side of the image for features, pixels; 0 is the size of pretraining
+    read: Literal["tokens", "likeness"] = "tokens"  # the tokens themselves, or how alike each is to the others of its image
+    halvings: int = 0  # how often the image is halved and read again
 
 
 @dataclass(frozen=True)
@@ -79,15 +82,14 @@ class FrozenEncoder:
         """Tokens of the blocks to pool, each layer-normalised without weights.
 
         Args:
-            images: (B, 3, S, S) uint8.
+            images: (B, 3, S, S) in 0..255, uint8 or floating point.
 
         Returns:
             one (B, G, D) float32 tensor per block of ``config.pool.blocks``.
         """
-        return self.traced_blocks(images)
+        return self._blocks(images)
 
-    def traced_blocks(self, images: Tensor) -> list[Tensor]:
-        """`blocks` in the caller's own gradient mode: what an export traces."""
+    def _blocks(self, images: Tensor) -> list[Tensor]:
         depth = self.config.encoder.depth
         indices = [block % depth for block in self.config.pool.blocks]
         # float32, not bfloat16: the features of an image must not depend on the batch it comes in
@@ -108,13 +110,42 @@ class FrozenEncoder:
         h, w = (side // self.config.encoder.patch for side in images.shape[-2:])
         return tokens[:, -h * w :].float().unflatten(1, (h, w))
 
-    def features(self, images: Tensor) -> Tensor:
-        """Pooled features: (B, 3, S, S) uint8 -> (B, F) float32, F = width * blocks * statistics."""
-        return self.pooled(self.blocks(images))
+    @torch.inference_mode()
+    def channels(self, images: Tensor) -> list[Tensor]:
+        """What is pooled: of the image at its size, then halved, within each of all blocks in order.
 
-    def pooled(self, blocks: list[Tensor]) -> Tensor:
-        """What `features` makes of `blocks`: [(B, G, D)] -> (B, F)."""
-        return torch.cat([pool(tokens, name) for tokens in blocks for name in self.config.pool.statistics], dim=1)
+        Args:
+            images: (B, 3, S, S) uint8, S a multiple of patch * 2 ** ``config.pool.halvings``.
+
+        Returns:
+            a (B, h, w, K) float32 map per size and block; K is the width, or ``likeness.CHANNELS``.
+
+        Raises:
+            ValueError: if a halved image cannot be cut into patches.
+        """
+        return self._channels(images)
+
+    def _channels(self, images: Tensor) -> list[Tensor]:
+        pool, patch = self.config.pool, self.config.encoder.patch
+        if any(side % (patch << pool.halvings) for side in images.shape[-2:]):
+            raise ValueError(f"patches of {patch} px do not tile {tuple(images.shape[-2:])} px halved {pool.halvings} times")
+        found = []
+        for times in range(pool.halvings + 1):
+            smaller = F.avg_pool2d(images.float(), 2**times)  # exact: a place of it is four places of the one before
+            grid = smaller.shape[-2] // patch, smaller.shape[-1] // patch
+            laid_out = [tokens.unflatten(1, grid) for tokens in self._blocks(smaller)]
+            found += [likeness(tokens) for tokens in laid_out] if pool.read == "likeness" else laid_out
+        return found
+
+    @torch.inference_mode()
+    def features(self, images: Tensor) -> Tensor:
+        """Pooled features: (B, 3, S, S) uint8 -> (B, F) float32, F = K * sizes * blocks * statistics, see `channels`."""
+        return self.traced_features(images)
+
+    def traced_features(self, images: Tensor) -> Tensor:
+        """`features` in the caller's own gradient mode: what an export traces."""
+        names = self.config.pool.statistics
+        return torch.cat([pool(part.flatten(1, 2), name) for part in self._channels(images) for name in names], dim=1)
 
     def save(self, folder: Path, half: bool = False) -> None:
         """Write ``encoder.safetensors``: timm's own keys, and the configuration as its metadata.
@@ -199,7 +230,8 @@ def _load_file(path: Path) -> FrozenEncoder:
 
 
 def _pool_config(stored: dict[str, Any]) -> PoolConfig:
-    return PoolConfig(tuple(stored["blocks"]), tuple(stored["statistics"]), stored["size"])
+    later = {name: stored[name] for name in ("read", "halvings") if name in stored}  # older files were written without them
+    return PoolConfig(tuple(stored["blocks"]), tuple(stored["statistics"]), stored["size"], **later)
 
 
 def _load_timm(name: str) -> FrozenEncoder:

@@ -38,7 +38,7 @@ class Scorer(nn.Module):
         self.intercept = float(head.intercept)
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.encoder.pooled(self.encoder.traced_blocks(images))
+        features = self.encoder.traced_features(images)
         score: Tensor = (features - self.mean) @ self.weight + self.intercept
         return score.clamp(0, 1)
 

@@ -64,6 +64,24 @@ def test_an_encoder_comes_back_from_its_file_as_it_was(tmp_path, class_token):
         assert loaded.features(pictures(2, 48)).equal(encoder.features(pictures(2, 48)))
 
 
+def test_what_is_read_comes_back_and_older_files_read_tokens_at_one_size(tmp_path):
+    pooling = PoolConfig((0,), ("std",), 48, "likeness", 1)
+    frozen(pooling=pooling).save(tmp_path)
+    assert load_encoder(str(tmp_path)).config.pool == pooling
+    older = {"blocks": [0], "statistics": ["std"], "size": 48}
+    assert module._pool_config(older) == PoolConfig((0,), ("std",), 48, "tokens", 0)
+
+
+def test_a_halved_image_is_read_as_that_image_alone_would_be():
+    images = pictures(2, 48)
+    halved = torch.nn.functional.avg_pool2d(images.float(), 2)
+    both, small = frozen(pooling=PoolConfig(halvings=1)), frozen()
+    want = torch.cat([small.features(images), small.features(halved)], 1)
+    torch.testing.assert_close(both.features(images), want)
+    with pytest.raises(ValueError, match="do not tile"):
+        both.features(pictures(1, 30))
+
+
 def test_the_same_encoder_is_always_the_same_file(tmp_path):
     files = set()
     for i in range(12):

@@ -78,6 +78,8 @@ class Recipe:
     pool_blocks: tuple[int, ...] = (-1,)
     pool_statistics: tuple[Literal["mean", "std", "max", "min"], ...] = ("mean", "std")
     pool_size: int = 0
+    pool_read: Literal["tokens", "likeness"] = "tokens"
+    pool_halvings: int = 0
 
     @property
     def views(self) -> ViewConfig:
@@ -108,7 +110,7 @@ class Recipe:
     @property
     def pool(self) -> PoolConfig:
         """How the exported encoder pools tokens."""
-        return PoolConfig(self.pool_blocks, self.pool_statistics, self.pool_size)
+        return PoolConfig(self.pool_blocks, self.pool_statistics, self.pool_size, self.pool_read, self.pool_halvings)
 
     @property
     def steps(self) -> int:

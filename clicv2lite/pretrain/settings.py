@@ -54,7 +54,7 @@ def check(recipe: Recipe) -> None:
     for key in positive:
         if not getattr(recipe, key) > 0:
             raise UserError(f"--set {key}={getattr(recipe, key)}: must be above 0")
-    for key in ("weight", "weight_decay", "warmup", "store", "micro", "pool_size", "seed"):
+    for key in ("weight", "weight_decay", "warmup", "store", "micro", "pool_size", "pool_halvings", "seed"):
         if not getattr(recipe, key) >= 0:
             raise UserError(f"--set {key}={getattr(recipe, key)}: must be 0 or more")
     for key in ("mask_ratio", "momentum", "flip", "color", "blur", "crop_min", "tile", "beta1", "beta2"):
@@ -100,5 +100,6 @@ def check(recipe: Recipe) -> None:
         raise UserError("--set pool_statistics and pool_blocks: name at least one each")
     if any(not -recipe.depth <= block < recipe.depth for block in recipe.pool_blocks):
         raise UserError(f"--set pool_blocks: with depth={recipe.depth} they lie within {-recipe.depth}..{recipe.depth - 1}")
-    if recipe.pool_size % recipe.patch:
-        raise UserError(f"--set pool_size={recipe.pool_size}: patches of {recipe.patch} px do not tile it")
+    if (recipe.pool_size or recipe.size) % (recipe.patch << recipe.pool_halvings):
+        halved = f" halved {recipe.pool_halvings} times" if recipe.pool_halvings else ""
+        raise UserError(f"--set pool_size={recipe.pool_size}: patches of {recipe.patch} px do not tile it{halved}")

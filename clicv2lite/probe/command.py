@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folds", type=int, metavar="K", help="cross-validate (default: the table's split column, else K = 5)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of folds, head, random encoder and bootstrap (default 0)")
+    parser.add_argument(
+        "--within-categories", action="store_true", help="fit ridge to differences within categories (normalised scores)"
+    )
     parser.add_argument("--score-range", type=float, nargs=2, metavar=("LO", "HI"), help="range of the table's scores")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images encoded at once (default 64)")
     paper = IcnetTraining()
@@ -60,21 +63,27 @@ def run(args: argparse.Namespace) -> int:
     encoder = load_encoder(args.encoder, args.seed)
     inputs, read, skipped = encode(encoder, args.head, task.paths, args.batch_size)
     task = keep_rows(task, read)
-    fit = fitter(args, encoder)
+    if args.within_categories and task.categories is None:
+        raise UserError(f"--within-categories: {args.ratings} has no column category; add one, or leave the option out")
+    fit, groups = fitter(args, encoder), np.array(task.categories) if args.within_categories else None
+
+    def fit_all(rows: Mask) -> Head:
+        return fit(inputs[rows], task.scores[rows], *([] if groups is None else [groups[rows]]))
 
     by_fold: list[dict[str, Any]] = []
     if task.test is None:
         tests = folds(len(task.paths), k, task.categories, args.seed)
-        predictions = cross_validate(fit, inputs, task.scores, tests)
+        predictions = cross_validate(fit, inputs, task.scores, tests, groups)
         result = _report(task, np.arange(len(task.paths)), predictions, args.seed)
         by_fold = [_brief(_report(task, rows, predictions[rows], args.seed, resamples=0)) for rows in tests]
-        head = fit(inputs, task.scores) if args.out else None  # the saved head may use every rating
+        head = fit_all(np.ones(len(task.paths), dtype=bool)) if args.out else None  # the saved head may use every rating
     else:
-        fitted, rows = fit(inputs[task.train], task.scores[task.train]), np.flatnonzero(task.test)
+        fitted, rows = fit_all(task.train), np.flatnonzero(task.test)
         result, head = _report(task, rows, fitted.predict(inputs[rows]), args.seed), fitted
 
     result |= {
         "head": args.head,
+        "within_categories": args.within_categories,
         "encoder": args.encoder,
         "evaluation": "test" if task.test is not None else "cross-validation",
         "n_train": int(task.train.sum()) if task.test is not None else None,
@@ -118,7 +127,7 @@ def encode(encoder: FrozenEncoder, head: str, paths: list[Path], batch_size: int
     return torch.cat(parts), read, skipped
 
 
-def fitter(args: argparse.Namespace, encoder: FrozenEncoder) -> Callable[[Tensor, Floats], Head]:
+def fitter(args: argparse.Namespace, encoder: FrozenEncoder) -> Callable[..., Head]:
     """The function that fits the head that `args` ask for."""
     if args.head == "ridge":
         return fit_ridge
@@ -143,6 +152,8 @@ def _check(args: argparse.Namespace) -> None:
     if args.batch_size < 1:
         raise UserError(f"--batch-size {args.batch_size}: give 1 or more")
     check_seed(args.seed)
+    if args.within_categories and args.head != "ridge":
+        raise UserError(f"--within-categories: only --head ridge has it, not {args.head}")
     for option in ("epochs", "lr", "channels"):
         value = getattr(args, option)
         if value is not None and args.head != "icnet":

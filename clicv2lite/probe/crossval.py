@@ -36,11 +36,14 @@ def folds(n: int, k: int, categories: Sequence[str] | None, seed: int) -> list[R
         return [test for _, test in parts]
 
 
-def cross_validate(fit: Callable[[Tensor, Floats], Head], inputs: Tensor, scores: Floats, tests: list[Rows]) -> Floats:
+def cross_validate(
+    fit: Callable[..., Head], inputs: Tensor, scores: Floats, tests: list[Rows], groups: NDArray[np.str_] | None = None
+) -> Floats:
     """Predict each fold by a head fitted on the others.
 
     Args:
-        fit: (rows of inputs, their scores) -> head. inputs: (n, ...). scores: (n,). tests: a partition of 0..n-1.
+        fit: (rows of inputs, their scores[, their groups]) -> head. inputs: (n, ...). scores: (n,).
+        tests: a partition of 0..n-1. groups: (n,), given to `fit` unless None, see `fit_ridge`.
 
     Returns:
         (n,) predictions, none of them by a head that was fitted on its row.
@@ -48,5 +51,6 @@ def cross_validate(fit: Callable[[Tensor, Floats], Head], inputs: Tensor, scores
     predictions = np.full(len(scores), np.nan)
     for test in tests:
         train = np.setdiff1d(np.arange(len(scores)), test)
-        predictions[test] = fit(inputs[train], scores[train]).predict(inputs[test])
+        named = [] if groups is None else [groups[train]]
+        predictions[test] = fit(inputs[train], scores[train], *named).predict(inputs[test])
     return predictions

@@ -10,7 +10,7 @@ def shares(encoder: FrozenEncoder, images: Tensor) -> Tensor:
     """Split pooled features into places, exactly: their mean over places is `encoder.features(images)`.
 
     A mean is the mean of its tokens t. A standard deviation s about a mean m is the mean of (t - m)^2 / s. A maximum or
-    minimum belongs to the one place where it is found.
+    minimum belongs to the one place where it is found. A place of a halved image is the four places that it covers.
 
     Args:
         images: (B, 3, S, S) uint8.
@@ -18,9 +18,14 @@ def shares(encoder: FrozenEncoder, images: Tensor) -> Tensor:
     Returns:
         (B, h, w, F) float32.
     """
-    patch = encoder.config.encoder.patch
-    parts = [share(tokens, name) for tokens in encoder.blocks(images) for name in encoder.config.pool.statistics]
-    return torch.cat(parts, dim=-1).unflatten(1, (images.shape[-2] // patch, images.shape[-1] // patch))
+    parts = []
+    for channels in encoder.channels(images):
+        grid = channels.shape[1:3]
+        repeat = images.shape[-1] // encoder.config.encoder.patch // grid[1]  # places of a halved image are larger
+        for name in encoder.config.pool.statistics:
+            part = share(channels.flatten(1, 2), name).unflatten(1, grid)
+            parts.append(part.repeat_interleave(repeat, 1).repeat_interleave(repeat, 2))
+    return torch.cat(parts, dim=-1)
 
 
 def share(tokens: Tensor, statistic: str) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clicv2lite.errors import UserError
+
 Floats = NDArray[np.float64]
 ALPHAS = np.logspace(-2, 6, 25)  # three a decade; the best on leave-one-out error is taken
 
@@ -57,17 +59,35 @@ class RidgeHead:
         return cls(**arrays, intercept=float(tensors["intercept"]), alpha=float(tensors["alpha"]))
 
 
-def fit_ridge(features: Tensor, scores: Floats) -> RidgeHead:
+def fit_ridge(features: Tensor, scores: Floats, groups: NDArray[np.str_] | None = None) -> RidgeHead:
     """Fit ridge regression, its penalty chosen by leave-one-out error on the same rows (one f of equation 5).
 
     Args:
         features: (n, F) pooled features. scores: (n,) ratings.
-    """
-    from sklearn.linear_model import RidgeCV  # not above: scoring fits nothing, and this import takes a second
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+        groups: (n,) names of what was rated together. Ratings that are normalised within a group, as Savoias' are within a
+            category, say nothing about differences between groups; with names, only differences within groups are fitted.
+            The head needs no name to predict.
 
-    x = features.detach().cpu().numpy().astype(np.float64)
-    pipeline = make_pipeline(StandardScaler(), RidgeCV(ALPHAS)).fit(x, scores)
-    scaler, ridge = pipeline[0], pipeline[1]
-    return RidgeHead(scaler.mean_, scaler.scale_, ridge.coef_, float(ridge.intercept_), float(ridge.alpha_))
+    Raises:
+        UserError: if every group has one row.
+    """
+    from sklearn.preprocessing import StandardScaler  # not above: scoring fits nothing, and this import takes a second
+
+    scaler = StandardScaler()
+    x, y = scaler.fit_transform(features.detach().cpu().numpy().astype(np.float64)), np.asarray(scores, dtype=np.float64)
+    _, member, size = np.unique(np.zeros(len(y)) if groups is None else groups, return_inverse=True, return_counts=True)
+    if size.max() < 2:
+        raise UserError("ratings: no group has two of them, so there is no difference within one to fit")
+    for group in range(len(size)):
+        rows = member == group
+        x[rows] -= x[rows].mean(0)
+        y = np.where(rows, y - y[rows].mean(), y)
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+    kept = s**2 / (s**2 + ALPHAS[:, None])  # (penalties, ranks): the share of each direction that a penalty leaves
+    residual = y - kept * (u.T @ y) @ u.T
+    leverage = kept @ (u**2).T + 1 / size[member]  # without a row its group's mean moves too
+    several = size[member] > 1
+    errors = np.square(residual[:, several] / (1 - leverage[:, several])).mean(1)
+    alpha = float(ALPHAS[errors.argmin()])
+    weight = vt.T @ (s / (s**2 + alpha) * (u.T @ y))
+    return RidgeHead(scaler.mean_, scaler.scale_, weight, float(np.mean(scores)), alpha)

@@ -64,6 +64,7 @@ def test_the_decoder_predicts_as_many_numbers_as_the_target_has(target, numbers)
     ("micro=3", 3), ("workers=2", 2), ("compile=true", True), ("checkpointing=1", True), ("store=0", 0), ("tile=0.5", 0.5),
     ("compare=image", "image"), ("target=none", "none"),
     ("pool_statistics=std", ("std",)), ("pool_statistics=std,mean", ("std", "mean")), ("pool_size=64", 64),
+    ("pool_read=likeness", "likeness"), ("pool_halvings=1", 1),
 ])  # fmt: skip
 def test_a_setting_of_every_type_is_read(setting, value):
     got = getattr(get_recipe("ci", [setting]), setting.split("=")[0])
@@ -154,6 +155,7 @@ def test_a_setting_that_cannot_be_read_is_one_line(setting, reason):
     ["crop=window", "store=0"], ["method=moco", "store=0"], ["method=clic", "tile=0.5"], ["workers=-2"],
     ["compare=image", "negatives=same-image"],
     ["pool_blocks=2"], ["pool_blocks=-3"], ["depth=1", "pool_blocks=-2"], ["pool_size=-8"], ["pool_size=20"],
+    ["pool_size=72", "pool_halvings=1"], ["pool_halvings=-1"],
 ])  # fmt: skip
 def test_values_that_cannot_work_are_one_line(settings):
     message = one_line_of(*settings)

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clicv2lite.errors import UserError
 from clicv2lite.probe.ridge import ALPHAS, RidgeHead, fit_ridge
 
 
@@ -73,3 +74,55 @@ def test_restoring_gives_the_same_head_and_refuses_other_shapes():
     np.testing.assert_array_equal(again.predict(features), head.predict(features))
     with pytest.raises(ValueError):
         RidgeHead.restore({"width": 5}, head.tensors())
+
+
+def test_with_groups_only_differences_within_them_count():
+    features, scores = rated(n=60)
+    groups = np.array(["a", "b", "c"])[np.arange(60) % 3]
+    shift = {"a": -5.0, "b": 0.0, "c": 7.0}
+    moved = scores + np.array([shift[g] for g in groups])
+    one, other = (fit_ridge(features, y, groups) for y in (scores, moved))
+    np.testing.assert_allclose(one.weight, other.weight, atol=1e-9)
+    assert np.abs(fit_ridge(features, scores).weight - fit_ridge(features, moved).weight).max() > 0.01
+
+
+def test_with_groups_the_weights_are_the_closed_form_on_deviations_from_group_means():
+    features, scores = rated(n=60)
+    groups = np.array(["a", "b"])[np.arange(60) % 2]
+    head = fit_ridge(features, scores, groups)
+    x = (features.double().numpy() - head.mean) / head.scale
+    y = scores - scores.mean()
+    for name in ("a", "b"):
+        rows = groups == name
+        x[rows], y[rows] = x[rows] - x[rows].mean(0), y[rows] - y[rows].mean()
+    want = np.linalg.solve(x.T @ x + head.alpha * np.eye(6), x.T @ y)
+    np.testing.assert_allclose(head.weight, want, atol=1e-9)
+    assert head.predict(features).mean() == pytest.approx(scores.mean())
+
+
+@pytest.mark.parametrize("n, width", [(24, 6), (12, 30)])
+def test_with_groups_too_the_penalty_has_the_least_leave_one_out_error(n, width):
+    rng = np.random.default_rng(3)
+    x, scores, groups = rng.normal(size=(n, width)), rng.normal(size=n), np.arange(n) % 3
+    x = (x - x.mean(0)) / x.std(0)
+
+    def within(values, rows):
+        return np.concatenate([values[rows][groups[rows] == g] - values[rows][groups[rows] == g].mean(0) for g in range(3)])
+
+    errors = []
+    for alpha in ALPHAS:
+        each = []
+        for i in range(n):
+            rest = np.delete(np.arange(n), i)
+            a, b = within(x, rest), within(scores, rest)
+            weight = np.linalg.solve(a.T @ a + alpha * np.eye(width), a.T @ b)
+            mine = rest[groups[rest] == groups[i]]
+            each.append(scores[i] - scores[mine].mean() - (x[i] - x[mine].mean(0)) @ weight)
+        errors.append(np.mean(np.square(each)))
+    assert fit_ridge(torch.tensor(x), scores, groups.astype(str)).alpha == ALPHAS[np.argmin(errors)]
+
+
+def test_groups_of_one_row_each_are_refused():
+    features, scores = rated(n=4)
+    with pytest.raises(UserError, match="no group has two"):
+        fit_ridge(features, scores, np.array(list("abcd")))
