@@ -129,7 +129,7 @@ class FrozenEncoder:
         pool, patch = self.config.pool, self.config.encoder.patch
         if any(side % (patch << pool.halvings) for side in images.shape[-2:]):
             raise ValueError(f"patches of {patch} px do not tile {tuple(images.shape[-2:])} px halved {pool.halvings} times")
-        found = []
+        found: list[Tensor] = []
         for times in range(pool.halvings + 1):
             smaller = F.avg_pool2d(images.float(), 2**times)  # exact: a place of it is four places of the one before
             grid = smaller.shape[-2] // patch, smaller.shape[-1] // patch

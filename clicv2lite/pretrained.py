@@ -1,6 +1,8 @@
 """The whole pretrained model, heads and decoder included: what chapters 4 and 5 look into (figure 4; book chapter 12)."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from clicv2lite.model import CLICv2
 from clicv2lite.pretrain import checkpoint
 from clicv2lite.pretrain.optim import make_optimizer
 from clicv2lite.pretrain.recipes import Recipe
+from clicv2lite.pretrain.settings import check
 
 HEADS, CONFIG = "pretraining.safetensors", "config.json"
 
@@ -61,23 +64,26 @@ def load_pretraining(spec: str = "default") -> CLICv2:
     return model.eval().requires_grad_(False)
 
 
-def export(run: Path, folder: Path) -> None:
+def export(run: Path, folder: Path, pooling: Mapping[str, Any] | None = None) -> None:
     """Write the newest checkpoint of a run as a model of float16 files: encoder, heads with decoder, configuration.
 
     Args:
         run: folder of a finished run of `clicv2lite pretrain`.
         folder: made if it is not there.
+        pooling: settings of the recipe that begin with ``pool_``, in place of the run's; no weight depends on them.
 
     Raises:
-        UserError: if the run has no checkpoint.
+        UserError: if the settings do not fit the run, or it has no checkpoint.
     """
-    recipe, model = load_recipe(str(run)), load_pretraining(str(run))
+    recipe = replace(load_recipe(str(run)), **pooling or {})
+    check(recipe)
+    model = load_pretraining(str(run))
     FrozenEncoder(str(run), model.query, FrozenConfig(recipe.encoder, recipe.pool)).save(folder, half=True)
     heads = {f"query_head.{k}": v for k, v in model.query_head.state_dict().items()}
     decoder = {f"decoder.{k}": v for k, v in model.decoder.state_dict().items()} if model.decoder else {}
     write_bytes(folder / HEADS, safetensors.torch.save({k: v.half().contiguous() for k, v in (heads | decoder).items()}))
-    config = (run / CONFIG).read_text(encoding="utf-8")
-    write_json(folder / CONFIG, json.loads(config.replace(str(run), f"runs/{run.name}")))  # others keep it elsewhere
+    stored = (run / CONFIG).read_text(encoding="utf-8").replace(str(run), f"runs/{run.name}")  # others keep it elsewhere
+    write_json(folder / CONFIG, json.loads(stored) | {"recipe": asdict(recipe)})
 
 
 def _load_exported(folder: Path, model: CLICv2) -> None:

@@ -34,8 +34,13 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
     def __init__(self, encoder: str = "default") -> None:
         self.encoder = encoder
 
-    def fit(self, images: Any, ratings: ArrayLike) -> "ComplexityRegressor":
+    def fit(self, images: Any, ratings: ArrayLike, groups: ArrayLike | None = None) -> "ComplexityRegressor":
         """Fit on images, as :class:`clicv2lite.probe.head.Model` takes them, and their ratings (n,), in any range.
+
+        Args:
+            images: n of them. ratings: (n,).
+            groups: (n,) names of what was rated together, where ratings of different groups cannot be compared; only
+                differences within groups are then fitted. `predict` needs none.
 
         Raises:
             UserError: if an image cannot be used, the numbers of images and ratings differ, there are fewer than 2, or a
@@ -51,7 +56,10 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
         if len(found) != len(wanted):
             raise UserError(f"ratings: {len(wanted)} of them for {len(found)} images; give one an image")
         encoder = load_encoder(self.encoder)
-        self.model_ = Model(encoder, fit_ridge(pooled(encoder, found), wanted))
+        names = None if groups is None else np.asarray(groups, dtype=np.str_)
+        if names is not None and names.shape != wanted.shape:
+            raise UserError(f"groups: shape {names.shape} for {len(wanted)} ratings; give one name a rating")
+        self.model_ = Model(encoder, fit_ridge(pooled(encoder, found), wanted, names))
         return self
 
     def predict(self, images: Any) -> Floats:

@@ -1,6 +1,6 @@
 """Ridge on all hand-made measures at once: what learning must beat (book chapter 11).
 
-    python -m clicv2lite.baselines.handcrafted --ratings ratings.csv --json handcrafted.json
+python -m clicv2lite.baselines.handcrafted --ratings ratings.csv --json handcrafted.json
 """
 
 import argparse
@@ -24,13 +24,19 @@ from clicv2lite.errors import UserError, check_seed, exit_status
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.ridge import fit_ridge
+from clicv2lite.probe.task import add_within_categories, groups
 from clicv2lite.provenance import provenance
 
 Floats = NDArray[np.float64]
 
 
 def predict_by_measures(
-    values: Mapping[str, ArrayLike], scores: ArrayLike, categories: Sequence[str] | None, k: int = 5, seed: int = 0
+    values: Mapping[str, ArrayLike],
+    scores: ArrayLike,
+    categories: Sequence[str] | None,
+    k: int = 5,
+    seed: int = 0,
+    within: bool = False,
 ) -> Floats:
     """Predict every score by a ridge on the measures that was fitted on the other folds, as ``probe`` does with features.
 
@@ -38,6 +44,7 @@ def predict_by_measures(
         values: measure -> (n,) values, as :func:`clicv2lite.baselines.measures.measure` returns them.
         scores: (n,). categories: (n,) names, or None; they part the folds and are no input of the ridge.
         k: number of folds. seed: of their shuffling; the same folds as ``probe --seed``.
+        within: fit differences within categories, as ``probe --within-categories``.
 
     Returns:
         (n,) predictions.
@@ -47,7 +54,9 @@ def predict_by_measures(
     """
     target = np.asarray(scores, dtype=np.float64)
     features = torch.from_numpy(np.stack([np.asarray(value, dtype=np.float64) for value in values.values()], axis=1))
-    return cross_validate(fit_ridge, features, target, folds(len(target), k, categories, seed))
+    return cross_validate(
+        fit_ridge, features, target, folds(len(target), k, categories, seed), groups(within, categories, "the table")
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratings", type=Path, required=True, help="rating table: CSV image,score[,category]")
     parser.add_argument("--size", type=int, default=224, help="side to which every image is resized, pixels (224)")
     parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap (0)")
+    add_within_categories(parser)
     parser.add_argument("--set", choices=list(SETS), default="eight", help="which measures; all needs visual-clutter (eight)")
     parser.add_argument("--json", type=Path, help="write the result to this file instead of the screen")
 
@@ -73,10 +83,12 @@ def run(args: argparse.Namespace) -> int:
         check_output_file(args.json, "--json")
     ratings = read_ratings(args.ratings)
     tests = folds(len(ratings), 5, ratings.categories, args.seed)  # refuses too few images before the long part
+    groups(args.within_categories, ratings.categories, args.ratings)
     values = measure(tqdm(squares(ratings, args.size), "measuring", len(ratings), unit="img", disable=None), SETS[args.set])
-    predictions = predict_by_measures(values, ratings.scores, ratings.categories, 5, args.seed)
+    predictions = predict_by_measures(values, ratings.scores, ratings.categories, 5, args.seed, args.within_categories)
     result: dict[str, Any] = report(ratings.scores, predictions, ratings.categories, RESAMPLES, args.seed) | {
         "head": "ridge",
+        "within_categories": args.within_categories,
         "measures": list(values),
         "size": args.size,
         "evaluation": "cross-validation",

@@ -19,13 +19,18 @@ import torch
 from clicv2lite.atomic import write_bytes, write_json
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square
-from clicv2lite.data.ratings import read_ratings
-from clicv2lite.encoder import encode_visible
+from clicv2lite.data.ratings import Ratings, read_ratings
+from clicv2lite.encoder import build_vit, encode_visible
 from clicv2lite.errors import UserError
 from clicv2lite.features import DEFAULT, FrozenConfig, FrozenEncoder
 from clicv2lite.pretrain.log import read_log
+from clicv2lite.pretrain.recipes import read_settings
 from clicv2lite.pretrained import export, load_pretraining, load_recipe
+from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.head import load_model, pooled
+from clicv2lite.probe.metrics import RESAMPLES, report
+from clicv2lite.probe.ridge import fit_ridge
+from clicv2lite.probe.task import groups
 from clicv2lite.results import read_json, read_results, stored_results
 from clicv2lite.views import draws_per_image, make_views
 
@@ -38,15 +43,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m clicv2lite.models", description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a finished `clicv2lite pretrain`")
     parser.add_argument("--ratings", required=True, type=Path, metavar="CSV", help="table image,score[,category] to fit on")
+    pool_help = "how its tokens are read, where not as in the run: pool_read, pool_size, ...; no weight depends on it"
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=pool_help)
     parser.add_argument("--out", type=Path, default=DEFAULT, metavar="DIR", help="where (default: in the package)")
     args = parser.parse_args(argv)
     out = Path(os.path.relpath(args.out))
     try:
-        export(args.run, out)
+        export(args.run, out, read_settings(args.set, "pool_"))
+        ratings = read_ratings(str(args.ratings))
         words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
+        words += ["--within-categories"] if ratings.categories else []
         if code := subprocess.run([sys.executable, "-m", "clicv2lite", *words, "--out", str(out)], check=False).returncode:
             return code  # its own process, so that probe.json names a command that anyone can repeat
-        write_json(out / RELEASE, measure(args.run, out, args.ratings))
+        write_json(out / RELEASE, measure(args.run, out, ratings))
         write_bytes(out / CARD, card(out).encode())
     except UserError as error:
         print(f"clicv2lite: {error}", file=sys.stderr)
@@ -55,11 +64,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(run: Path, folder: Path, ratings: Path) -> dict[str, Any]:
-    """What the rounding to float16 and the missing key encoder change, and what the pretraining cost."""
-    model, recipe, whole = load_model(folder), load_recipe(str(run)), load_pretraining(str(run))
-    paths = list(read_ratings(str(ratings)).paths)[::5]  # every fifth says enough about a rounding
-    precise = FrozenEncoder(str(run), whole.query, FrozenConfig(recipe.encoder, recipe.pool))
+def measure(run: Path, folder: Path, ratings: Ratings) -> dict[str, Any]:
+    """What training, reading, rounding to float16 and the missing key encoder change, and what the pretraining cost."""
+    model, recipe, whole = load_model(folder), load_recipe(str(folder)), load_pretraining(str(run))
+    paths = list(ratings.paths)[::5]  # every fifth says enough about a rounding
+    config = FrozenConfig(recipe.encoder, recipe.pool)
+    run_config = FrozenConfig(recipe.encoder, load_recipe(str(run)).pool)
+    precise = FrozenEncoder(str(run), whole.query, config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        untrained = FrozenEncoder("untrained", build_vit(recipe.encoder), config)
     moved = np.abs(model.score(paths) - model.head.predict(pooled(precise, paths)).clip(0, 1))
 
     images = torch.stack([read_square(path, recipe.store) for path in photographs().values()])
@@ -71,6 +85,10 @@ def measure(run: Path, folder: Path, ratings: Path) -> dict[str, Any]:
     weights, others = (torch.cat(side) for side in pairs)
     last = read_log(run / "metrics.jsonl")[-1]
     return {
+        "same_folds": {
+            "untrained": probe(untrained, ratings),
+            "pooling_of_the_run": probe(FrozenEncoder(str(run), whole.query, run_config), ratings),
+        },
         "float16": {"images": len(paths), "largest_difference": float(moved.max()), "mean_difference": float(moved.mean())},
         "key": {
             "patches": query.shape[0] * query.shape[1],
@@ -83,17 +101,30 @@ def measure(run: Path, folder: Path, ratings: Path) -> dict[str, Any]:
     }
 
 
+def probe(encoder: FrozenEncoder, ratings: Ratings) -> dict[str, Any]:
+    """Mean PCC and its interval of ridge on an encoder, on the same folds as the model's own."""
+    tests = folds(len(ratings), 5, ratings.categories, 0)
+    within = groups(bool(ratings.categories), ratings.categories, "ratings")
+    predictions = cross_validate(fit_ridge, pooled(encoder, list(ratings.paths)), ratings.scores, tests, within)
+    result = report(ratings.scores, predictions, ratings.categories, RESAMPLES, 0)
+    return {key: result[key] for key in ("mean_pcc", "mean_pcc_ci", "pcc")}
+
+
 def card(folder: Path) -> str:
     """The model card as Markdown, every number from the JSON files in `folder` and from the stored results."""
     config, probe, release = (json.loads((folder / n).read_text("utf-8")) for n in ("config.json", PROBE, RELEASE))
     stored = read_results(stored_results())
     best = max(stored.measures, key=lambda name: stored.measures[name]["mean_pcc"])
     compared = {
-        "**this model**, ridge on its frozen features": probe,
-        "the same architecture, untrained (seed 0)": stored.random[0],
-        "eight hand-crafted measures, ridge": read_json(stored_results() / "handcrafted_ridge.json"),
+        "**this model**: ridge on how alike its tokens are": probe,
+        "the same weights, their tokens pooled as in chapter 8, ridge": release["same_folds"]["pooling_of_the_run"],
+        "the same architecture and reading, untrained": release["same_folds"]["untrained"],
+        "eleven hand-crafted measures, ridge": read_json(stored_results() / "handcrafted_within.json"),
         f"best single hand-crafted measure ({best.replace('_', ' ')})": stored.measures[best],
     }
+    compared["EfficientNet-lite0, supervised on ImageNet, ridge"] = read_json(
+        stored_results() / "supervised" / "efficientnet_lite0_within.json"
+    )
     rows = [
         f"| {name} | {r['mean_pcc']:.3f} | {r['mean_pcc_ci'][0]:.3f} to {r['mean_pcc_ci'][1]:.3f} |"
         for name, r in compared.items()

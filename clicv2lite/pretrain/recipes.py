@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 from clicv2lite.encoder import SHAPES
@@ -10,8 +11,8 @@ from clicv2lite.pretrain.recipe import EXECUTION, Recipe
 from clicv2lite.pretrain.settings import METHOD_SETTINGS, check, describe, parse
 
 __all__ = [
-    "EXECUTION", "METHOD_SETTINGS", "RECIPES", "Recipe", "ci", "get_recipe", "lite", "vit_b32", "vit_l16", "vit_l16_star",
-    "vit_s32",
+    "EXECUTION", "METHOD_SETTINGS", "RECIPES", "Recipe", "ci", "get_recipe", "lite", "read_settings", "vit_b32", "vit_l16",
+    "vit_l16_star", "vit_s32",
 ]  # fmt: skip
 
 
@@ -79,17 +80,7 @@ def get_recipe(name: str, settings: list[str] | None = None) -> Recipe:
     """
     if name not in RECIPES:
         raise UserError(f"--recipe {name}: no such recipe; choose one of {', '.join(RECIPES)}")
-    recipe = RECIPES[name]()
-    hints = typing.get_type_hints(Recipe)
-    changes: dict[str, Any] = {}
-    for setting in settings or []:
-        key, equals, text = setting.partition("=")
-        if not equals or key not in hints or key == "name":
-            raise UserError(f"--set {setting}: write key=value with one of {', '.join(sorted(set(hints) - {'name'}))}")
-        try:
-            changes[key] = parse(text, hints[key])
-        except ValueError:
-            raise UserError(f"--set {setting}: {key} must be {describe(hints[key])}") from None
+    recipe, changes = RECIPES[name](), read_settings(settings or [])
     method = changes.get("method", recipe.method)
     changed = dataclasses.replace(recipe, **METHOD_SETTINGS[method] | changes)
     if method != "clicv2" and "store" not in changes and not changed.store:
@@ -100,3 +91,26 @@ def get_recipe(name: str, settings: list[str] | None = None) -> Recipe:
     if "warmup" not in changes:
         changed = dataclasses.replace(changed, warmup=round(recipe.warmup * changed.passes / recipe.passes))
     return changed
+
+
+def read_settings(settings: Sequence[str], only: str = "") -> dict[str, Any]:
+    """``key=value`` strings as values of a recipe's fields.
+
+    Args:
+        settings: as given to ``--set``.
+        only: what keys must begin with.
+
+    Raises:
+        UserError: for an unknown key, or a value of the wrong type.
+    """
+    hints = {key: hint for key, hint in typing.get_type_hints(Recipe).items() if key.startswith(only) and key != "name"}
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or key not in hints:
+            raise UserError(f"--set {setting}: write key=value with one of {', '.join(sorted(hints))}")
+        try:
+            changes[key] = parse(text, hints[key])
+        except ValueError:
+            raise UserError(f"--set {setting}: {key} must be {describe(hints[key])}") from None
+    return changes

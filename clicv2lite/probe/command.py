@@ -22,7 +22,7 @@ from clicv2lite.probe.head import KINDS, Head, Model, place, read_by, save_model
 from clicv2lite.probe.icnet import IcnetShape, IcnetTraining, fit_icnet
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.ridge import fit_ridge
-from clicv2lite.probe.task import Mask, Task, keep_rows, load_task
+from clicv2lite.probe.task import Mask, Task, add_within_categories, groups, keep_rows, load_task
 from clicv2lite.provenance import provenance
 
 Floats = NDArray[np.float64]
@@ -40,9 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folds", type=int, metavar="K", help="cross-validate (default: the table's split column, else K = 5)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of folds, head, random encoder and bootstrap (default 0)")
-    parser.add_argument(
-        "--within-categories", action="store_true", help="fit ridge to differences within categories (normalised scores)"
-    )
+    add_within_categories(parser)
     parser.add_argument("--score-range", type=float, nargs=2, metavar=("LO", "HI"), help="range of the table's scores")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images encoded at once (default 64)")
     paper = IcnetTraining()
@@ -63,22 +61,20 @@ def run(args: argparse.Namespace) -> int:
     encoder = load_encoder(args.encoder, args.seed)
     inputs, read, skipped = encode(encoder, args.head, task.paths, args.batch_size)
     task = keep_rows(task, read)
-    if args.within_categories and task.categories is None:
-        raise UserError(f"--within-categories: {args.ratings} has no column category; add one, or leave the option out")
-    fit, groups = fitter(args, encoder), np.array(task.categories) if args.within_categories else None
+    fit, within = fitter(args, encoder), groups(args.within_categories, task.categories, args.ratings)
 
-    def fit_all(rows: Mask) -> Head:
-        return fit(inputs[rows], task.scores[rows], *([] if groups is None else [groups[rows]]))
+    def fit_rows(rows: Mask) -> Head:
+        return fit(inputs[rows], task.scores[rows], *([] if within is None else [within[rows]]))
 
     by_fold: list[dict[str, Any]] = []
     if task.test is None:
         tests = folds(len(task.paths), k, task.categories, args.seed)
-        predictions = cross_validate(fit, inputs, task.scores, tests, groups)
+        predictions = cross_validate(fit, inputs, task.scores, tests, within)
         result = _report(task, np.arange(len(task.paths)), predictions, args.seed)
         by_fold = [_brief(_report(task, rows, predictions[rows], args.seed, resamples=0)) for rows in tests]
-        head = fit_all(np.ones(len(task.paths), dtype=bool)) if args.out else None  # the saved head may use every rating
+        head = fit_rows(np.ones(len(task.paths), dtype=bool)) if args.out else None  # the saved head may use every rating
     else:
-        fitted, rows = fit_all(task.train), np.flatnonzero(task.test)
+        fitted, rows = fit_rows(task.train), np.flatnonzero(task.test)
         result, head = _report(task, rows, fitted.predict(inputs[rows]), args.seed), fitted
 
     result |= {

@@ -1,5 +1,7 @@
 """Rating tables to a probing task: which images fit the head and which test it (book chapter 8)."""
 
+import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from clicv2lite.errors import UserError
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Names = NDArray[np.str_]
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,24 @@ class Task:
     categories: list[str] | None
     train: Mask  # (n,)
     test: Mask | None  # (n,)
+
+
+def add_within_categories(parser: argparse.ArgumentParser) -> None:
+    """Add the option whose value :func:`groups` takes."""
+    parser.add_argument(
+        "--within-categories", action="store_true", help="fit ridge to differences within categories (normalised scores)"
+    )
+
+
+def groups(wanted: bool, categories: Sequence[str] | None, ratings: object) -> Names | None:
+    """What `fit_ridge` takes as groups: the categories of a table, if differences within them are wanted.
+
+    Raises:
+        UserError: if they are wanted of a table without categories.
+    """
+    if wanted and categories is None:
+        raise UserError(f"--within-categories: {ratings} has no column category; add one, or leave the option out")
+    return np.array(categories) if wanted else None
 
 
 def load_task(ratings: str, test: str | None, k: int | None, score_range: tuple[float, float] | None) -> Task:
