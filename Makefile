@@ -94,6 +94,8 @@ results: setup  ## make data/results again: three seeds of the lite recipe, prob
 		$(BIN)/python -m clicv2lite.baselines.$${set#*:} --set plain --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
 			--json data/results/$${set%:*}_all.json; \
 	done
+	$(BIN)/python -m clicv2lite.baselines.handcrafted --set plain --within-categories --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
+		--json data/results/handcrafted_within.json
 	$(BIN)/clicv2lite bench --json data/results/bench.json
 	$(BIN)/python -m clicv2lite.bench.memory --json data/results/loss_memory.json
 	$(BIN)/python -m clicv2lite.score.speed --images "$$CLICV2LITE_DATA/photos/photos-000000.tar" --json data/results/score_speed.json
@@ -103,7 +105,8 @@ model: setup  ## train the model of the package again (an hour; needs CLICV2LITE
 	@test -d "$${CLICV2LITE_DATA:-}/photos" || { echo "make: set CLICV2LITE_DATA to a folder with photos/ and savoias/" >&2; exit 2; }
 	$(BIN)/clicv2lite pretrain --recipe lite --images "$$CLICV2LITE_DATA/photos/photos-{000000..000003}.tar" --out runs/default \
 		--set passes=512000 precision=bf16 --resume
-	$(BIN)/python -m clicv2lite.models runs/default --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv"
+	$(BIN)/python -m clicv2lite.models runs/default --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
+		--set pool_read=likeness pool_halvings=1 pool_size=448 pool_statistics=mean,std
 
 serve: book  ## serve the book on 127.0.0.1
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

@@ -111,3 +111,11 @@ def test_the_package_offers_both_names_and_imports_nothing_heavy_for_itself():
     from clicv2lite import load  # the other way to ask for it
 
     assert load is clicv2lite.load
+
+
+def test_with_groups_their_levels_do_not_matter(encoder):
+    groups, level = np.array(["a", "b"] * 10), np.array([0.0, 3.0] * 10)
+    plain, moved = (ComplexityRegressor(encoder).fit(PIXELS, y, groups) for y in (RATINGS, RATINGS + level))
+    np.testing.assert_allclose(moved.predict(PIXELS), plain.predict(PIXELS) + 1.5, atol=1e-9)
+    with pytest.raises(UserError, match=r"groups: shape \(3,\) for 20 ratings"):
+        ComplexityRegressor(encoder).fit(PIXELS, RATINGS, ["a", "b", "a"])

@@ -35,6 +35,11 @@ from clicv2lite.results import read_json, read_results, stored_results
 from clicv2lite.views import draws_per_image, make_views
 
 CARD, RELEASE, PROBE = "model_card.md", "release.json", "probe.json"
+READINGS = {
+    "tokens": "the patches' tokens of all blocks, pooled over the image to {features} numbers that go into the ridge",
+    "likeness": "for each patch and block, five numbers that say how alike its token is to those of the other patches of its "
+    "image, in the image and in the image halved; their means and deviations, {features} numbers, go into the ridge",
+}
 TEMPLATE = Path(__file__).with_name("card_template.md")
 
 
@@ -140,8 +145,7 @@ def card(folder: Path) -> str:
         minutes=release["pretraining"]["seconds"] / 60,
         epochs=release["pretraining"]["passes"] / config["images"],
         megabytes=sum(release["bytes"].values()) / 1e6,
-        lowest=min(r.probe["mean_pcc"] for r in stored.runs),
-        highest=max(r.probe["mean_pcc"] for r in stored.runs),
+        reading=READINGS[config["recipe"]["pool_read"]].format(features=load_model(folder).head.config()["width"]),
         rows="\n".join(rows),
         categories="\n".join(by_category),
     )

@@ -78,3 +78,17 @@ def test_a_mistake_is_one_line(table, capsys, words, message):
 def test_too_few_images_for_five_folds_are_refused():
     with pytest.raises(UserError, match="too few"):
         predict_by_measures({"a": [1, 2, 3]}, [0, 1, 2], None)
+
+
+def test_within_categories_ignores_what_differs_between_them():
+    rng = np.random.default_rng(2)
+    names = np.repeat(["a", "b"], 100).tolist()
+    shift = np.repeat([0.0, 5.0], 100)
+    scores = rng.random(200)
+    values = {"within": scores + 0.2 * rng.random(200) + shift, "category": shift + 0.01 * rng.random(200)}
+    lifted = scores - shift  # ratings whose level between the categories goes the other way
+    plain, moved = (predict_by_measures(values, y, names, within=True) for y in (scores, lifted))
+    np.testing.assert_allclose(moved, plain - 2.5, atol=1e-9)  # half of each fold is lower by 5
+    assert abs(predict_by_measures(values, lifted, names) - plain + 2.5).max() > 1
+    with pytest.raises(UserError, match="no column category"):
+        predict_by_measures(values, scores, None, within=True)

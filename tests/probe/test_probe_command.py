@@ -11,6 +11,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.features import FrozenConfig, FrozenEncoder
 from clicv2lite.probe import command
 from clicv2lite.probe.head import load_model
+from clicv2lite.probe.ridge import fit_ridge
 
 CONTRACT = {"n", "pcc", "srcc", "pcc_ci", "per_category", "mean_pcc", "pcc_variance"}
 
@@ -152,3 +153,30 @@ def test_an_encoder_that_diverged_is_refused(data, tmp_path):
     FrozenEncoder("diverged", vit, FrozenConfig(config)).save(tmp_path)
     with pytest.raises(UserError, match="not finite"):
         probe(data, "--encoder", tmp_path)
+
+
+def test_within_categories_is_what_ridge_gets_as_groups(data, tmp_path, monkeypatch):
+    given = []
+
+    def spy(features, scores, groups=None):
+        given.append((len(scores), groups))
+        return fit_ridge(features, scores, groups)
+
+    monkeypatch.setattr(command, "fit_ridge", spy)
+    assert probe(data, "--within-categories", "--json", tmp_path / "r.json", "--out", tmp_path / "model", "--folds", 3) == 0
+    assert [n for n, _ in given] == [20, 20, 20, 30]  # three folds and the head that is kept
+    assert all(sorted(set(groups)) == ["a", "b"] and len(groups) == n for n, groups in given)
+    assert given[-1][1].tolist() == ["a", "b"] * 15
+    assert result(tmp_path / "r.json")["within_categories"] is True
+    probe(data, "--json", tmp_path / "plain.json", "--folds", 3)
+    assert given[-1] == (20, None) and result(tmp_path / "plain.json")["within_categories"] is False
+
+
+def test_within_categories_of_what_has_none_or_cannot_is_one_line(data, tmp_path):
+    rows = (data / "cv.csv").read_text().splitlines()
+    table = data / "plain.csv"
+    table.write_text("\n".join(row.rsplit(",", 1)[0] for row in rows) + "\n")
+    with pytest.raises(UserError, match=r"--within-categories: .*plain.csv has no column category"):
+        probe(data, "--within-categories", ratings="plain.csv")
+    with pytest.raises(UserError, match="--within-categories: only --head ridge has it, not icnet"):
+        probe(data, "--within-categories", "--head", "icnet")
