@@ -31,8 +31,8 @@ def _all_others(unit: Tensor) -> Tensor:
     places = unit.shape[1]
     if places == 1:
         return unit.new_zeros(len(unit), 1, CHANNELS - 1)
-    itself = torch.eye(places, dtype=torch.bool, device=unit.device)
-    cosine = (unit @ unit.mT).masked_fill(itself, float("-inf"))  # a token is no other of its own
+    cosine = unit @ unit.mT
+    cosine.diagonal(dim1=1, dim2=2).fill_(float("-inf"))  # a token is no other of its own
     soft = [_soft_maximum(cosine, t, places - 1) for t in TEMPERATURES]
     mean = (unit * (unit.sum(1, keepdim=True) - unit)).sum(-1) / (places - 1)
     return torch.stack([*soft, mean], dim=-1)
@@ -41,8 +41,8 @@ def _all_others(unit: Tensor) -> Tensor:
 def _soft_maximum(cosine: Tensor, temperature: float, count: int) -> Tensor:
     if temperature == 0:
         return cosine.amax(-1)
-    # no cosine is above 1, so that, and not the largest, is taken out of the exponential: a pass less over all pairs
-    return 1 + temperature * (torch.exp((cosine - 1) / temperature).sum(-1) / count).log()
+    # no cosine is above 1, so that, and not the largest, is taken out of the exponential: fewer passes over all pairs
+    return 1 + temperature * ((cosine - 1).div_(temperature).exp_().sum(-1) / count).log()
 
 
 def _neighbours(unit: Tensor) -> Tensor:

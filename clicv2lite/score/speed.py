@@ -1,7 +1,8 @@
 """`python -m clicv2lite.score.speed --images SRC`: how fast scoring is, as ratios measured in turn on one machine (chapter 12).
 
-Scoring means all of it: files read, decoded, squared, encoded, scored. Beside it stand the bare forward pass of the same
-encoder in timm, on tensors that lie ready, with torch's own threads; and ICNet's forward pass at its 512 pixels.
+Scoring means all of it: files read, decoded, squared, encoded, scored. Beside it stand the bare forward passes of the same
+encoder in timm, at every size that the model reads an image at, on tensors that lie ready, with torch's own threads; and
+ICNet's forward pass at its 512 pixels.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from clicv2lite.atomic import check_output_file, put_json
 from clicv2lite.data.embedded import photographs
@@ -41,7 +43,8 @@ def measure(rows: Sequence[Row], spec: str, rounds: int, jobs: int) -> dict[str,
     model = load_model(spec)
     device = place(model.encoder)
     squares = torch.randint(0, 256, (BATCH, 3, model.encoder.size, model.encoder.size), dtype=torch.uint8, device=device)
-    inputs, vit, icnet = normalize(squares.float() / 255), model.encoder.vit, ICNet().eval().to(device)
+    inputs = [normalize(F.avg_pool2d(squares / 255, 2**times)) for times in range(model.encoder.config.pool.halvings + 1)]
+    vit, icnet = model.encoder.vit, ICNet().eval().to(device)
     large = torch.rand(ICNET_BATCH, 3, ICNET_SIDE, ICNET_SIDE, device=device)
     passes = max(1, min(len(rows), 320) // BATCH)
 
@@ -50,7 +53,8 @@ def measure(rows: Sequence[Row], spec: str, rounds: int, jobs: int) -> dict[str,
 
     def bare() -> int:
         for _ in range(passes):
-            vit.forward_features(inputs)
+            for each in inputs:
+                vit.forward_features(each)
         return passes * BATCH
 
     def other() -> int:
@@ -59,7 +63,7 @@ def measure(rows: Sequence[Row], spec: str, rounds: int, jobs: int) -> dict[str,
 
     found: dict[str, list[float]] = {"score": [], "timm_forward": [], "icnet_512": []}
     with torch.inference_mode():
-        vit.forward_features(inputs), icnet(large)  # buffers, and the choice of kernels
+        bare(), icnet(large)  # buffers, and the choice of kernels
         for _ in range(rounds):
             for name, operation in (("timm_forward", bare), ("score", score), ("icnet_512", other)):
                 found[name].append(images_per_second(operation, device))
