@@ -11,17 +11,8 @@ from torch import nn
 
 from clicv2lite.baselines import supervised
 from clicv2lite.baselines.registry import BASELINES, SIZES, Baseline
-from clicv2lite.baselines.supervised import (
-    augment,
-    evaluate,
-    fold_key,
-    learning_rate,
-    main,
-    make_optimizer,
-    order,
-    predict,
-    train,
-)
+from clicv2lite.baselines.supervised import evaluate, fold_key, main
+from clicv2lite.baselines.training import GRID, augment, learning_rate, make_optimizer, order, predict, train
 from clicv2lite.data.worlds import render
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.task import Task
@@ -182,7 +173,7 @@ def test_sizes_differ_and_only_the_papers_asks_for_imagenet():
         ci, lite, full = (baseline.settings(size) for size in SIZES)
         assert full.weights == "imagenet" and ci.weights == lite.weights == "scratch", name
         assert ci.epochs < lite.epochs <= full.epochs and ci.side < lite.side < full.side
-        assert full.crop == 0 or full.crops == supervised.GRID**2
+        assert full.crop == 0 or full.crops == GRID**2
 
 
 @pytest.fixture
