@@ -63,7 +63,7 @@ browser: book
 test: setup  ## lint, types, unit tests, chapters, book without warnings, browser
 	@for step in lint unit notebooks book browser; do echo "== $$step"; $(MAKE) --no-print-directory $$step; done
 
-results: setup  ## make data/results again: three seeds of the lite recipe, probes, bench (an hour; needs CLICV2LITE_DATA)
+results: setup  ## make data/results again: pretraining, probes, baselines, tables, bench (a day; needs CLICV2LITE_DATA)
 	@test -d "$${CLICV2LITE_DATA:-}/photos" || { echo "make: set CLICV2LITE_DATA to a folder with photos/ and savoias/" >&2; exit 2; }
 	for seed in 0 1 2; do \
 		$(BIN)/clicv2lite pretrain --recipe lite --images "$$CLICV2LITE_DATA/photos/photos-{000000..000003}.tar" --out runs/lite$$seed --set seed=$$seed --resume; \
@@ -96,6 +96,16 @@ results: setup  ## make data/results again: three seeds of the lite recipe, prob
 	done
 	$(BIN)/python -m clicv2lite.baselines.handcrafted --set plain --within-categories --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
 		--json data/results/handcrafted_within.json
+	mkdir -p data/results/suites
+	for suite in table2 table4; do \
+		$(BIN)/clicv2lite evaluate --suite $$suite --size lite --out runs/suites; \
+		cp runs/suites/$$suite.json runs/suites/$$suite.md runs/suites/$$suite.svg data/results/suites; \
+	done
+	$(BIN)/python -m clicv2lite.evaluate.claims
+	for model in p2pfm kyle hyperiqa icnet iccorn; do \
+		$(BIN)/python -m clicv2lite.baselines.supervised --model $$model --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
+			--work runs/supervised --json data/results/supervised/$$model.json; \
+	done
 	$(BIN)/clicv2lite bench --json data/results/bench.json
 	$(BIN)/python -m clicv2lite.bench.memory --json data/results/loss_memory.json
 	$(BIN)/python -m clicv2lite.score.speed --images "$$CLICV2LITE_DATA/photos/photos-000000.tar" --json data/results/score_speed.json
