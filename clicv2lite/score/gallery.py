@@ -19,7 +19,7 @@ PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Most and least complex of {count} images</title>
+<title>{title} of {count} images</title>
 <style>
 :root {{ color-scheme: light dark; --back: #fff; --ink: #1b1b1f; --soft: #5a5a63; --card: #f2f2f5; --line: #0b62c4 }}
 @media (prefers-color-scheme: dark) {{
@@ -45,7 +45,7 @@ strong {{ display: block; font-size: 1.05rem; color: var(--ink); font-variant-nu
 </head>
 <body>
 <main>
-<h1>Most and least complex of {count} images</h1>
+<h1>{title} of {count} images</h1>
 <p>Complexity from 0 to 1 as clicv2lite scores it: median {median:.3f}, from {lowest:.3f} to {highest:.3f}.{failed}</p>
 <nav aria-label="Parts of this page"><a href="#most">Most complex</a>{link}</nav>
 {parts}
@@ -68,6 +68,7 @@ def write_gallery(path: Path, rows: Sequence[Row], count: int) -> None:
     levels = [_score(row) for row in scored] or [0.0]
     failed = len(rows) - len(scored)
     page = PAGE.format(
+        title="Most and least complex" if least else "Most complex",
         count=f"{len(scored):,}",
         median=statistics.median(levels),
         lowest=levels[-1],
