@@ -2,8 +2,10 @@
 
 import numpy as np
 import torch
+from scipy.stats import t
 from torch import Tensor
 
+from clicv2lite.evaluate.summary import spread
 from clicv2lite.exercises.exercise import Exercise
 from clicv2lite.probe.metrics import pcc, srcc
 
@@ -127,4 +129,48 @@ fisher_interval = Exercise(
     },
     where="Fisher's z",
     tolerance=1e-5,
+)
+
+
+def _seeds(generator: torch.Generator) -> tuple[Tensor]:
+    count = int(torch.randint(3, 7, (), generator=generator))
+    return (0.5 + torch.randn(count, dtype=torch.float64, generator=generator),)
+
+
+def _interval(values: Tensor, quantile: float, sd: float) -> np.ndarray:
+    return float(values.mean()) + quantile * sd * np.array([-1, 1])
+
+
+def _quantile(values: Tensor, p: float = 0.975) -> float:
+    return float(t.ppf(p, len(values) - 1))
+
+
+def _sd(values: Tensor, correction: int = 1) -> float:
+    return float(values.std(correction=correction))
+
+
+student_interval = Exercise(
+    lambda values: np.array(spread(values.tolist())["interval"]),
+    _seeds,
+    {
+        "1.96 is the normal distribution's; with so few values take Student's, t.ppf(0.975, n - 1)": (
+            lambda values: _interval(values, 1.96, _sd(values) / len(values) ** 0.5)
+        ),
+        "n values leave n - 1 degrees of freedom, since the mean is theirs, too": (
+            lambda values: _interval(values, float(t.ppf(0.975, len(values))), _sd(values) / len(values) ** 0.5)
+        ),
+        "5 % are left out on each side; 95 % leave out 2.5 %": (
+            lambda values: _interval(values, _quantile(values, 0.95), _sd(values) / len(values) ** 0.5)
+        ),
+        "the deviation is that of a sample: divide the squares by n - 1, not by n": (
+            lambda values: _interval(values, _quantile(values), _sd(values, 0) / len(values) ** 0.5)
+        ),
+        "that is about one more seed, not about the mean of all: divide the deviation by the root of n": (
+            lambda values: _interval(values, _quantile(values), _sd(values))
+        ),
+        "the deviation of a mean falls with the root of n, not with n": (
+            lambda values: _interval(values, _quantile(values), _sd(values) / len(values))
+        ),
+    },
+    where="clicv2lite.evaluate.summary.spread",
 )
