@@ -31,8 +31,8 @@ def _all_others(unit: Tensor) -> Tensor:
     places = unit.shape[1]
     if places == 1:
         return unit.new_zeros(len(unit), 1, CHANNELS - 1)
-    cosine = unit @ unit.mT
-    cosine.diagonal(dim1=1, dim2=2).fill_(float("-inf"))  # a token is no other of its own
+    itself = torch.eye(places, dtype=torch.bool, device=unit.device)  # a mask, as exports know no diagonal to write to
+    cosine = (unit @ unit.mT).masked_fill_(itself, float("-inf"))  # a token is no other of its own
     soft = [_soft_maximum(cosine, t, places - 1) for t in TEMPERATURES]
     mean = (unit * (unit.sum(1, keepdim=True) - unit)).sum(-1) / (places - 1)
     return torch.stack([*soft, mean], dim=-1)

@@ -11,7 +11,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.features import FrozenConfig, FrozenEncoder, PoolConfig
 from clicv2lite.onnx import export_onnx, main
 from clicv2lite.plain_vit import PlainViT
-from clicv2lite.probe.head import Model
+from clicv2lite.probe.head import Model, load_model
 from clicv2lite.probe.icnet import IcnetHead, IcnetShape
 from clicv2lite.probe.ridge import fit_ridge
 
@@ -21,11 +21,12 @@ PACKAGES = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def model():
+@pytest.fixture(scope="module", params=["tokens", "likeness"])
+def model(request):
     torch.manual_seed(0)
     config = EncoderConfig(size=24, patch=8, width=16, depth=2, heads=2)
-    pooling = PoolConfig((0, -1), ("mean", "std", "max", "min"), 32)  # another size than that of training
+    halvings = int(request.param == "likeness")
+    pooling = PoolConfig((0, -1), ("mean", "std", "max", "min"), 32, request.param, halvings)  # not the size of training
     encoder = FrozenEncoder("tiny", PlainViT(config), FrozenConfig(config, pooling))
     images = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
     return Model(encoder, fit_ridge(encoder.features(images), np.linspace(-0.2, 1.2, 40)))
@@ -62,3 +63,16 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path, capsys):
     assert "there is no head.safetensors" in capsys.readouterr().err
     code = "import sys, clicv2lite.onnx; assert 'onnx' not in sys.modules"  # its own name hides nothing, and it loads nothing
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@PACKAGES
+def test_the_model_in_the_package_can_be_exported(tmp_path):
+    import onnxruntime
+
+    model, path = load_model(), tmp_path / "m.onnx"
+    export_onnx(model, path)
+    images = torch.randint(0, 256, (3, 3, model.encoder.size, model.encoder.size), dtype=torch.uint8)
+    images[1:] = images[1:] // 8 * torch.arange(3).view(3, 1, 1)  # noise alone has few values
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (got,) = session.run(["score"], {"images": images.numpy()})
+    np.testing.assert_allclose(got, model.scores(images).clip(0, 1), atol=1e-4)
