@@ -78,7 +78,6 @@ class FrozenEncoder:
             self.vit.to(device)
         return self
 
-    @torch.inference_mode()
     def blocks(self, images: Tensor) -> list[Tensor]:
         """Tokens of the blocks to pool, each layer-normalised without weights.
 
@@ -88,9 +87,6 @@ class FrozenEncoder:
         Returns:
             one (B, G, D) float32 tensor per block of ``config.pool.blocks``.
         """
-        return self._blocks(images)
-
-    def _blocks(self, images: Tensor) -> list[Tensor]:
         depth = self.config.encoder.depth
         indices = [block % depth for block in self.config.pool.blocks]
         # float32, not bfloat16: the features of an image must not depend on the batch it comes in
@@ -111,7 +107,10 @@ class FrozenEncoder:
         h, w = (side // self.config.encoder.patch for side in images.shape[-2:])
         return tokens[:, -h * w :].float().unflatten(1, (h, w))
 
-    @torch.inference_mode()
+    def halved(self, images: Tensor) -> list[Tensor]:
+        """The image at each size that it is read at: (B, 3, S, S) -> (B, 3, S, S), (B, 3, S / 2, S / 2), ..., float32."""
+        return [F.avg_pool2d(images.float(), 2**times) for times in range(self.config.pool.halvings + 1)]
+
     def channels(self, images: Tensor) -> list[Tensor]:
         """What is pooled: of the image at its size, then halved, within each of all blocks in order.
 
@@ -124,17 +123,13 @@ class FrozenEncoder:
         Raises:
             ValueError: if a halved image cannot be cut into patches.
         """
-        return self._channels(images)
-
-    def _channels(self, images: Tensor) -> list[Tensor]:
         pool, patch = self.config.pool, self.config.encoder.patch
         if any(side % (patch << pool.halvings) for side in images.shape[-2:]):
             raise ValueError(f"patches of {patch} px do not tile {tuple(images.shape[-2:])} px halved {pool.halvings} times")
         found: list[Tensor] = []
-        for times in range(pool.halvings + 1):
-            smaller = F.avg_pool2d(images.float(), 2**times)  # exact: a place of it is four places of the one before
-            grid = smaller.shape[-2] // patch, smaller.shape[-1] // patch
-            laid_out = [tokens.unflatten(1, grid) for tokens in self._blocks(smaller)]
+        for image in self.halved(images):  # a place of one is four places of the one before
+            grid = image.shape[-2] // patch, image.shape[-1] // patch
+            laid_out = [tokens.unflatten(1, grid) for tokens in self.blocks(image)]
             found += [likeness(tokens) for tokens in laid_out] if pool.read == "likeness" else laid_out
         return found
 
@@ -147,7 +142,7 @@ class FrozenEncoder:
     def traced_features(self, images: Tensor) -> Tensor:
         """`features` in the caller's own gradient mode: what an export traces."""
         names = self.config.pool.statistics
-        return torch.cat([pool(part.flatten(1, 2), name) for part in self._channels(images) for name in names], dim=1)
+        return torch.cat([pool(part.flatten(1, 2), name) for part in self.channels(images) for name in names], dim=1)
 
     def save(self, folder: Path, half: bool = False) -> None:
         """Write ``encoder.safetensors``: timm's own keys, and the configuration as its metadata.
@@ -210,9 +205,14 @@ def random_encoder(seed: int) -> FrozenEncoder:
     from clicv2lite.pretrain.recipes import lite  # the recipe describes a training; only its shapes are needed here
 
     recipe = lite()
+    return untrained_encoder("random", FrozenConfig(recipe.encoder, recipe.pool), seed)
+
+
+def untrained_encoder(name: str, config: FrozenConfig, seed: int) -> FrozenEncoder:
+    """An encoder of any shape as it is before the first step; torch's own random numbers stay where they are."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return FrozenEncoder("random", build_vit(recipe.encoder), FrozenConfig(recipe.encoder, recipe.pool))
+        return FrozenEncoder(name, build_vit(config.encoder), config)
 
 
 def _load_file(path: Path) -> FrozenEncoder:

@@ -1,6 +1,6 @@
 """Ridge on all hand-made measures at once: what learning must beat (book chapter 11).
 
-python -m clicv2lite.baselines.handcrafted --ratings ratings.csv --json handcrafted.json
+    python -m clicv2lite.baselines.handcrafted --ratings ratings.csv --json handcrafted.json
 """
 
 import argparse

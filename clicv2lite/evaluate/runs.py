@@ -18,16 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from clicv2lite.atomic import write_json
 from clicv2lite.data.sources import open_images
-from clicv2lite.encoder import build_vit
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.sizes import Data, Size
-from clicv2lite.features import WEIGHTS, FrozenConfig, FrozenEncoder, load_encoder
+from clicv2lite.features import WEIGHTS, FrozenConfig, FrozenEncoder, load_encoder, untrained_encoder
 from clicv2lite.pretrain.engine import pretrain
 from clicv2lite.pretrain.log import read_log
 from clicv2lite.pretrain.recipe import EXECUTION, Recipe
@@ -71,9 +69,7 @@ def about_run(folder: Path) -> dict[str, Any]:
 
 def untrained(recipe: Recipe) -> FrozenEncoder:
     """The recipe's ViT as it is before the first step."""
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
-        return FrozenEncoder("untrained", build_vit(recipe.encoder), FrozenConfig(recipe.encoder, recipe.pool))
+    return untrained_encoder("untrained", FrozenConfig(recipe.encoder, recipe.pool), recipe.seed)
 
 
 class Rated:

@@ -20,9 +20,9 @@ from clicv2lite.atomic import write_bytes, write_json
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square
 from clicv2lite.data.ratings import Ratings, read_ratings
-from clicv2lite.encoder import build_vit, encode_visible
+from clicv2lite.encoder import encode_visible
 from clicv2lite.errors import UserError
-from clicv2lite.features import DEFAULT, FrozenConfig, FrozenEncoder
+from clicv2lite.features import DEFAULT, FrozenConfig, FrozenEncoder, untrained_encoder
 from clicv2lite.pretrain.log import read_log
 from clicv2lite.pretrain.recipes import read_settings
 from clicv2lite.pretrained import export, load_pretraining, load_recipe
@@ -76,9 +76,7 @@ def measure(run: Path, folder: Path, ratings: Ratings) -> dict[str, Any]:
     config = FrozenConfig(recipe.encoder, recipe.pool)
     run_config = FrozenConfig(recipe.encoder, load_recipe(str(run)).pool)
     precise = FrozenEncoder(str(run), whole.query, config)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        untrained = FrozenEncoder("untrained", build_vit(recipe.encoder), config)
+    untrained = untrained_encoder("untrained", config, recipe.seed)
     moved = np.abs(model.score(paths) - model.head.predict(pooled(precise, paths)).clip(0, 1))
 
     images = torch.stack([read_square(path, recipe.store) for path in photographs().values()])

@@ -74,14 +74,14 @@ def fit_ridge(features: Tensor, scores: Floats, groups: NDArray[np.str_] | None 
     from sklearn.preprocessing import StandardScaler  # not above: scoring fits nothing, and this import takes a second
 
     scaler = StandardScaler()
-    x, y = scaler.fit_transform(features.detach().cpu().numpy().astype(np.float64)), np.asarray(scores, dtype=np.float64)
+    x, y = scaler.fit_transform(features.detach().cpu().numpy().astype(np.float64)), np.array(scores, dtype=np.float64)
     _, member, size = np.unique(np.zeros(len(y)) if groups is None else groups, return_inverse=True, return_counts=True)
     if size.max() < 2:
         raise UserError("ratings: no group has two of them, so there is no difference within one to fit")
     for group in range(len(size)):
         rows = member == group
         x[rows] -= x[rows].mean(0)
-        y = np.where(rows, y - y[rows].mean(), y)
+        y[rows] -= y[rows].mean()
     u, s, vt = np.linalg.svd(x, full_matrices=False)
     kept = s**2 / (s**2 + ALPHAS[:, None])  # (penalties, ranks): the share of each direction that a penalty leaves
     residual = y - kept * (u.T @ y) @ u.T

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from clicv2lite.atomic import check_output_file, put_json
 from clicv2lite.data.embedded import photographs
@@ -43,7 +42,7 @@ def measure(rows: Sequence[Row], spec: str, rounds: int, jobs: int) -> dict[str,
     model = load_model(spec)
     device = place(model.encoder)
     squares = torch.randint(0, 256, (BATCH, 3, model.encoder.size, model.encoder.size), dtype=torch.uint8, device=device)
-    inputs = [normalize(F.avg_pool2d(squares / 255, 2**times)) for times in range(model.encoder.config.pool.halvings + 1)]
+    inputs = [normalize(image / 255) for image in model.encoder.halved(squares)]
     vit, icnet = model.encoder.vit, ICNet().eval().to(device)
     large = torch.rand(ICNET_BATCH, 3, ICNET_SIDE, ICNET_SIDE, device=device)
     passes = max(1, min(len(rows), 320) // BATCH)
