@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from clicv2lite.atomic import atomic, check_output_file
 from clicv2lite.errors import UserError, exit_status
+from clicv2lite.probe.bounds import bounded
 from clicv2lite.probe.head import Model, load_model
 from clicv2lite.probe.ridge import RidgeHead
 
@@ -39,8 +40,7 @@ class Scorer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.encoder.traced_features(images)
-        score: Tensor = (features - self.mean) @ self.weight + self.intercept
-        return score.clamp(0, 1)
+        return bounded((features - self.mean) @ self.weight + self.intercept)
 
 
 def export_onnx(model: Model, path: str | Path) -> None:

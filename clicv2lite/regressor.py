@@ -28,7 +28,7 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
 
     Attributes:
         model_: after `fit`, a :class:`clicv2lite.probe.head.Model` of the encoder and the new head. Its `complexity_map`
-            shows where; its own `score` clips to 0..1, `predict` does not.
+            shows where; its own `score` stays in 0..1, `predict` does not.
     """
 
     def __init__(self, encoder: str = "default") -> None:

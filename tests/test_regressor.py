@@ -82,7 +82,7 @@ def test_it_works_in_a_pipeline_a_grid_search_and_cross_validation(encoder):
 def test_it_does_not_clip_to_the_range_of_a_rating_scale(encoder):
     fitted = ComplexityRegressor(encoder).fit(PIXELS, RATINGS)
     assert fitted.predict(PIXELS).max() > 1 and fitted.predict(PIXELS[:1]).shape == (1,)
-    assert fitted.model_.score(PIXELS).max() == 1
+    assert fitted.model_.score(PIXELS).max() < 1
 
 
 @pytest.mark.parametrize(

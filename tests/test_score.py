@@ -14,6 +14,7 @@ from clicv2lite.cli import main
 from clicv2lite.data.images import read_square
 from clicv2lite.encoder import EncoderConfig, build_vit
 from clicv2lite.features import FrozenConfig, FrozenEncoder, load_encoder
+from clicv2lite.probe.bounds import bounded
 from clicv2lite.probe.head import Model, load_model, save_model
 from clicv2lite.probe.icnet import IcnetHead, IcnetShape
 from clicv2lite.probe.ridge import fit_ridge
@@ -118,14 +119,15 @@ def test_a_folder_of_everything_gives_a_row_for_every_image(folder, models, head
     assert len(errors) == len(BAD) + 1 and all(line.startswith("clicv2lite: ") for line in errors)
 
 
-def test_a_score_is_the_models_on_the_squared_image_clipped(folder, models, tmp_path):
+def test_a_score_is_the_models_on_the_squared_image_between_0_and_1(folder, models, tmp_path):
     model = load_model(str(models / "ridge"))
     model.head.weight[:] *= 30  # far out of 0..1
     rows = score.find_images([str(folder / name) for name in GOOD])
     raw = [model.scores(read_square(folder / name, 32)[None])[0] for name in GOOD]
     got = [row.score for row in score_all(rows, model, 4)]
     assert min(raw) < 0 or max(raw) > 1
-    np.testing.assert_allclose(got, np.clip(raw, 0, 1), atol=1e-4)
+    np.testing.assert_allclose(got, bounded(torch.tensor(raw)), atol=1e-4)
+    assert min(got) > 0 and max(got) < 1
 
 
 @pytest.mark.parametrize("head", ["ridge", "icnet"])

@@ -30,22 +30,60 @@ from clicv2lite.probe.batches import batches
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import Task, keep_rows, load_task
-from clicv2lite.provenance import provenance
+from clicv2lite.provenance import commit, provenance
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 
+def measure(name: str, settings: Settings, task: Task, seed: int, k: int = 5, work: Path | None = None) -> dict[str, Any]:
+    """Train a baseline on a task and report it as `probe` reports a head.
+
+    Args:
+        k: folds of cross-validation, where the task has no test rows.
+        work: folder where finished folds are kept, and found again.
+
+    Returns:
+        What :func:`clicv2lite.probe.metrics.report` returns, and model, settings, weights, parameters, evaluation, folds, seed,
+        skipped (names of unreadable images); seconds and commits, of the training of all folds.
+
+    Raises:
+        UserError: where weights or a package are missing, for a wrong number of folds, or a loss that is not finite.
+    """
+    net = BASELINES[name].build(settings.backbone, settings.weights)  # what is missing shows before the long part
+    if task.test is None:
+        folds(len(task.paths), k, task.categories, seed)  # refuses a wrong number, too
+    images, task, skipped = read_squares(task, settings.side)
+    parts = evaluate(name, settings, images, task, seed, k, work)
+    predictions = np.full(len(images), np.nan)
+    for part in parts:
+        predictions[part["rows"]] = part["predictions"]
+    rows = np.flatnonzero(np.isfinite(predictions))
+    names = [task.categories[i] for i in rows] if task.categories else None
+    return report(task.scores[rows], predictions[rows], names, RESAMPLES, seed) | {
+        "model": name,
+        "settings": asdict(settings),
+        "weights": settings.weights,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "evaluation": "test" if task.test is not None else "cross-validation",
+        "folds": None if task.test is not None else k,
+        "skipped": skipped,
+        "seed": seed,
+        "seconds": sum(part["seconds"] for part in parts),
+        "commits": sorted({str(part.get("commit")) for part in parts}),
+    }
+
+
 def evaluate(
     name: str, settings: Settings, images: Tensor, task: Task, seed: int, k: int = 5, work: Path | None = None
-) -> tuple[Rows, Floats]:
+) -> list[dict[str, Any]]:
     """Predict the test rows of a task, or by cross-validation all of them; finished folds are kept in `work`.
 
     Args:
         images: (n, 3, side, side) uint8, the task's, in its order.
 
     Returns:
-        (m,) rows and (m,) their predictions, none by a network that was trained on its row.
+        A dictionary for each fold: rows; predictions for them, by a network that was trained on the others; seconds, commit.
     """
     every = np.arange(len(images))
     if task.test is None:
@@ -53,22 +91,22 @@ def evaluate(
         parts = [(np.setdiff1d(every, test), test) for test in tests]
     else:
         parts = [(np.flatnonzero(task.train), np.flatnonzero(task.test))]
-    predictions = np.full(len(images), np.nan)
+    found: list[dict[str, Any]] = []
     for number, (fitted, tested) in enumerate(parts, 1):
         key = fold_key(name, settings, images, task.scores, fitted, tested, seed)
         path = work / f"{name}-{key}.json" if work else None
         if path and path.is_file():
-            predictions[tested] = json.loads(path.read_text(encoding="utf-8"))["predictions"]
+            found.append(json.loads(path.read_text(encoding="utf-8")))
             continue
         started = time.perf_counter()
         rows = torch.from_numpy(fitted)
         net = train(name, settings, images[rows], task.scores[fitted], seed, f"{name} {number}/{len(parts)}")
-        predictions[tested] = predict(net, images[torch.from_numpy(tested)], settings)
+        predictions = predict(net, images[torch.from_numpy(tested)], settings)
+        seconds = round(time.perf_counter() - started)
+        found.append({"rows": tested.tolist(), "predictions": predictions.tolist(), "seconds": seconds, "commit": commit()})
         if path:
-            seconds = round(time.perf_counter() - started)
-            write_json(path, {"predictions": predictions[tested].tolist(), "rows": tested.tolist(), "seconds": seconds})
-    rows_tested = np.flatnonzero(np.isfinite(predictions))
-    return rows_tested, predictions[rows_tested]
+            write_json(path, found[-1])
+    return found
 
 
 def fold_key(name: str, settings: Settings, images: Tensor, scores: Floats, fitted: Rows, tested: Rows, seed: int) -> str:
@@ -116,7 +154,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: for a table that cannot be used, a missing package or weights, or an output that cannot be written.
     """
-    started = time.perf_counter()
     changed = {key: getattr(args, key) for key in ("weights", "epochs", "lr") if getattr(args, key) is not None}
     for key in ("epochs", "lr"):
         if key in changed and not changed[key] > 0:
@@ -127,28 +164,10 @@ def run(args: argparse.Namespace) -> int:
     if args.work:
         make_folder(args.work, "--work")
     settings = replace(BASELINES[args.model].settings(args.size), **changed)
-    net = BASELINES[args.model].build(settings.backbone, settings.weights)  # what is missing shows before the long part
     task = load_task(args.ratings, args.test, args.folds, tuple(args.score_range) if args.score_range else None)
-    k = 5 if args.folds is None else args.folds
-    if task.test is None:
-        folds(len(task.paths), k, task.categories, args.seed)  # refuses a wrong number before the long part
-    images, task, skipped = read_squares(task, settings.side)
-    rows, predictions = evaluate(args.model, settings, images, task, args.seed, k, args.work)
-    names = [task.categories[i] for i in rows] if task.categories else None
-    result: dict[str, Any] = report(task.scores[rows], predictions, names, RESAMPLES, args.seed) | {
-        "model": args.model,
-        "size": args.size,
-        "settings": asdict(settings),
-        "weights": settings.weights,
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "evaluation": "test" if task.test is not None else "cross-validation",
-        "folds": None if task.test is not None else k,
-        "skipped": skipped,
-        "seed": args.seed,
-        "seconds": round(time.perf_counter() - started),
-        **provenance(program="python -m clicv2lite.baselines.supervised"),
-    }
-    put_json(args.json, result)
+    found = measure(args.model, settings, task, args.seed, 5 if args.folds is None else args.folds, args.work)
+    about = provenance(program="python -m clicv2lite.baselines.supervised")
+    put_json(args.json, {**found, "size": args.size, **about})
     return 0
 
 

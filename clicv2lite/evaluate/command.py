@@ -149,7 +149,8 @@ def _one(
     runs, images = args.out / "runs", rated.data.images
     if row.baseline:
         found = supervised(row.baseline, rated, runs / "supervised", seed)
-        return {key: found.get(key) for key in ("backbone", "weights", "seconds", "commit", "hardware")}, {kinds[0]: found}
+        about = {key: found[key] for key in ("weights", "seconds", "commits", "hardware")}
+        return {"backbone": found["settings"]["backbone"], **about}, {kinds[0]: found}
     recipe = rated.size.recipe(row, seed)
     if not row.trained:
         shape = [str(value) for value in (recipe.encoder, recipe.pool)]

@@ -147,37 +147,13 @@ class Rated:
 
 
 def supervised(name: str, rated: Rated, work: Path, seed: int) -> dict[str, Any]:
-    """Train and report a supervised baseline, fold by fold, as :mod:`clicv2lite.baselines.supervised` does.
-
-    Raises:
-        UserError: where weights or a package that it needs are missing.
-    """
+    """Train and report a supervised baseline as :func:`clicv2lite.baselines.supervised.measure` does; errors as there."""
     from clicv2lite.baselines.registry import BASELINES
-    from clicv2lite.baselines.supervised import evaluate, read_squares
+    from clicv2lite.baselines.supervised import measure
 
-    size = rated.size
-    settings = BASELINES[name].settings(size.name)  # type: ignore[arg-type]
-    about = _digest(json.dumps([asdict(settings), size.folds, seed]).encode())
-    path = work / f"{name}-{size.name}-{about}-{rated.digest}.json"
-    if path.is_file():
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return stored
-    BASELINES[name].build(settings.backbone, settings.weights)  # what is missing shows before the long part
-    began = time.perf_counter()
     work.mkdir(parents=True, exist_ok=True)
-    images, task, _ = read_squares(rated.task, settings.side)
-    rows, predictions = evaluate(name, settings, images, task, seed, size.folds, work)
-    names = [task.categories[i] for i in rows] if task.categories else None
-    result = report(task.scores[rows], predictions, names, seed=seed)
-    result |= {
-        "backbone": settings.backbone,
-        "weights": settings.weights,
-        "seed": seed,
-        "seconds": round(time.perf_counter() - began, 1),
-        **provenance(),
-    }
-    write_json(path, result)
-    return result
+    settings = BASELINES[name].settings(rated.size.name)  # type: ignore[arg-type]
+    return {**measure(name, settings, rated.task, seed, rated.size.folds, work), **provenance()}
 
 
 @cache  # reading the index of a thousand tars once is enough

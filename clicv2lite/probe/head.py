@@ -16,6 +16,7 @@ from clicv2lite.atomic import write_bytes
 from clicv2lite.data.inputs import listed, squares
 from clicv2lite.errors import UserError
 from clicv2lite.features import DEFAULT, FrozenEncoder, load_encoder
+from clicv2lite.probe.bounds import bounded
 from clicv2lite.probe.icnet import IcnetHead
 from clicv2lite.probe.places import shares
 from clicv2lite.probe.ridge import RidgeHead
@@ -31,6 +32,7 @@ class Head(Protocol):
 
     kind: str
     reads: str  # "features": (B, F), pooled; "tokens": (B, h, w, D)
+    bounded: bool  # whether its scores lie in 0..1 of themselves
 
     def predict(self, inputs: Tensor, /) -> Floats:
         """(B, ...) of what it reads -> (B,) scores."""
@@ -53,21 +55,21 @@ class Model:
     """A frozen encoder and its head: images to scores.
 
     `score`, `features` and `complexity_map` take images as people have them: a path, a PIL image, a NumPy array
-    (H, W, 3) or (H, W), a tensor (C, H, W), of any size; the first two also an iterable of these, or a batch. `scores` and
-    `maps` take the squares that the encoder sees. What an image gets does not depend on its batch, to rounding.
+    (H, W, 3) or (H, W), a tensor (C, H, W), of any size; the first two also an iterable of these, or a batch. `ratings`,
+    `scores` and `maps` take the squares that the encoder sees. What an image gets does not depend on its batch, to rounding.
     """
 
     def __init__(self, encoder: FrozenEncoder, head: Head) -> None:
         self.encoder, self.head = encoder, head
 
     def score(self, images: Any) -> Any:
-        """Complexity as `clicv2lite score` gives it, clipped to 0..1: a float for one image, else (N,) float64.
+        """Complexity in 0..1 as `clicv2lite score` gives it: a float for one image, else (N,) float64.
 
         Raises:
             UserError: if something is not an image or cannot be read; see :mod:`clicv2lite.data.inputs` for what is.
         """
         found, single = listed(images)
-        scores = np.concatenate([self.scores(batch) for batch in squares(found, self.encoder.size)]).clip(0, 1)
+        scores = np.concatenate([self.ratings(batch) for batch in squares(found, self.encoder.size)])
         return float(scores[0]) if single else scores
 
     def features(self, images: Any) -> NDArray[np.float32]:
@@ -84,8 +86,13 @@ class Model:
         complexity: Floats = self.maps(next(squares(found, self.encoder.size)))[0]
         return complexity
 
+    def ratings(self, images: Tensor) -> Floats:
+        """(B, 3, S, S) uint8 -> (B,) scores on the scale of the ratings, 0..1; see :func:`clicv2lite.probe.bounds.bounded`."""
+        scores = self.scores(images)
+        return scores if self.head.bounded else bounded(torch.from_numpy(scores)).numpy()
+
     def scores(self, images: Tensor) -> Floats:
-        """(B, 3, S, S) uint8 -> (B,) scores, not clipped."""
+        """(B, 3, S, S) uint8 -> (B,) scores as the head gives them; a linear one knows no bounds."""
         return self.head.predict(read_by(self.head, self.encoder, images))
 
     def maps(self, images: Tensor) -> Floats:

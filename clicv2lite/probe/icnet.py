@@ -71,6 +71,7 @@ class IcnetHead(nn.Module):
 
     kind = "icnet"
     reads = "tokens"
+    bounded = True
 
     def __init__(self, shape: IcnetShape) -> None:
         super().__init__()

@@ -30,9 +30,10 @@ class RidgeHead:
 
     kind = "ridge"
     reads = "features"
+    bounded = False
 
     def predict(self, features: Tensor) -> Floats:
-        """(..., F) features -> (...,) scores, not clipped."""
+        """(..., F) features -> (...,) scores, without bounds."""
         x = features.detach().cpu().numpy().astype(np.float64)
         return (x - self.mean) / self.scale @ self.weight + self.intercept
 

@@ -35,7 +35,7 @@ def default_jobs() -> int:
 def score_rows(
     rows: Sequence[Row], model: Model, batch_size: int = 32, maps: Path | None = None, jobs: int = 1
 ) -> Iterator[list[Row]]:
-    """The rows with their scores, clipped to 0..1, or their errors, in order and a batch at a time.
+    """The rows with their scores, in 0..1, or their errors, in order and a batch at a time.
 
     Each error is one line on stderr too; a bar there says how many images a second, on a terminal or when it takes long.
 
@@ -97,10 +97,10 @@ def _score(rows: Sequence[Row], targets: Sequence[Path | None], model: Model) ->
             done[i] = row.with_error(str(error))
     if good:
         images = torch.stack(list(good.values()))
-        for i, score in zip(good, model.scores(images), strict=True):
+        for i, score in zip(good, model.ratings(images), strict=True):
             row = rows[i]
             if np.isfinite(score):
-                done[i] = row.with_score(float(np.clip(score, 0, 1)))
+                done[i] = row.with_score(float(score))
             else:
                 done[i] = row.with_error(f"{one_line(row.image)}: the model gives it no finite score")
         if any(targets):

@@ -79,21 +79,21 @@ def test_the_folds_are_those_of_the_probe_and_no_image_trains_its_own_score(tiny
         return Brightness("", "")
 
     monkeypatch.setattr(supervised, "train", fake)
-    rows, _ = evaluate("tiny", tiny, images, task_of(level, names), seed=7)
-    assert rows.tolist() == list(range(20))
+    found = evaluate("tiny", tiny, images, task_of(level, names), seed=7)
+    assert sorted(row for part in found for row in part["rows"]) == list(range(20))
     for part, test in zip(seen, folds(20, 5, names, 7), strict=True):
         assert part.equal(images[np.setdiff1d(np.arange(20), test)])
 
 
 def test_a_finished_fold_is_not_trained_again(tiny, monkeypatch, tmp_path):
     images, level = bright(20)
-    want = evaluate("tiny", tiny, images, task_of(level), 0, work=tmp_path)[1]
+    want = evaluate("tiny", tiny, images, task_of(level), 0, work=tmp_path)
     assert len(list(tmp_path.glob("tiny-*.json"))) == 5
     sorted(tmp_path.glob("tiny-*.json"))[2].unlink()
     trained, real = [], train
     monkeypatch.setattr(supervised, "train", lambda *a: trained.append(1) or real(*a))
-    _, got = evaluate("tiny", tiny, images, task_of(level), 0, work=tmp_path)
-    assert len(trained) == 1 and np.array_equal(got, want)
+    got = evaluate("tiny", tiny, images, task_of(level), 0, work=tmp_path)
+    assert len(trained) == 1 and [part["predictions"] for part in got] == [part["predictions"] for part in want]
     evaluate("tiny", replace(tiny, lr=0.04), images, task_of(level), 0, work=tmp_path)
     assert len(trained) == 6  # another configuration trains all five
 
@@ -121,8 +121,8 @@ def test_the_key_of_a_fold_changes_with_all_it_depends_on(tiny):
 def test_a_split_trains_on_one_part_and_tests_on_the_other(tiny):
     images, level = bright(10)
     train_rows = np.arange(10) < 7
-    rows, predictions = evaluate("tiny", tiny, images, Task([], level, None, train_rows, ~train_rows), 0)
-    assert rows.tolist() == [7, 8, 9] and predictions.shape == (3,)
+    (part,) = evaluate("tiny", tiny, images, Task([], level, None, train_rows, ~train_rows), 0)
+    assert part["rows"] == [7, 8, 9] and len(part["predictions"]) == 3
 
 
 def test_the_learning_rate_warms_up_and_steps_down():

@@ -13,6 +13,7 @@ from clicv2lite.data.images import read_square
 from clicv2lite.encoder import EncoderConfig, build_vit
 from clicv2lite.errors import UserError
 from clicv2lite.features import FrozenConfig, FrozenEncoder, PoolConfig
+from clicv2lite.probe.bounds import bounded
 from clicv2lite.probe.head import DEFAULT, Model, load_model, read_by, save_model
 from clicv2lite.probe.icnet import IcnetHead, IcnetShape
 from clicv2lite.probe.ridge import fit_ridge
@@ -53,7 +54,7 @@ def test_scores_of_whatever_people_hold_are_those_of_its_squares(tmp_path):
     paths = [tmp_path / f"{i}.png" for i in range(40)]
     for path, image in zip(paths, pixels, strict=True):
         Image.fromarray(image).save(path)
-    want = model.scores(torch.stack([read_square(path, 32) for path in paths])).clip(0, 1)
+    want = model.ratings(torch.stack([read_square(path, 32) for path in paths]))
     for images in (paths, [str(p) for p in paths], pixels, [Image.fromarray(p) for p in pixels], iter(paths)):
         np.testing.assert_allclose(model.score(images), want, atol=1e-5)
     alone = model.score(paths[7])  # its batch does not matter
@@ -61,11 +62,12 @@ def test_scores_of_whatever_people_hold_are_those_of_its_squares(tmp_path):
     assert model.score(paths[:1]).shape == (1,)
 
 
-def test_scores_are_clipped_and_features_and_maps_belong_to_them():
+def test_scores_are_bounded_and_features_and_maps_belong_to_them():
     encoder = tiny_encoder()
     model = Model(encoder, fit_ridge(encoder.features(IMAGES), np.linspace(-3, 4, 6)))
     assert model.scores(IMAGES).min() < 0 and model.scores(IMAGES).max() > 1
-    np.testing.assert_allclose(model.score(IMAGES), model.scores(IMAGES).clip(0, 1), atol=1e-5)
+    np.testing.assert_allclose(model.score(IMAGES), bounded(torch.tensor(model.scores(IMAGES))), atol=1e-5)
+    assert (model.score(IMAGES).argsort() == model.scores(IMAGES).argsort()).all(), "no two become equal"
     features = model.features(IMAGES)
     assert features.shape == (6, 32) and features.dtype == np.float32 and model.features(IMAGES[0]).shape == (32,)
     np.testing.assert_allclose(model.head.predict(torch.from_numpy(features)), model.scores(IMAGES), atol=1e-4)
