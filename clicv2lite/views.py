@@ -241,8 +241,8 @@ def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> Views:
 
 def reconstruction_target(patches: Tensor, config: ViewConfig) -> Tensor:
     """What masked modeling predicts of clean patches (..., 3, p, p) in [0, 1]: (..., T) float32, T = ``target_size``."""
-    if config.target == "none":
-        return patches.new_zeros(*patches.shape[:-3], 0)
+    if config.target == "none" or not patches.numel():  # no target, or nothing masked
+        return patches.new_zeros(*patches.shape[:-3], config.target_size)
     if config.target == "pixels":
         return pixel_target(patches)
     if config.target == "frequency":

@@ -4,6 +4,7 @@ torchrun starts the processes and restarts them after a failure; here they find 
 for which all of this does nothing.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -153,4 +154,6 @@ def join(device: str | None) -> Iterator[Ranks]:
         store = dist.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     dist.init_process_group("nccl" if kind == "cuda" else "gloo", store=store, rank=rank, world_size=size)
     yield Ranks(dist.get_rank(), size, where)
+    # A wrapped model that outlived the group would end it while it holds Python's lock, for which gloo's threads may wait.
+    gc.collect()
     dist.destroy_process_group()  # not after a failure: it would wait for ranks that are gone

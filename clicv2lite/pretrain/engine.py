@@ -67,42 +67,55 @@ def pretrain(
     """
     began = time.perf_counter()
     resume = resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    watch = (tensorboard, ratings, probe_every)
     with join(device) as ranks:
-        ranks.share(recipe.batch)  # an error now, not after the images were read
-        found = ranks.first_alone(lambda: _open(recipe, sources, out, resume, ranks))
-        images = open_images(sources) if found is None else found
-        model, optimizer = _build(recipe, ranks.device)
-        done = checkpoint.restore(out / "checkpoints", model, optimizer, ranks) if resume else 0
-        wrapped = ranks.wrap(model, unused=recipe.mask_ratio == 0)  # then the decoder has nothing to predict
-        monitor = None
-        if ranks.first:
-            monitor = Monitor(out, recipe, ranks.device, ranks.size, done, tensorboard, ratings, probe_every)
-        total, already = recipe.steps * recipe.batch, done * recipe.batch
-        bar = tqdm(total=total, initial=already, unit="img", desc=recipe.name, disable=not (progress and ranks.first))
-        with Feed(images, recipe, ranks.rank, ranks.size, done, progress and ranks.first) as feed, bar, _Stop() as stop:
-            first = time.perf_counter()
-            for batch in feed:
-                step = batch.step + 1
-                output, norm = train_step(wrapped, optimizer, batch, recipe, ranks)
-                bar.update(recipe.batch)
-                if monitor and (step % recipe.log_every == 0 or step == recipe.steps):
-                    now = time.perf_counter()
-                    rate, wait = (step - done) * recipe.batch / (now - first), feed.waited / (now - first)
-                    row = monitor.record(batch.step, output, norm, rate, wait, monitor.seconds + now - began)
-                    bar.set_postfix_str(f"contrast {row['contrast']:.3f} entropy {row['entropy']:.3f}")
-                if monitor and monitor.probe_due(batch.step):
-                    monitor.probe(batch.step, model)
-                stopping = stop.anywhere(ranks)
-                if step % recipe.save_every == 0 or stopping:
-                    if ranks.first:
-                        checkpoint.save(out / "checkpoints", step, model, optimizer)
-                    list_bad(feed.bad, out, ranks)
-                if stopping:
-                    return False
-            list_bad(feed.bad, out, ranks)
-        if monitor:
-            monitor.close()
-            FrozenEncoder(str(out), model.query, FrozenConfig(recipe.encoder, recipe.pool)).save(out)
+        return _train(recipe, sources, out, resume, ranks, progress, watch, began)
+
+
+def _train(
+    recipe: Recipe,
+    sources: Sequence[str],
+    out: Path,
+    resume: bool,
+    ranks: Ranks,
+    progress: bool,
+    watch: tuple[bool, Path | None, int],
+    began: float,
+) -> bool:
+    """What `pretrain` does once the ranks have met; a function, so that nothing in it outlives their meeting (see `join`)."""
+    ranks.share(recipe.batch)  # an error now, not after the images were read
+    found = ranks.first_alone(lambda: _open(recipe, sources, out, resume, ranks))
+    images = open_images(sources) if found is None else found
+    model, optimizer = _build(recipe, ranks.device)
+    done = checkpoint.restore(out / "checkpoints", model, optimizer, ranks) if resume else 0
+    wrapped = ranks.wrap(model, unused=recipe.mask_ratio == 0)  # then the decoder has nothing to predict
+    monitor = Monitor(out, recipe, ranks.device, ranks.size, done, *watch) if ranks.first else None
+    total, already = recipe.steps * recipe.batch, done * recipe.batch
+    bar = tqdm(total=total, initial=already, unit="img", desc=recipe.name, disable=not (progress and ranks.first))
+    with Feed(images, recipe, ranks.rank, ranks.size, done, progress and ranks.first) as feed, bar, _Stop() as stop:
+        first = time.perf_counter()
+        for batch in feed:
+            step = batch.step + 1
+            output, norm = train_step(wrapped, optimizer, batch, recipe, ranks)
+            bar.update(recipe.batch)
+            if monitor and (step % recipe.log_every == 0 or step == recipe.steps):
+                now = time.perf_counter()
+                rate, wait = (step - done) * recipe.batch / (now - first), feed.waited / (now - first)
+                row = monitor.record(batch.step, output, norm, rate, wait, monitor.seconds + now - began)
+                bar.set_postfix_str(f"contrast {row['contrast']:.3f} entropy {row['entropy']:.3f}")
+            if monitor and monitor.probe_due(batch.step):
+                monitor.probe(batch.step, model)
+            stopping = stop.anywhere(ranks)
+            if step % recipe.save_every == 0 or stopping:
+                if ranks.first:
+                    checkpoint.save(out / "checkpoints", step, model, optimizer)
+                list_bad(feed.bad, out, ranks)
+            if stopping:
+                return False
+        list_bad(feed.bad, out, ranks)
+    if monitor:
+        monitor.close()
+        FrozenEncoder(str(out), model.query, FrozenConfig(recipe.encoder, recipe.pool)).save(out)
     return True
 
 

@@ -135,6 +135,14 @@ def test_two_ranks_write_one_run(undisturbed):
     assert [row["step"] for row in read_log(undisturbed / "metrics.jsonl")] == list(range(5, 61, 5))
 
 
+def test_no_wrapped_model_outlives_the_group_of_the_ranks(tmp_path):
+    """It would end the group while it holds Python's lock, and wait for a thread that waits for this lock."""
+    brief = ["batch=16", "passes=32"]
+    done = run(torchrun(HERE / "leaving.py", "pretrain", *RUN, "--out", tmp_path / "run", "--set", *brief))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split("\n").count("left") == 2 and "left behind" not in done.stdout
+
+
 def test_killed_ranks_change_nothing(undisturbed, tmp_path):
     """The one that writes, then the other: torchrun starts both again, and they end in the same bytes."""
     out = tmp_path / "run"
