@@ -21,6 +21,8 @@ from clicv2lite.baselines.measure_sets import SETS
 from clicv2lite.baselines.measures import measure
 from clicv2lite.data.ratings import read_ratings
 from clicv2lite.errors import UserError, check_seed, exit_status
+from clicv2lite.features import load_encoder
+from clicv2lite.probe.command import encode
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.ridge import fit_ridge
@@ -66,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap (0)")
     add_within_categories(parser)
     parser.add_argument("--set", choices=list(SETS), default="eight", help="which measures; all needs visual-clutter (eight)")
+    parser.add_argument("--encoder", metavar="E", help="add the pooled features of this encoder, named as for `probe`")
     parser.add_argument("--json", type=Path, help="write the result to this file instead of the screen")
 
 
@@ -84,12 +87,17 @@ def run(args: argparse.Namespace) -> int:
     ratings = read_ratings(args.ratings)
     tests = folds(len(ratings), 5, ratings.categories, args.seed)  # refuses too few images before the long part
     groups(args.within_categories, ratings.categories, args.ratings)
+    encoder = load_encoder(args.encoder, args.seed) if args.encoder else None
     values = measure(tqdm(squares(ratings, args.size), "measuring", len(ratings), unit="img", disable=None), SETS[args.set])
+    if encoder:
+        features, _, _ = encode(encoder, "ridge", ratings.paths, 32)
+        values |= {f"feature {i}": column for i, column in enumerate(features.T.numpy())}
     predictions = predict_by_measures(values, ratings.scores, ratings.categories, 5, args.seed, args.within_categories)
     result: dict[str, Any] = report(ratings.scores, predictions, ratings.categories, RESAMPLES, args.seed) | {
         "head": "ridge",
         "within_categories": args.within_categories,
-        "measures": list(values),
+        "measures": list(SETS[args.set]),
+        "encoder": args.encoder,
         "size": args.size,
         "evaluation": "cross-validation",
         "folds": len(tests),

@@ -4,15 +4,20 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from clicv2lite.baselines import handcrafted
 from clicv2lite.baselines.handcrafted import main, predict_by_measures
 from clicv2lite.baselines.measures import MEASURES
+from clicv2lite.data.images import read_square
+from clicv2lite.data.ratings import read_ratings
 from clicv2lite.data.worlds import render
 from clicv2lite.errors import UserError
+from clicv2lite.features import load_encoder
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.metrics import pcc
 from clicv2lite.probe.ridge import ALPHAS
@@ -58,6 +63,25 @@ def test_the_command_writes_a_report_like_the_probes(table, tmp_path):
     assert set(result["per_category"]) == {"cells", "glyphs"}
     assert result["mean_pcc"] == pytest.approx(np.mean([c["pcc"] for c in result["per_category"].values()]))
     assert result["command"].startswith("python -m clicv2lite.baselines.handcrafted")
+
+
+def test_an_encoders_features_join_the_measures(table, tmp_path, monkeypatch):
+    seen = []
+
+    def watched(values, *rest):
+        seen.append(values)
+        return predict_by_measures(values, *rest)
+
+    monkeypatch.setattr(handcrafted, "predict_by_measures", watched)
+    out, csv = tmp_path / "both.json", str(table)
+    assert main(["--ratings", csv, "--size", "48", "--encoder", "random", "--seed", "3", "--json", str(out)]) == 0
+    encoder = load_encoder("random", 3)
+    want = encoder.features(torch.stack([read_square(path, encoder.size) for path in read_ratings(csv).paths]))
+    (values,) = seen
+    assert list(values)[: len(MEASURES)] == list(MEASURES) and len(values) == len(MEASURES) + want.shape[1]
+    np.testing.assert_allclose(values["feature 7"], want[:, 7], atol=1e-5)
+    result = json.loads(out.read_text())
+    assert result["encoder"] == "random" and result["measures"] == list(MEASURES)
 
 
 def test_without_a_file_the_report_is_printed(table, capsys):
