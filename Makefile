@@ -96,6 +96,8 @@ results: setup  ## make data/results again: pretraining, probes, baselines, tabl
 	done
 	$(BIN)/python -m clicv2lite.baselines.handcrafted --set plain --within-categories --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
 		--json data/results/handcrafted_within.json
+	$(BIN)/python -m clicv2lite.baselines.handcrafted --set plain --within-categories --encoder default \
+		--ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" --json data/results/handcrafted_and_default.json
 	mkdir -p data/results/suites
 	for suite in table2 table4; do \
 		$(BIN)/clicv2lite evaluate --suite $$suite --size lite --out runs/suites; \
