@@ -185,9 +185,9 @@ def _parts(source: str) -> Iterator[Part]:
         yield _worlds(source)
     elif is_address(source):
         with ThreadPoolExecutor(REQUESTS) as pool:
-            yield from pool.map(_elsewhere, _addresses(source))
+            yield from pool.map(_elsewhere, _expand(source))
     elif "{" in source and not os.path.exists(source):
-        for path in _expand(source):
+        for path in _existing(source):
             yield _part(path)
     else:
         yield _part(source)
@@ -197,13 +197,6 @@ def _elsewhere(address: str) -> Part:
     if not address.lower().split("?")[0].endswith(".tar"):
         raise UserError(f"{address}: from elsewhere only tars are read, named *.tar; pack the images with clicv2lite data pack")
     return index_tar(address)
-
-
-def _addresses(pattern: str) -> list[str]:
-    try:
-        return bracex.expand(pattern, limit=MAX_SHARDS) if "{" in pattern else [pattern]
-    except bracex.ExpansionLimitException:
-        raise UserError(f"{pattern}: more than {MAX_SHARDS:,} files; check the numbers in the braces") from None
 
 
 def _part(path: str) -> Part:
@@ -241,9 +234,13 @@ def _folder(root: str) -> Files:
 
 def _expand(pattern: str) -> list[str]:
     try:
-        paths = bracex.expand(pattern, limit=MAX_SHARDS)
+        return bracex.expand(pattern, limit=MAX_SHARDS) if "{" in pattern else [pattern]
     except bracex.ExpansionLimitException:
         raise UserError(f"{pattern}: more than {MAX_SHARDS:,} files; check the numbers in the braces") from None
+
+
+def _existing(pattern: str) -> list[str]:
+    paths = _expand(pattern)
     if paths == [pattern]:
         raise UserError(f"{pattern}: there is no such file, and the braces are not a range such as {{000000..000003}}")
     missing = [path for path in paths if not os.path.exists(path)]
