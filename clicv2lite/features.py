@@ -11,14 +11,14 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from clicv2lite.atomic import write_bytes
 from clicv2lite.encoder import EncoderConfig, build_vit
 from clicv2lite.errors import UserError
 from clicv2lite.likeness import likeness
 from clicv2lite.plain_vit import PlainViT
-from clicv2lite.views import normalize
+from clicv2lite.views import MEAN, STD, normalize
 
 if TYPE_CHECKING:  # timm takes seconds to import; what needs it imports it
     from timm.models.vision_transformer import VisionTransformer
@@ -144,6 +144,20 @@ class FrozenEncoder:
         names = self.config.pool.statistics
         return torch.cat([pool(part.flatten(1, 2), name) for part in self.channels(images) for name in names], dim=1)
 
+    def check_storable(self, option: str) -> None:
+        """Refuse, before the long part, an encoder that `save` would write and nothing could load.
+
+        Raises:
+            UserError: for a timm ViT with more to it than ours have, such as scaled layers or register tokens.
+        """
+        if isinstance(self.net, PlainViT):
+            return
+        try:
+            with torch.device("meta"):
+                PlainViT(self.config.encoder).load_timm(self.net.state_dict())
+        except RuntimeError:
+            raise UserError(f"{option}: {self.name} is no plain ViT and cannot be stored; leave {option} out") from None
+
     def save(self, folder: Path, half: bool = False) -> None:
         """Write ``encoder.safetensors``: timm's own keys, and the configuration as its metadata.
 
@@ -252,6 +266,18 @@ def _load_timm(name: str) -> FrozenEncoder:
     size, patch = vit.patch_embed.img_size, vit.patch_embed.patch_size
     if size is None or size[0] != size[1]:
         raise UserError(f"{name}: only ViTs with a square input are supported")
+    _take_our_normalisation(vit)
     heads: Any = vit.blocks[0].attn.num_heads  # type: ignore[union-attr]
     shape = EncoderConfig(size[0], patch[0], vit.embed_dim, len(vit.blocks), heads, vit.cls_token is not None)
     return FrozenEncoder(name, vit, FrozenConfig(shape))
+
+
+def _take_our_normalisation(vit: "VisionTransformer") -> None:
+    """Let a timm ViT read pixels normalised as ours: what its own mean and deviation change goes into its first weights."""
+    own: Any = vit.pretrained_cfg
+    projection: Any = vit.patch_embed.proj
+    (mean, std), (our_mean, our_std) = (torch.tensor(pair) for pair in ((own["mean"], own["std"]), (MEAN, STD)))
+    with torch.no_grad():
+        moved = (projection.weight * ((our_mean - mean) / std)[:, None, None]).sum((1, 2, 3))
+        projection.bias = nn.Parameter(moved if projection.bias is None else projection.bias + moved)
+        projection.weight *= (our_std / std)[:, None, None]

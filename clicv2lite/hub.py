@@ -9,7 +9,8 @@ from typing import Any
 from huggingface_hub import ModelHubMixin, snapshot_download
 
 from clicv2lite.atomic import write_bytes, write_json
-from clicv2lite.probe.head import ENCODER_FILE, HEAD_FILE, Model, load_model, save_model
+from clicv2lite.features import WEIGHTS
+from clicv2lite.probe.head import HEAD_FILE, Model, load_model, save_model
 
 CARD = """---
 library_name: clicv2lite
@@ -69,6 +70,6 @@ class ComplexityModel(Model, ModelHubMixin):
                 force_download=force_download,
                 local_files_only=local_files_only,
                 token=token,
-                allow_patterns=[HEAD_FILE, ENCODER_FILE],
+                allow_patterns=[HEAD_FILE, WEIGHTS],
             )
         return cls.of(load_model(folder))

@@ -1,6 +1,7 @@
 """The whole pretrained model, heads and decoder included: what chapters 4 and 5 look into (figure 4; book chapter 12)."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -82,8 +83,9 @@ def export(run: Path, folder: Path, pooling: Mapping[str, Any] | None = None) ->
     heads = {f"query_head.{k}": v for k, v in model.query_head.state_dict().items()}
     decoder = {f"decoder.{k}": v for k, v in model.decoder.state_dict().items()} if model.decoder else {}
     write_bytes(folder / HEADS, safetensors.torch.save({k: v.half().contiguous() for k, v in (heads | decoder).items()}))
-    stored = (run / CONFIG).read_text(encoding="utf-8").replace(str(run), f"runs/{run.name}")  # others keep it elsewhere
-    write_json(folder / CONFIG, json.loads(stored) | {"recipe": asdict(recipe)})
+    stored = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+    command = re.sub(r"--out \S+", f"--out runs/{run.resolve().name}", stored["command"])  # others keep it elsewhere
+    write_json(folder / CONFIG, stored | {"command": command, "recipe": asdict(recipe)})
 
 
 def _load_exported(folder: Path, model: CLICv2) -> None:

@@ -24,7 +24,7 @@ def timm_arguments(spec: str = "default") -> dict[str, Any]:
         UserError: if there is no such encoder.
     """
     encoder = load_encoder(spec)
-    if not isinstance(encoder.net, PlainViT) or spec == "random":
+    if not isinstance(encoder.net, PlainViT):
         raise UserError(f"{spec}: no file of clicv2lite; give default, a folder of pretrain or probe, or a .safetensors file")
     shape, path = encoder.config.encoder, DEFAULT if spec == "default" else Path(spec)
     return {

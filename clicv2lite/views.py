@@ -15,7 +15,7 @@ from clicv2lite.masking import random_mask, take
 from clicv2lite.patches import grid_size, offsets, patchify, shift
 from clicv2lite.tiling import TILE_DRAWS, tiled
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's statistics, the default of timm's ViTs
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's statistics
 CROP_DRAWS, PATCH_DRAWS = 5, 7  # uniform numbers one image, and one patch in one view, consume
 
 

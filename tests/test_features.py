@@ -244,17 +244,42 @@ def test_weights_that_do_not_fit_their_configuration_are_named_in_one_line(tmp_p
     assert "not an encoder written by clicv2lite" in one_line_of(tmp_path)
 
 
-def test_a_timm_vit_is_an_encoder_too(monkeypatch):
+def timm_vit(**changes):
+    """A tiny ViT as `timm.create_model` returns one, with a normalisation of its own."""
     torch.manual_seed(0)
-    vit = VisionTransformer(img_size=24, patch_size=6, embed_dim=8, depth=2, num_heads=2, num_classes=0)
+    shape = {"img_size": 24, "patch_size": 6, "embed_dim": 8, "depth": 2, "num_heads": 2, "num_classes": 0}
+    vit = VisionTransformer(**(shape | changes))
+    vit.pretrained_cfg = {"mean": (0.5, 0.5, 0.4), "std": (0.5, 0.5, 0.3)}
+    return vit
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_timm_vit_is_an_encoder_too_and_sees_what_it_was_trained_on(monkeypatch, bias):
+    vit = timm_vit()
+    if not bias:
+        vit.patch_embed.proj.bias = None
+    images = pictures(2, 24)
+    own = (images / 255 - torch.tensor([0.5, 0.5, 0.4])[:, None, None]) / torch.tensor([0.5, 0.5, 0.3])[:, None, None]
+    with torch.no_grad():
+        want = vit.forward_features(own)[:, 1:]
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: vit)
     encoder = load_encoder("vit_tiny_patch16_224")
-    images = pictures(2, 24)
     assert (encoder.name, encoder.size, encoder.width) == ("vit_tiny_patch16_224", 24, 8)
-    with torch.no_grad():
-        want = vit.forward_features(normalize(images / 255))[:, 1:]
-    np.testing.assert_allclose(encoder.tokens(images).flatten(1, 2), want, atol=1e-6)
+    np.testing.assert_allclose(encoder.tokens(images).flatten(1, 2), want, atol=1e-5)
     assert encoder.features(images).shape == (2, 16)
+
+
+def test_a_timm_vit_is_stored_if_it_is_a_plain_one_and_refused_if_not(monkeypatch, tmp_path):
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: timm_vit())
+    encoder = load_encoder("vit_tiny_patch16_224")
+    encoder.check_storable("--out")
+    encoder.save(tmp_path)
+    again, images = load_encoder(str(tmp_path)), pictures(2, 24)
+    np.testing.assert_allclose(again.features(images), encoder.features(images), atol=1e-5)
+    for more in ({"init_values": 0.1}, {"reg_tokens": 2}, {"qkv_bias": False}, {"mlp_ratio": 2.0}):
+        monkeypatch.setattr(timm, "create_model", lambda *_, _more=more, **__: timm_vit(**_more))
+        with pytest.raises(UserError, match="--out: vit_tiny_patch16_224 is no plain ViT and cannot be stored"):
+            load_encoder("vit_tiny_patch16_224").check_storable("--out")
 
 
 def test_a_timm_model_that_cannot_be_used_is_named_in_one_line(monkeypatch):

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,14 +79,15 @@ def test_an_exported_folder_is_also_an_encoder_of_half_the_bytes(run, exported):
     assert encoder.vit.pos_embed.dtype == torch.float32 and encoder.config == load_encoder(str(run)).config
 
 
-def test_an_exported_configuration_does_not_say_where_the_run_lay(tmp_path, run):
+def test_an_exported_configuration_does_not_say_where_the_run_lay(tmp_path, run, monkeypatch):
     folder = tmp_path / "runs" / "mine"
     folder.mkdir(parents=True)
     (folder / "checkpoints").symlink_to(run / "checkpoints")
     config = json.loads((run / "config.json").read_text())
     config["command"] = f"clicv2lite pretrain --out {folder} --resume"
     (folder / "config.json").write_text(json.dumps(config))
-    export(folder, tmp_path / "out")
+    monkeypatch.chdir(folder)
+    export(Path("."), tmp_path / "out")
     assert json.loads((tmp_path / "out" / "config.json").read_text())["command"] == (
         "clicv2lite pretrain --out runs/mine --resume"
     )

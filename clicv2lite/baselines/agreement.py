@@ -20,6 +20,7 @@ from clicv2lite.data.images import read_square
 from clicv2lite.data.ratings import Ratings, read_ratings
 from clicv2lite.errors import UserError, exit_status
 from clicv2lite.probe.metrics import RESAMPLES, report
+from clicv2lite.probe.task import add_score_range
 from clicv2lite.provenance import provenance
 
 
@@ -49,6 +50,7 @@ def squares(ratings: Ratings, size: int) -> Iterator[Pixels]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("--ratings", type=Path, required=True, help="rating table: CSV image,score[,category]")
+    add_score_range(parser)
     parser.add_argument("--size", type=int, default=224, help="side to which every image is resized, pixels (224)")
     parser.add_argument("--set", choices=list(SETS), default="eight", help="which measures; all needs visual-clutter (eight)")
     parser.add_argument("--json", type=Path, help="write the result to this file instead of the screen")
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--size {args.size}: the measures need at least 16 pixels a side")
     if args.json is not None:
         check_output_file(args.json, "--json")
-    ratings = read_ratings(args.ratings)
+    ratings = read_ratings(args.ratings, args.score_range)
     values = measure(tqdm(squares(ratings, args.size), "measuring", len(ratings), unit="img", disable=None), SETS[args.set])
     result = {
         "metric": "mean_pcc",

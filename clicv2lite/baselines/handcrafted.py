@@ -26,7 +26,7 @@ from clicv2lite.probe.command import encode
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.ridge import fit_ridge
-from clicv2lite.probe.task import add_within_categories, groups
+from clicv2lite.probe.task import add_score_range, add_within_categories, groups
 from clicv2lite.provenance import provenance
 
 Floats = NDArray[np.float64]
@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=224, help="side to which every image is resized, pixels (224)")
     parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap (0)")
     add_within_categories(parser)
+    add_score_range(parser)
     parser.add_argument("--set", choices=list(SETS), default="eight", help="which measures; all needs visual-clutter (eight)")
     parser.add_argument("--encoder", metavar="E", help="add the pooled features of this encoder, named as for `probe`")
     parser.add_argument("--json", type=Path, help="write the result to this file instead of the screen")
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     check_seed(args.seed)
     if args.json is not None:
         check_output_file(args.json, "--json")
-    ratings = read_ratings(args.ratings)
+    ratings = read_ratings(args.ratings, args.score_range)
     tests = folds(len(ratings), 5, ratings.categories, args.seed)  # refuses too few images before the long part
     groups(args.within_categories, ratings.categories, args.ratings)
     encoder = load_encoder(args.encoder, args.seed) if args.encoder else None

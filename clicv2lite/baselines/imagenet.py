@@ -26,7 +26,7 @@ from clicv2lite.errors import UserError, check_seed, exit_status
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.ridge import fit_ridge
-from clicv2lite.probe.task import add_within_categories, groups, load_task
+from clicv2lite.probe.task import add_score_range, add_within_categories, groups, load_task
 from clicv2lite.provenance import provenance
 
 SIDE = 224
@@ -70,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratings", required=True, metavar="CSV", help="table image,score[,category]")
     parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap (0)")
     add_within_categories(parser)
+    add_score_range(parser)
     parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file instead of the screen")
 
 
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         check_output_file(args.json, "--json")
     net = load_efficientnet()
-    images, task, skipped = read_squares(load_task(args.ratings, None, 5, None), SIDE)
+    images, task, skipped = read_squares(load_task(args.ratings, None, 5, args.score_range), SIDE)
     tests = folds(len(images), 5, task.categories, args.seed)
     within = groups(args.within_categories, task.categories, args.ratings)
     predictions = cross_validate(fit_ridge, pooled(net, images), np.asarray(task.scores), tests, within)

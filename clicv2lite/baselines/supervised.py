@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,13 +23,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from clicv2lite.atomic import check_output_file, make_folder, put_json, write_json
-from clicv2lite.baselines.registry import BASELINES, SIZES, Settings
+from clicv2lite.baselines.registry import BASELINES, SIZES, Settings, Supervised
 from clicv2lite.baselines.training import predict, train
 from clicv2lite.errors import UserError, check_seed, exit_status
 from clicv2lite.probe.batches import batches
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.task import Task, keep_rows, load_task
+from clicv2lite.probe.task import Task, add_score_range, keep_rows, load_task
 from clicv2lite.provenance import commit, provenance
 
 Floats = NDArray[np.float64]
@@ -50,7 +50,10 @@ def measure(name: str, settings: Settings, task: Task, seed: int, k: int = 5, wo
     Raises:
         UserError: where weights or a package are missing, for a wrong number of folds, or a loss that is not finite.
     """
-    net = BASELINES[name].build(settings.backbone, settings.weights)  # what is missing shows before the long part
+    net = BASELINES[name].build(settings.backbone, settings.weights)
+    with torch.no_grad():  # weights or a package that are missing show before the long part
+        side = settings.crop or settings.side
+        cast(Supervised, net).loss(torch.zeros(2, 3, side, side), torch.zeros(2))
     if task.test is None:
         folds(len(task.paths), k, task.categories, seed)  # refuses a wrong number, too
     images, task, skipped = read_squares(task, settings.side)
@@ -136,7 +139,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratings", required=True, metavar="CSV", help="table image,score[,category][,split]")
     parser.add_argument("--test", metavar="CSV", help="table to test on; both tables are then used whole")
     parser.add_argument("--folds", type=int, metavar="K", help="cross-validate (default: the table's split column, else K = 5)")
-    parser.add_argument("--score-range", type=float, nargs=2, metavar=("LO", "HI"), help="range of the table's scores")
+    add_score_range(parser)
     parser.add_argument("--size", choices=SIZES, default="lite", help="ci (seconds), lite (half an hour), full (the paper's)")
     parser.add_argument(
         "--weights", choices=["scratch", "imagenet"], help="imagenet: from torch's hub folder (default: the size's)"
@@ -164,7 +167,7 @@ def run(args: argparse.Namespace) -> int:
     if args.work:
         make_folder(args.work, "--work")
     settings = replace(BASELINES[args.model].settings(args.size), **changed)
-    task = load_task(args.ratings, args.test, args.folds, tuple(args.score_range) if args.score_range else None)
+    task = load_task(args.ratings, args.test, args.folds, args.score_range)
     found = measure(args.model, settings, task, args.seed, 5 if args.folds is None else args.folds, args.work)
     about = provenance(program="python -m clicv2lite.baselines.supervised")
     put_json(args.json, {**found, "size": args.size, **about})

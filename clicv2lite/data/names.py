@@ -8,6 +8,12 @@ import numpy as np
 EXTENSIONS = (
     ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 )  # fmt: skip
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")  # only the first can be read; the others get a hint
+
+
+def is_tar_name(path: str) -> bool:
+    """True for `a.tar` and `a.TAR`, and for packed ones."""
+    return path.lower().endswith(TARS)
 
 
 def is_image_name(path: str) -> bool:

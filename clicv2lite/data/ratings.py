@@ -4,8 +4,8 @@ Everything is checked before anything is computed: a wrong row would otherwise s
 correlation. Errors name the file, the line, what is wrong there, and what to do.
 """
 
-import contextlib
 import csv
+import io
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clicv2lite.atomic import write_bytes
 from clicv2lite.data.names import one_line
 from clicv2lite.errors import UserError
 
@@ -46,7 +47,7 @@ class Row:
     split: str = ""
 
 
-def read_ratings(path: str | Path, score_range: tuple[float, float] | None = None) -> Ratings:
+def read_ratings(path: str | Path, score_range: Sequence[float] | None = None) -> Ratings:
     """Read a CSV rating table.
 
     Args:
@@ -87,22 +88,18 @@ def write_ratings(ratings: Ratings, path: str | Path) -> None:
         columns.append(("category", ratings.categories))
     if ratings.splits is not None:
         columns.append(("split", ratings.splits))
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([name for name, _ in columns])
-            writer.writerows(zip(*(values for _, values in columns), strict=True))
-        os.replace(temporary, path)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([name for name, _ in columns])
+        writer.writerows(zip(*(values for _, values in columns), strict=True))
+        write_bytes(path, text.getvalue().encode())
     except OSError as error:
         raise UserError(f"{path}: the table cannot be written ({error.strerror}); choose another folder") from None
-    finally:
-        with contextlib.suppress(OSError):  # gone after the rename, or never there
-            temporary.unlink()
 
 
-def check_rows(rows: Iterable[Row], table: str, score_range: tuple[float, float] | None = None) -> Ratings:
+def check_rows(rows: Iterable[Row], table: str, score_range: Sequence[float] | None = None) -> Ratings:
     """Check and collect the rows of any table of ratings; errors name `table` and the row's line.
 
     Raises:
@@ -185,7 +182,7 @@ def _header(cells: list[str], where: str) -> list[str]:
     return cells
 
 
-def _score(text: str, where: str, score_range: tuple[float, float] | None) -> float:
+def _score(text: str, where: str, score_range: Sequence[float] | None) -> float:
     try:
         score = float(text)
     except ValueError:

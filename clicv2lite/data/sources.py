@@ -16,18 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, overload
 
-import bracex
 from PIL import Image
 
+from clicv2lite.data.braces import expand_braces
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import ImageError
-from clicv2lite.data.names import PackedNames, is_image_name
+from clicv2lite.data.names import PackedNames, is_image_name, is_tar_name
 from clicv2lite.data.remote import is_address
 from clicv2lite.data.tars import index_tar
 from clicv2lite.errors import UserError
 
 REQUESTS = 16  # tars elsewhere that are indexed at once
-MAX_SHARDS = 100_000  # a brace pattern of more files than that is a slip of the keyboard
 
 
 class Part(Protocol):
@@ -185,7 +184,7 @@ def _parts(source: str) -> Iterator[Part]:
         yield _worlds(source)
     elif is_address(source):
         with ThreadPoolExecutor(REQUESTS) as pool:
-            yield from pool.map(_elsewhere, _expand(source))
+            yield from pool.map(_elsewhere, expand_braces(source))
     elif "{" in source and not os.path.exists(source):
         for path in _existing(source):
             yield _part(path)
@@ -204,7 +203,7 @@ def _part(path: str) -> Part:
         return _folder(path)
     if not os.path.exists(path):
         raise UserError(f"{path}: there is no such folder, tar or image; check the path")
-    if path.lower().endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")):
+    if is_tar_name(path):
         return index_tar(path)
     if is_image_name(os.path.basename(path)):
         return Files("", PackedNames([path]))
@@ -232,15 +231,8 @@ def _folder(root: str) -> Files:
     return Files(root, PackedNames(sorted(found)))
 
 
-def _expand(pattern: str) -> list[str]:
-    try:
-        return bracex.expand(pattern, limit=MAX_SHARDS) if "{" in pattern else [pattern]
-    except bracex.ExpansionLimitException:
-        raise UserError(f"{pattern}: more than {MAX_SHARDS:,} files; check the numbers in the braces") from None
-
-
 def _existing(pattern: str) -> list[str]:
-    paths = _expand(pattern)
+    paths = expand_braces(pattern)
     if paths == [pattern]:
         raise UserError(f"{pattern}: there is no such file, and the braces are not a range such as {{000000..000003}}")
     missing = [path for path in paths if not os.path.exists(path)]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clicv2lite.atomic import check_output_file, write_json
-from clicv2lite.errors import exit_status
+from clicv2lite.errors import UserError, exit_status
 from clicv2lite.evaluate.suites import SUITES, UNTRAINED
 from clicv2lite.evaluate.summary import Verdict, above
 from clicv2lite.results import CHECKOUT, read_json
@@ -171,9 +171,11 @@ def judge(claim: Claim, result: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def claims(folder: Path) -> list[dict[str, Any]]:
-    """Every claim, judged by the suites' results that lie in a folder."""
+    """Every claim, judged by the suites' results that lie in a folder; UserError if there is none."""
     paths = {name: folder / f"{name}.json" for name in SUITES}
     results = {name: read_json(path) for name, path in paths.items() if path.is_file()}
+    if not results:
+        raise UserError(f"--suites {folder}: no result of `clicv2lite evaluate` is in it; name that command's --out")
     return [judge(claim, results.get(claim.suite)) for claim in CLAIMS]
 
 

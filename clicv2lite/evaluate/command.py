@@ -15,6 +15,7 @@ from clicv2lite.evaluate.sizes import SIZES, Data, Size, find_data
 from clicv2lite.evaluate.suites import SUITES, Row, Suite
 from clicv2lite.evaluate.summary import direction, markdown, numbers, over_seeds
 from clicv2lite.features import WEIGHTS
+from clicv2lite.probe.task import add_score_range
 from clicv2lite.provenance import provenance
 
 
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", nargs="+", metavar="SRC", help="to pretrain on, as for `pretrain`")
     parser.add_argument("--ratings", type=Path, metavar="CSV", help="table image,score[,category][,split] to measure on")
     parser.add_argument("--test", type=Path, metavar="CSV", help="table to test on; then --ratings is for fitting only")
+    add_score_range(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("runs/evaluate"), metavar="DIR", help="of runs and results (runs/evaluate)"
     )
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args, suite, seeds)
     make_folder(args.out, "--out")
     data = find_data(args.size, args.images, args.ratings, args.test, args.out)
-    rated = Rated(data, size)
+    rated = Rated(data, size, args.score_range)
     check_measures(rated, suite.measures, suite.name)
     chosen = [row for row in suite.rows if not args.rows or row.label in (*args.rows, suite.reference)]
     if args.list or size.name == "full":
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         "heads": list(heads),
         "seeds": list(seeds),
         "reference": suite.reference,
-        "n": len(rated.task.paths),
+        "n": len(rated.task.paths) if rated.task.test is None else int(rated.task.test.sum()),
         "rows": rows,
         "seconds": round(time.perf_counter() - began, 1),  # of this call; each row has those of its runs
         **provenance(),

@@ -37,8 +37,9 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
 
     matplotlib.rcParams["svg.hashsalt"] = "clicv2lite"  # the same drawing gives the same bytes
     figure = Figure(figsize=(8, 4.5), layout="constrained")
-    rows = [row for row in result["rows"] if row["ours"]]
-    {"fig5": _categories, "fig6": _curve, "fig7": _maps}.get(result["suite"], _points)(figure, rows, result["heads"][0])
+    head, need = result["heads"][0], () if result["suite"] in ("fig5", "fig7") else ("pcc",)  # a collapsed run has no PCC
+    rows = [row for row in result["rows"] if row["ours"] and all(key in row["ours"].get(head, {}) for key in need)]
+    {"fig5": _categories, "fig6": _curve, "fig7": _maps}.get(result["suite"], _points)(figure, rows, head)
     figure.suptitle("\n".join(wrap(f"{result['caption']} (size {result['size']})", 100)), fontsize=10)
     figure.savefig(path.with_suffix(".png"), dpi=150)
     figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})

@@ -32,7 +32,7 @@ from clicv2lite.pretrain.recipe import EXECUTION, Recipe
 from clicv2lite.probe.command import encode, fitter
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.head import place
-from clicv2lite.probe.invariance import class_probe, neighbourhood, tsne
+from clicv2lite.probe.invariance import PERPLEXITY, class_probe, neighbourhood, tsne
 from clicv2lite.probe.metrics import report
 from clicv2lite.probe.task import Task, keep_rows, load_task
 from clicv2lite.provenance import provenance
@@ -75,10 +75,11 @@ def untrained(recipe: Recipe) -> FrozenEncoder:
 class Rated:
     """The rated images that encoders are measured on, and where the measurements are kept."""
 
-    def __init__(self, data: Data, size: Size) -> None:
+    def __init__(self, data: Data, size: Size, score_range: Sequence[float] | None = None) -> None:
         self.data, self.size = data, size
-        self.task = load_task(str(data.ratings), str(data.test) if data.test else None, None, None)
+        self.task = load_task(str(data.ratings), str(data.test) if data.test else None, None, score_range)
         tables = [path.read_bytes() for path in (data.ratings, data.test) if path]
+        tables += [repr(score_range).encode()] if score_range else []
         self.digest = _digest(b"".join(tables))[:8]
 
     @cached_property
@@ -171,9 +172,12 @@ def check_measures(rated: Rated, measures: Sequence[str], suite: str) -> None:
     """Refuse, before the long part, a rating table that a suite cannot be made with.
 
     Raises:
-        UserError: if it needs categories, or t-SNE more images than there are.
+        UserError: if it needs categories, or folds or t-SNE more images than there are.
     """
-    if measures and rated.categories < 2:
+    if (measures or suite == "fig5") and rated.categories < 2:
         raise UserError(f"{rated.data.ratings}: --suite {suite} needs a category column with two or more categories")
-    if "map" in measures and len(rated.task.paths) <= 30:
-        raise UserError(f"{rated.data.ratings}: --suite {suite} needs more than 30 images for t-SNE")
+    count = len(rated.task.paths)
+    if rated.task.test is None and count < 2 * rated.size.folds:
+        raise UserError(f"{rated.data.ratings}: {count} rated images are too few for {rated.size.folds} folds; rate more")
+    if "map" in measures and count <= PERPLEXITY:
+        raise UserError(f"{rated.data.ratings}: --suite {suite} needs more than {PERPLEXITY} images for t-SNE")

@@ -27,7 +27,7 @@ from clicv2lite.pretrain.log import read_log
 from clicv2lite.pretrain.recipes import read_settings
 from clicv2lite.pretrained import export, load_pretraining, load_recipe
 from clicv2lite.probe.crossval import cross_validate, folds
-from clicv2lite.probe.head import load_model, pooled
+from clicv2lite.probe.head import Model, load_model, pooled
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.ridge import fit_ridge
 from clicv2lite.probe.task import groups
@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     out = Path(os.path.relpath(args.out))
     try:
+        ratings = read_ratings(str(args.ratings))  # before anything in `out` is replaced
         export(args.run, out, read_settings(args.set, "pool_"))
-        ratings = read_ratings(str(args.ratings))
         words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
         words += ["--within-categories"] if ratings.categories else []
         if code := subprocess.run([sys.executable, "-m", "clicv2lite", *words, "--out", str(out)], check=False).returncode:
@@ -77,7 +77,7 @@ def measure(run: Path, folder: Path, ratings: Ratings) -> dict[str, Any]:
     run_config = FrozenConfig(recipe.encoder, load_recipe(str(run)).pool)
     precise = FrozenEncoder(str(run), whole.query, config)
     untrained = untrained_encoder("untrained", config, recipe.seed)
-    moved = np.abs(model.score(paths) - model.head.predict(pooled(precise, paths)).clip(0, 1))
+    moved = np.abs(model.score(paths) - Model(precise, model.head).score(paths))
 
     images = torch.stack([read_square(path, recipe.store) for path in photographs().values()])
     noise = torch.rand(len(images), draws_per_image(recipe.views), generator=torch.Generator().manual_seed(0))

@@ -22,7 +22,7 @@ from clicv2lite.probe.head import KINDS, Head, Model, place, read_by, save_model
 from clicv2lite.probe.icnet import IcnetShape, IcnetTraining, fit_icnet
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.ridge import fit_ridge
-from clicv2lite.probe.task import Mask, Task, add_within_categories, groups, keep_rows, load_task
+from clicv2lite.probe.task import Mask, Task, add_score_range, add_within_categories, groups, keep_rows, load_task
 from clicv2lite.provenance import provenance
 
 Floats = NDArray[np.float64]
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of folds, head, random encoder and bootstrap (default 0)")
     add_within_categories(parser)
-    parser.add_argument("--score-range", type=float, nargs=2, metavar=("LO", "HI"), help="range of the table's scores")
+    add_score_range(parser)
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images encoded at once (default 64)")
     paper = IcnetTraining()
     group = parser.add_argument_group("icnet", "options of --head icnet; the defaults are the paper's and ICNet's")
@@ -54,11 +54,13 @@ def run(args: argparse.Namespace) -> int:
     """Run the probe: encode every image once, fit, predict, report."""
     started = time.perf_counter()
     _check(args)
-    task = load_task(args.ratings, args.test, args.folds, tuple(args.score_range) if args.score_range else None)
+    task = load_task(args.ratings, args.test, args.folds, args.score_range)
     k = 5 if args.folds is None else args.folds
     if task.test is None:
         folds(len(task.paths), k, task.categories, args.seed)  # refuses a wrong number before the long part
     encoder = load_encoder(args.encoder, args.seed)
+    if args.out:
+        encoder.check_storable("--out")
     inputs, read, skipped = encode(encoder, args.head, task.paths, args.batch_size)
     task = keep_rows(task, read)
     fit, within = fitter(args, encoder), groups(args.within_categories, task.categories, args.ratings)
@@ -160,7 +162,8 @@ def _check(args: argparse.Namespace) -> None:
         check_output_file(args.json, "--json")
     if args.out:
         make_folder(args.out, "--out")
-        if (args.out / "checkpoints").exists() and args.out.resolve() != Path(args.encoder).resolve():
+        source = Path(args.encoder).resolve()
+        if (args.out / "metrics.jsonl").exists() and args.out.resolve() not in (source, source.parent):
             raise UserError(f"--out {args.out}: the encoder of this pretraining would be lost; name another folder")
 
 

@@ -18,7 +18,7 @@ Rows = NDArray[np.int64]
 def folds(n: int, k: int, categories: Sequence[str] | None, seed: int) -> list[Rows]:
     """Part the rows 0..n-1 into k shuffled test folds, each with the same share of every category.
 
-    A category with fewer rows than folds is spread over as many folds as it has rows.
+    A category with fewer rows than folds is spread over as many folds as it has rows; if all have, categories are ignored.
 
     Raises:
         UserError: if k < 2, or if a fold would hold fewer than 2 rows.

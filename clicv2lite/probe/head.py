@@ -15,14 +15,14 @@ from torch import Tensor
 from clicv2lite.atomic import write_bytes
 from clicv2lite.data.inputs import listed, squares
 from clicv2lite.errors import UserError
-from clicv2lite.features import DEFAULT, FrozenEncoder, load_encoder
+from clicv2lite.features import DEFAULT, WEIGHTS, FrozenEncoder, load_encoder
 from clicv2lite.probe.bounds import bounded
 from clicv2lite.probe.icnet import IcnetHead
 from clicv2lite.probe.places import shares
 from clicv2lite.probe.ridge import RidgeHead
 
 Floats = NDArray[np.float64]
-HEAD_FILE, ENCODER_FILE = "head.safetensors", "encoder.safetensors"
+HEAD_FILE = "head.safetensors"
 FORMAT = 1
 KINDS: dict[str, type[RidgeHead] | type[IcnetHead]] = {"ridge": RidgeHead, "icnet": IcnetHead}
 
@@ -130,8 +130,8 @@ def save_model(folder: Path, model: Model, spec: str) -> None:
         folder: exists. An encoder that already lies there, because it was loaded from there, is left as it is.
         spec: the encoder as the user named it.
     """
-    source = Path(spec, ENCODER_FILE) if Path(spec).is_dir() else Path(spec)
-    if source.resolve() != (folder / ENCODER_FILE).resolve():
+    source = Path(spec, WEIGHTS) if Path(spec).is_dir() else Path(spec)
+    if source.resolve() != (folder / WEIGHTS).resolve():
         model.encoder.save(folder)
     about = {
         "format": FORMAT,
@@ -140,7 +140,7 @@ def save_model(folder: Path, model: Model, spec: str) -> None:
         "encoder": {
             "size": model.encoder.size,
             "width": model.encoder.width,
-            "sha256": digest(folder / ENCODER_FILE),
+            "sha256": digest(folder / WEIGHTS),
         },
     }
     # last: a folder with a head is complete
@@ -172,7 +172,7 @@ def load_model(spec: str | Path = "default") -> Model:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: this is not a head of clicv2lite ({reason}); run probe --out again") from error
-    encoder_file = folder / ENCODER_FILE
+    encoder_file = folder / WEIGHTS
     if not encoder_file.is_file() or digest(encoder_file) != expected:
         raise UserError(f"{encoder_file}: missing, or not the encoder this head was fitted on; run probe --out again")
     return Model(load_encoder(str(folder)), head)

@@ -32,7 +32,7 @@ from clicv2lite.probe.crossval import Rows, cross_validate, folds
 from clicv2lite.probe.head import place
 from clicv2lite.probe.metrics import RESAMPLES, interval, report
 from clicv2lite.probe.ridge import fit_ridge
-from clicv2lite.probe.task import Task, keep_rows, load_task
+from clicv2lite.probe.task import Task, add_score_range, keep_rows, load_task
 from clicv2lite.provenance import provenance
 
 Floats = NDArray[np.float64]
@@ -75,7 +75,12 @@ def tsne(features: Tensor, seed: int = 0) -> Floats:
 
     Returns:
         (n, 2). Neighbours mean something; distances between clusters, their sizes and densities do not.
+
+    Raises:
+        UserError: if there are too few images.
     """
+    if len(features) <= PERPLEXITY:
+        raise UserError(f"--ratings: {len(features)} readable images; t-SNE needs more than {PERPLEXITY}")
     x = StandardScaler().fit_transform(features.double().numpy())
     x = PCA(min(COMPONENTS, *x.shape), random_state=seed).fit_transform(x)
     points: Floats = TSNE(perplexity=float(PERPLEXITY), random_state=seed).fit_transform(x).astype(np.float64)
@@ -159,6 +164,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("--encoder", required=True, metavar="E", help="run folder, file, default, random, timm name")
     parser.add_argument("--ratings", required=True, metavar="CSV", help="rating table image,score,category")
+    add_score_range(parser)
     parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file instead of the screen")
     parser.add_argument("--tsne", type=Path, metavar="F", help="write the map to this CSV file: image,category,score,x,y")
     parser.add_argument("--seed", type=int, default=0, help="of folds, random encoder, bootstrap and t-SNE (default 0)")
@@ -175,7 +181,7 @@ def run(args: argparse.Namespace) -> int:
     for option, path in (("--json", args.json), ("--tsne", args.tsne)):
         if path is not None:
             check_output_file(path, option)
-    task = load_task(args.ratings, None, FOLDS, None)
+    task = load_task(args.ratings, None, FOLDS, args.score_range)
     if task.categories is None or len(set(task.categories)) < 2:
         raise UserError(f"--ratings {args.ratings}: needs a category column with two or more categories")
     if len(task.paths) <= PERPLEXITY:

@@ -34,6 +34,11 @@ def add_within_categories(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_score_range(parser: argparse.ArgumentParser) -> None:
+    """Add the option whose value :func:`clicv2lite.data.ratings.read_ratings` takes."""
+    parser.add_argument("--score-range", type=float, nargs=2, metavar=("LO", "HI"), help="range of the table's scores")
+
+
 def groups(wanted: bool, categories: Sequence[str] | None, ratings: object) -> Names | None:
     """What `fit_ridge` takes as groups: the categories of a table, if differences within them are wanted.
 
@@ -45,7 +50,7 @@ def groups(wanted: bool, categories: Sequence[str] | None, ratings: object) -> N
     return np.array(categories) if wanted else None
 
 
-def load_task(ratings: str, test: str | None, k: int | None, score_range: tuple[float, float] | None) -> Task:
+def load_task(ratings: str, test: str | None, k: int | None, score_range: Sequence[float] | None = None) -> Task:
     """Read the tables and decide what tests what.
 
     With a test table: both tables whole. Else, if no number of folds is asked for, the split column if it has both

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from clicv2lite.atomic import check_output_file, make_folder, write_json
+from clicv2lite.data.names import is_image_name
 from clicv2lite.errors import UserError
 from clicv2lite.probe.head import load_model
 from clicv2lite.score.arguments import Row, expand, find_images, input_folders, one_line, text
@@ -51,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     _keep_inputs_clean(outputs, input_folders(arguments))
     for option, path in outputs:
         if path and option != "--map":
+            if is_image_name(path.name):
+                raise UserError(f"{option} {path}: this is the name of an image; name the file to write, and then the images")
             check_output_file(path, option)
     model = load_model(args.model)
     if args.map:

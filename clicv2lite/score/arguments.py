@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from torch import Tensor
 
+from clicv2lite.data.braces import expand_braces
 from clicv2lite.data.images import read_image, read_square
-from clicv2lite.data.names import is_image_name
+from clicv2lite.data.names import is_image_name, is_tar_name
 from clicv2lite.errors import UserError
 
 if TYPE_CHECKING:
     from clicv2lite.data.sources import ImageSet
 
-TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-MAX_NAMES = 100_000  # a brace pattern of more names than that is a slip of the keyboard
 
 
 @dataclass(frozen=True)
@@ -62,18 +61,20 @@ def expand(arguments: list[str], null: bool = False) -> list[str]:
         null: names on standard input end with NUL and not with a line's end.
 
     Raises:
-        UserError: if a brace pattern stands for too many names, or nothing comes from standard input.
+        UserError: if a name is empty, a brace pattern stands for too many, or nothing comes from standard input.
     """
     found: list[str] = []
     for argument in arguments:
+        if not argument:
+            raise UserError("an empty name was given, perhaps by a variable that is not set; name images or their folder")
         if argument == "-":
             found += _from_stdin(null)  # names, not patterns: a * in one is a *
         elif os.path.lexists(argument):
             found.append(argument)
         else:
-            for name in _braces(argument):
+            for name in expand_braces(argument):
                 matches = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else []
-                found += [m for m in matches if os.path.isdir(m) or m.endswith(TARS) or is_image_name(m)] or [name]
+                found += [m for m in matches if os.path.isdir(m) or is_tar_name(m) or is_image_name(m)] or [name]
     return found
 
 
@@ -100,7 +101,7 @@ def find_images(arguments: list[str]) -> list[Row]:
         if path.is_dir():
             found = list(_walk(path))
             rows += found or [Row(argument, Path(path.name), error=f"{one_line(argument)}: no image is in this folder")]
-        elif argument.lower().endswith(TARS):
+        elif is_tar_name(argument):
             rows += _members(argument)
         elif glob.has_magic(argument) and not path.exists():
             rows.append(Row(argument, Path("pattern"), error=f"{one_line(argument)}: no image fits this pattern"))
@@ -131,17 +132,6 @@ def _from_stdin(null: bool) -> list[str]:
     if not any(names):
         raise UserError("-: no name came from standard input; pipe some in, one a line")
     return [name for name in names if name]
-
-
-def _braces(pattern: str) -> list[str]:
-    if "{" not in pattern:
-        return [pattern]
-    import bracex  # not above: most calls name files
-
-    try:
-        return bracex.expand(pattern, limit=MAX_NAMES)
-    except bracex.ExpansionLimitException:
-        raise UserError(f"{pattern}: more than {MAX_NAMES:,} names; check the numbers in the braces") from None
 
 
 def _members(argument: str) -> list[Row]:

@@ -20,7 +20,7 @@ import torch
 
 from clicv2lite.atomic import check_output_file, put_json
 from clicv2lite.data.embedded import photographs
-from clicv2lite.errors import exit_status
+from clicv2lite.errors import UserError, exit_status
 from clicv2lite.probe.head import load_model, place
 from clicv2lite.provenance import provenance
 from clicv2lite.score.arguments import Row, expand, find_images
@@ -115,6 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def run() -> int:
+        for option, value in (("--count", args.count), ("--rounds", args.rounds)):
+            if value < 1:
+                raise UserError(f"{option} {value}: give 1 or more")
         if args.json:
             check_output_file(args.json, "--json")
         rows, began = find_images(expand(args.images))[: args.count], time.perf_counter()

@@ -111,7 +111,7 @@ def check_same_model(path: Path | None, known: Mapping[str, float], rows: Sequen
     checked = 0
     for row in [*inside[:: max(1, len(inside) // WITNESSES)][:WITNESSES], *inside[-1:]]:
         try:
-            score = model.scores(row.square(model.encoder.size)[None]).clip(0, 1)[0]
+            score = model.ratings(row.square(model.encoder.size)[None])[0]
         except UserError:  # gone or damaged since
             continue
         checked += 1

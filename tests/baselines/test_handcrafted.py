@@ -65,6 +65,18 @@ def test_the_command_writes_a_report_like_the_probes(table, tmp_path):
     assert result["command"].startswith("python -m clicv2lite.baselines.handcrafted")
 
 
+def test_scores_on_another_scale_give_the_same_report(table, tmp_path, capsys):
+    other = tmp_path / "five.csv"
+    lines = [line.split(",") for line in table.read_text().splitlines()]
+    scaled = [f"{image},{1 + 4 * float(score):.9f},{name}" for image, score, name in lines[1:]]
+    other.write_text("\n".join([",".join(lines[0]), *scaled]))
+    found = []
+    for words in ([str(table)], [str(other), "--score-range", "1", "5"]):
+        assert main(["--size", "16", "--ratings", *words]) == 0
+        found.append(json.loads(capsys.readouterr().out)["mean_pcc"])
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+
+
 def test_an_encoders_features_join_the_measures(table, tmp_path, monkeypatch):
     seen = []
 

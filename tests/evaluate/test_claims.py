@@ -116,6 +116,11 @@ def test_the_command_writes_what_claims_returns(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("1 agrees, 0 disagrees, ")
 
 
+def test_a_folder_without_results_is_one_line_and_nothing_is_written(tmp_path, capsys):
+    assert main(["--suites", str(tmp_path / "typo"), "--json", str(tmp_path / "claims.json")]) == 2
+    assert "typo: no result of" in capsys.readouterr().err and not (tmp_path / "claims.json").exists()
+
+
 def test_the_stored_file_is_what_the_stored_results_say():
     stored = json.loads(STORED.read_text())
     assert stored == claims(STORED.parent / "results" / "suites")

@@ -10,6 +10,7 @@ from clicv2lite.evaluate import figures, runs
 from clicv2lite.evaluate.runs import Rated, run_key
 from clicv2lite.evaluate.sizes import SIZES, find_data
 from clicv2lite.evaluate.suites import SUITES
+from clicv2lite.evaluate.summary import spread
 from clicv2lite.features import load_encoder
 
 
@@ -170,6 +171,25 @@ def test_a_table_without_categories_is_refused_where_a_suite_needs_them(tmp_path
     (data.ratings.parent / "bare.csv").write_text("\n".join(lines) + "\n")
     assert evaluate(tmp_path, "table5", "--ratings", str(data.ratings.parent / "bare.csv")) == 2
     assert "needs a category column" in capsys.readouterr().err
+
+
+def test_too_few_rated_images_are_refused_before_anything_is_trained(tmp_path, capsys):
+    data = find_data("ci", None, None, None, tmp_path)
+    few = data.ratings.parent / "few.csv"
+    few.write_text("\n".join(data.ratings.read_text().splitlines()[:4]) + "\n")
+    assert evaluate(tmp_path, "table4", "--ratings", str(few)) == 2
+    assert "few.csv: 3 rated images are too few for 2 folds" in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["table4", "fig6"])
+def test_a_row_without_a_pcc_is_left_out_of_the_figure(tmp_path, name):
+    suite = SUITES[name]
+    found = {"ridge": {"pcc": spread([0.5, 0.6])}}
+    rows = [{"label": row.label, "paper": dict(row.paper), "ours": found} for row in suite.rows]
+    rows[0]["ours"] = {"ridge": {}}
+    result = {"suite": name, "size": "ci", "caption": suite.caption, "heads": ["ridge"], "rows": rows}
+    figures.draw(result, tmp_path / name)
+    assert (tmp_path / f"{name}.png").is_file()
 
 
 def test_measurements_of_two_tables_are_kept_apart(tmp_path):

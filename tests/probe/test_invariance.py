@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clicv2lite.encoder import EncoderConfig, build_vit
+from clicv2lite.errors import UserError
 from clicv2lite.features import FrozenConfig, FrozenEncoder
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.invariance import class_probe, main, neighbourhood, tsne, unseen_category
@@ -128,6 +129,11 @@ def test_without_a_file_the_report_is_printed_and_repeats_itself(data, capsys):
     assert main(words(data)) == 0
     again = json.loads(capsys.readouterr().out)
     assert first | {"seconds": 0, "command": ""} == again | {"seconds": 0, "command": ""}
+
+
+def test_a_map_needs_more_images_than_it_looks_at():
+    with pytest.raises(UserError, match="30 readable images; t-SNE needs more than 30"):
+        tsne(torch.rand(30, 4))
 
 
 @pytest.mark.parametrize("table, options, message", [

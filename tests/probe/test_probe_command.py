@@ -8,7 +8,7 @@ from PIL import Image
 
 from clicv2lite.encoder import EncoderConfig, build_vit
 from clicv2lite.errors import UserError
-from clicv2lite.features import FrozenConfig, FrozenEncoder
+from clicv2lite.features import FrozenConfig, FrozenEncoder, load_encoder
 from clicv2lite.probe import command
 from clicv2lite.probe.head import load_model
 from clicv2lite.probe.ridge import fit_ridge
@@ -140,9 +140,11 @@ def test_mistakes_are_one_line_each(data, tmp_path, options, message):
 
 
 def test_the_encoder_of_a_pretraining_is_not_overwritten(data, tmp_path):
-    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "metrics.jsonl").touch()  # of a run, with or without its checkpoints
     with pytest.raises(UserError, match="encoder of this pretraining"):
         probe(data, "--out", tmp_path)
+    load_encoder("random").save(tmp_path)
+    probe(data, "--encoder", tmp_path / "encoder.safetensors", "--out", tmp_path)  # it stays as it is
 
 
 def test_an_encoder_that_diverged_is_refused(data, tmp_path):

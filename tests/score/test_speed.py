@@ -18,6 +18,12 @@ def test_ratios_are_medians_of_the_rounds(photos, models, tmp_path, monkeypatch)
         assert found["ratio_to"][name] == pytest.approx(sorted(pairs)[1]) and found["ratio_to"][name] > 0
 
 
+@pytest.mark.parametrize("option", ["--count", "--rounds"])
+def test_fewer_than_one_is_one_line(photos, option, capsys):
+    assert speed.main(["--images", str(photos), option, "0"]) == 2
+    assert capsys.readouterr().err == f"clicv2lite: {option} 0: give 1 or more\n"
+
+
 def test_the_result_says_where_it_comes_from(photos, models, tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "ICNET_SIDE", 64)
     monkeypatch.setattr(speed, "startup", lambda: {"score": 1.5, "import_torch": 1.0})

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from clicv2lite.cli import main
 from clicv2lite.errors import UserError
+from clicv2lite.probe.head import load_model, save_model
 from clicv2lite.score import scoring
 from clicv2lite.score.arguments import Row, text
 from clicv2lite.score.table import read_table, write_csv
@@ -38,6 +39,17 @@ def test_a_second_run_scores_nothing_again_and_leaves_the_same_file(run, photos,
     assert "9 of 9 images are in" in capsys.readouterr().err
     (photos / "0.png").rename(photos / "new.png")
     assert run() == ["new.png"] and len(read_table(tmp_path / "s.csv")) == 10  # the old row stays
+
+
+def test_a_table_with_scores_near_0_and_1_is_of_the_same_model(run, models, tmp_path, photos):
+    model = load_model(models[0])
+    model.head.weight[:] *= 30  # far out of 0..1
+    (tmp_path / "far").mkdir()
+    save_model(tmp_path / "far", model, models[0])
+    run(model=str(tmp_path / "far"))
+    scores = list(read_table(tmp_path / "s.csv").values())
+    assert min(scores) < 0.05 or max(scores) > 0.95
+    assert run(model=str(tmp_path / "far")) == []
 
 
 @pytest.mark.parametrize("cut", range(1, 60, 7))
