@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from clicv2lite.data.inputs import listed
 from clicv2lite.errors import UserError
-from clicv2lite.features import load_encoder
+from clicv2lite.loading import load_encoder
 from clicv2lite.probe.head import Model, pooled
 from clicv2lite.probe.ridge import fit_ridge
 

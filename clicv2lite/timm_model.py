@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clicv2lite.errors import UserError
-from clicv2lite.features import DEFAULT, WEIGHTS, load_encoder
+from clicv2lite.features import DEFAULT, WEIGHTS
+from clicv2lite.loading import load_encoder
 from clicv2lite.plain_vit import PlainViT
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clicv2lite.encoder import EncoderConfig, build_vit
-from clicv2lite.features import DEFAULT, FrozenConfig, FrozenEncoder, PoolConfig, load_encoder
+from clicv2lite.features import DEFAULT, FrozenConfig, FrozenEncoder, PoolConfig
+from clicv2lite.loading import load_encoder
 from clicv2lite.plain_vit import PlainViT
 
 

@@ -9,7 +9,7 @@ import torch
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square
 from clicv2lite.errors import UserError
-from clicv2lite.features import load_encoder
+from clicv2lite.loading import load_encoder
 from clicv2lite.pretrain.engine import pretrain
 from clicv2lite.pretrain.recipes import ci
 from clicv2lite.pretrained import export, load_pretraining, load_recipe

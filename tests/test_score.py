@@ -13,7 +13,8 @@ from clicv2lite import score
 from clicv2lite.cli import main
 from clicv2lite.data.images import read_square
 from clicv2lite.encoder import EncoderConfig, build_vit
-from clicv2lite.features import FrozenConfig, FrozenEncoder, load_encoder
+from clicv2lite.features import FrozenConfig, FrozenEncoder
+from clicv2lite.loading import load_encoder
 from clicv2lite.probe.bounds import bounded
 from clicv2lite.probe.head import Model, load_model, save_model
 from clicv2lite.probe.icnet import IcnetHead, IcnetShape

@@ -6,7 +6,8 @@ from timm.models.vision_transformer import VisionTransformer
 
 from clicv2lite.encoder import EncoderConfig, build_vit
 from clicv2lite.errors import UserError
-from clicv2lite.features import FrozenConfig, FrozenEncoder, load_encoder
+from clicv2lite.features import FrozenConfig, FrozenEncoder
+from clicv2lite.loading import load_encoder
 from clicv2lite.timm_model import timm_arguments, timm_model
 from clicv2lite.views import normalize
 

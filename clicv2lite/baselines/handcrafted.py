@@ -21,7 +21,7 @@ from clicv2lite.baselines.measure_sets import SETS
 from clicv2lite.baselines.measures import measure
 from clicv2lite.data.ratings import read_ratings
 from clicv2lite.errors import UserError, check_seed, exit_status
-from clicv2lite.features import load_encoder
+from clicv2lite.loading import load_encoder
 from clicv2lite.probe.command import encode
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report

@@ -25,7 +25,8 @@ from clicv2lite.atomic import write_json
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.sizes import Data, Size
-from clicv2lite.features import WEIGHTS, FrozenConfig, FrozenEncoder, load_encoder, untrained_encoder
+from clicv2lite.features import WEIGHTS, FrozenConfig, FrozenEncoder
+from clicv2lite.loading import load_encoder, untrained_encoder
 from clicv2lite.pretrain.engine import pretrain
 from clicv2lite.pretrain.log import read_log
 from clicv2lite.pretrain.recipe import EXECUTION, Recipe

@@ -22,7 +22,8 @@ from clicv2lite.data.images import read_square
 from clicv2lite.data.ratings import Ratings, read_ratings
 from clicv2lite.encoder import encode_visible
 from clicv2lite.errors import UserError
-from clicv2lite.features import DEFAULT, FrozenConfig, FrozenEncoder, untrained_encoder
+from clicv2lite.features import DEFAULT, FrozenConfig, FrozenEncoder
+from clicv2lite.loading import untrained_encoder
 from clicv2lite.pretrain.log import read_log
 from clicv2lite.pretrain.recipes import read_settings
 from clicv2lite.pretrained import export, load_pretraining, load_recipe

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from clicv2lite.atomic import check_output_file, make_folder, write_json
 from clicv2lite.errors import UserError, check_seed
-from clicv2lite.features import FrozenEncoder, load_encoder
+from clicv2lite.features import FrozenEncoder
+from clicv2lite.loading import load_encoder
 from clicv2lite.probe.batches import batches
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.head import KINDS, Head, Model, place, read_by, save_model

@@ -15,7 +15,8 @@ from torch import Tensor
 from clicv2lite.atomic import write_bytes
 from clicv2lite.data.inputs import listed, squares
 from clicv2lite.errors import UserError
-from clicv2lite.features import DEFAULT, WEIGHTS, FrozenEncoder, load_encoder
+from clicv2lite.features import DEFAULT, WEIGHTS, FrozenEncoder
+from clicv2lite.loading import load_encoder
 from clicv2lite.probe.bounds import bounded
 from clicv2lite.probe.icnet import IcnetHead
 from clicv2lite.probe.places import shares

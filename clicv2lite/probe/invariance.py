@@ -26,7 +26,7 @@ from torch import Tensor
 
 from clicv2lite.atomic import check_output_file, put_json, write_bytes
 from clicv2lite.errors import UserError, check_seed, exit_status
-from clicv2lite.features import load_encoder
+from clicv2lite.loading import load_encoder
 from clicv2lite.probe.command import encode
 from clicv2lite.probe.crossval import Rows, cross_validate, folds
 from clicv2lite.probe.head import place

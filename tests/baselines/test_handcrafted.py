@@ -17,7 +17,7 @@ from clicv2lite.data.images import read_square
 from clicv2lite.data.ratings import read_ratings
 from clicv2lite.data.worlds import render
 from clicv2lite.errors import UserError
-from clicv2lite.features import load_encoder
+from clicv2lite.loading import load_encoder
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.metrics import pcc
 from clicv2lite.probe.ridge import ALPHAS

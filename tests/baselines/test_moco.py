@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from clicv2lite.baselines.moco import DRAWS, MoCo, draws_per_image, infonce_queue, make_views, mean_token, one_crop
 from clicv2lite.encoder import EncoderConfig, encode_visible
-from clicv2lite.features import random_encoder
+from clicv2lite.loading import random_encoder
 from clicv2lite.model import CLICv2
 from clicv2lite.patches import patchify
 from clicv2lite.pretrain.recipes import get_recipe

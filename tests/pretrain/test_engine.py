@@ -11,7 +11,7 @@ import torch
 
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
-from clicv2lite.features import load_encoder
+from clicv2lite.loading import load_encoder
 from clicv2lite.model import CLICv2
 from clicv2lite.pretrain import engine
 from clicv2lite.pretrain.engine import plain_attention, pretrain, train_step

@@ -6,7 +6,7 @@ import torch
 
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
-from clicv2lite.features import load_encoder
+from clicv2lite.loading import load_encoder
 from clicv2lite.pretrain import checkpoint, engine
 from clicv2lite.pretrain.engine import pretrain, train_step
 from clicv2lite.pretrain.feed import Feed

@@ -9,7 +9,8 @@ import pytest
 import clicv2lite
 from clicv2lite.cli import main
 from clicv2lite.data.embedded import photographs
-from clicv2lite.features import FrozenEncoder, load_encoder
+from clicv2lite.features import FrozenEncoder
+from clicv2lite.loading import load_encoder
 from clicv2lite.pretrain import engine
 from clicv2lite.pretrain.engine import train_step
 from clicv2lite.pretrain.monitor import Log, read_log

@@ -8,7 +8,8 @@ from PIL import Image
 
 from clicv2lite.encoder import EncoderConfig, build_vit
 from clicv2lite.errors import UserError
-from clicv2lite.features import FrozenConfig, FrozenEncoder, load_encoder
+from clicv2lite.features import FrozenConfig, FrozenEncoder
+from clicv2lite.loading import load_encoder
 from clicv2lite.probe import command
 from clicv2lite.probe.head import load_model
 from clicv2lite.probe.ridge import fit_ridge
