@@ -99,9 +99,9 @@ results: setup  ## make data/results again: pretraining, probes, baselines, tabl
 	$(BIN)/python -m clicv2lite.baselines.handcrafted --set plain --within-categories --encoder default \
 		--ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" --json data/results/handcrafted_and_default.json
 	mkdir -p data/results/suites
-	for suite in table2 table4; do \
+	for suite in table2 table4 table5 fig6 fig7 "fig5 --rows CLIC CLICv2"; do \
 		$(BIN)/clicv2lite evaluate --suite $$suite --size lite --out runs/suites; \
-		cp runs/suites/$$suite.json runs/suites/$$suite.md runs/suites/$$suite.svg data/results/suites; \
+		cp runs/suites/$${suite%% *}.json runs/suites/$${suite%% *}.md runs/suites/$${suite%% *}.svg data/results/suites; \
 	done
 	$(BIN)/python -m clicv2lite.evaluate.claims
 	for model in p2pfm kyle hyperiqa icnet iccorn; do \

@@ -102,7 +102,7 @@ def _maps(figure: Any, rows: list[dict[str, Any]], head: str) -> None:
         classes = np.unique(row["map"]["categories"], return_inverse=True)[1]
         tenths = np.ceil(10 * np.array(row["map"]["scores"])).clip(1, 10)
         for axes, colour, what in zip(pair, (classes, tenths), ("category", "complexity"), strict=True):
-            axes.scatter(x, y, 6, colour, cmap="tab10" if what == "category" else "viridis")
+            axes.scatter(x, y, 6, colour, cmap="tab10" if what == "category" else "viridis", rasterized=True)
             axes.set(title=f"{row['label']}, by {what}", xticks=[], yticks=[])
 
 
