@@ -8,10 +8,11 @@ import torch
 
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square
-from clicv2lite.entropy import patch_entropy
-from clicv2lite.masking import random_mask
-from clicv2lite.patches import patchify, unpatchify
-from clicv2lite.views import MEAN, PATCH_DRAWS, STD, ViewConfig, augment, one_view, uniform
+from clicv2lite.method.entropy import patch_entropy
+from clicv2lite.method.masking import random_mask
+from clicv2lite.method.patches import patchify, unpatchify
+from clicv2lite.method.pixels import MEAN, STD
+from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, augment, one_view, uniform
 
 SIDE, PATCH, GRID = 224, 16, (14, 14)
 

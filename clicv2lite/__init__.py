@@ -4,13 +4,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clicv2lite.probe.head import load_model as load
-    from clicv2lite.regressor import ComplexityRegressor
+    from clicv2lite.models.model import load_model as load
+    from clicv2lite.models.regressor import ComplexityRegressor
 
 __all__ = ["ComplexityRegressor", "load"]
 __version__ = "0.1.0"
 
-LAZY = {"load": ("clicv2lite.probe.head", "load_model"), "ComplexityRegressor": ("clicv2lite.regressor", "ComplexityRegressor")}
+LAZY = {
+    "load": ("clicv2lite.models.model", "load_model"),
+    "ComplexityRegressor": ("clicv2lite.models.regressor", "ComplexityRegressor"),
+}
 
 
 def __getattr__(name: str) -> Any:  # torch takes seconds to import, and `clicv2lite --help` needs none of it

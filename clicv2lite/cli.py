@@ -10,7 +10,7 @@ import clicv2lite
 from clicv2lite.errors import UserError
 
 COMMANDS = {
-    "score": ("clicv2lite.score", "score the complexity of images"),
+    "score": ("clicv2lite.score.command", "score the complexity of images"),
     "pretrain": ("clicv2lite.pretrain.command", "learn an encoder from unlabelled images"),
     "probe": ("clicv2lite.probe.command", "measure a frozen encoder on human ratings, and fit a head"),
     "evaluate": ("clicv2lite.evaluate.command", "run a table or figure of the paper again, its values beside ours"),

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import torch
 
-import clicv2lite
+from clicv2lite import __version__
+from clicv2lite.device import cores
+
+ROOT = Path(__file__).parents[1]  # of the checkout, if it is one
 
 
 def hardware(device: torch.device | None = None) -> str:
@@ -21,18 +24,16 @@ def hardware(device: torch.device | None = None) -> str:
     if cpuinfo.is_file():
         found = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         name = found[0] if found else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} x {name}"
+    return f"{cores()} x {name}"
 
 
 def commit() -> str | None:
     """The commit of the package's own checkout, with "+changes" if it differs; None for an installed package."""
-    root = Path(clicv2lite.__file__).parents[1]
-    if not (root / ".git").exists():
+    if not (ROOT / ".git").exists():
         return None
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         changed = git("status", "--porcelain", "--untracked-files=no", "--", "clicv2lite")
@@ -50,5 +51,5 @@ def provenance(device: torch.device | None = None, program: str = "clicv2lite") 
         "command": command.replace(data, "$CLICV2LITE_DATA") if data else command,
         "commit": commit(),
         "hardware": hardware(device),
-        "versions": f"clicv2lite {clicv2lite.__version__}, torch {torch.__version__}, python {platform.python_version()}",
+        "versions": f"clicv2lite {__version__}, torch {torch.__version__}, python {platform.python_version()}",
     }

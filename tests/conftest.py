@@ -1,4 +1,4 @@
-"""For the whole suite: one thread a process, and property tests that no slow machine fails."""
+"""For the whole suite: one thread a process, property tests that no slow machine fails, a few images and models."""
 
 import os
 
@@ -7,3 +7,42 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; the commands that tests start inherit it
 settings.register_profile("clicv2lite", deadline=None, max_examples=25, derandomize="CI" in os.environ)
 settings.load_profile("clicv2lite")
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
+from clicv2lite.encoders.plain_vit import PlainViT
+from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.method.encoder import EncoderConfig
+from clicv2lite.models.model import Model, save_model
+
+
+def make_model(folder, seed):
+    torch.manual_seed(seed)
+    config = EncoderConfig(size=32, patch=8, width=16, depth=2, heads=2)
+    encoder = FrozenEncoder("tiny", PlainViT(config), FrozenConfig(config))
+    images = torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8)
+    folder.mkdir()
+    save_model(folder, Model(encoder, fit_ridge(encoder.features(images), np.linspace(0.3, 0.7, 20))), "random")
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """Folders of two models that disagree."""
+    here = tmp_path_factory.mktemp("models")
+    return make_model(here / "one", 0), make_model(here / "two", 1)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder of 10 small images of noise, of different sizes and contrasts."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        pixels = 128 + rng.uniform(-12 * i, 12 * i, (30 + i, 50 - i, 3))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+    return folder

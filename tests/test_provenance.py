@@ -32,7 +32,7 @@ def checkout(tmp_path, monkeypatch):
 
     (tmp_path / "clicv2lite").mkdir()
     (tmp_path / "clicv2lite" / "__init__.py").touch()
-    monkeypatch.setattr(clicv2lite, "__file__", str(tmp_path / "clicv2lite" / "__init__.py"))
+    monkeypatch.setattr("clicv2lite.provenance.ROOT", tmp_path)
     return git
 
 

@@ -27,7 +27,7 @@ class Scope:
     """What a piece of code refers to."""
 
     names: set[str] = field(default_factory=set)  # bare names: of helpers, fixtures, constants
-    dotted: set[str] = field(default_factory=set)  # of the package: "clicv2lite.patches.shift"
+    dotted: set[str] = field(default_factory=set)  # of the package: "clicv2lite.method.patches.shift"
     attributes: set[str] = field(default_factory=set)  # what stands after a dot, of whatever object
 
 
@@ -128,7 +128,7 @@ def _module(root: Path, path: Path) -> str:
 
 
 def _exports(root: Path) -> dict[str, str]:
-    """What packages hand on: clicv2lite.widgets.MaskExplorer -> clicv2lite.widgets.mask.MaskExplorer."""
+    """What packages hand on: clicv2lite.widgets.mask.MaskExplorer -> clicv2lite.widgets.mask.MaskExplorer."""
     return {
         f"{_module(root, path)}.{alias.asname or alias.name}": f"{node.module}.{alias.name}"
         for path in (root / PACKAGE).rglob("__init__.py")

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from clicv2lite.atomic import check_output_file, write_json
 from clicv2lite.bench.measure import Timing, print_table
+from clicv2lite.files import check_output_file, write_json
 from clicv2lite.provenance import provenance
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from clicv2lite.bench.measure import Operation, Timing, compare
 from clicv2lite.data.sources import open_images
-from clicv2lite.pretrain.feed import crop_box
-from clicv2lite.views import crop_shares
+from clicv2lite.method.views import crop_shares
+from clicv2lite.pretrain.input.feed import crop_box
 
 IMAGES, SIZE, CROP_MIN = 64, 224, 0.5  # images of a round, side of the crop, smallest area; the paper's recipe
 
@@ -45,7 +45,7 @@ def photographs_as_jpeg() -> tuple[list[bytes], str]:
     if tars:
         images = open_images(tars)
         return [images.read(i) for i in range(min(IMAGES, len(images)))], "$CLICV2LITE_DATA/photos"
-    from clicv2lite.data.shards import small_jpeg
+    from clicv2lite.data.packing.shards import small_jpeg
 
     images = open_images(["embedded"])
     small = [small_jpeg(images.read(i), images.names[i], side=256, quality=90).data for i in range(len(images))]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clicv2lite.bench.measure import Operation, Timing, compare
-from clicv2lite.infonce import CPU_TILE, infonce, infonce_dense
+from clicv2lite.method.infonce import CPU_TILE, infonce, infonce_dense
 
 QUERIES = (64, 26, 128)  # images, visible patches, width of the features in the lite recipe
 LARGE = {38_912: 1024, 159_744: 512}  # keys -> queries; 19 patches of 2048 images, and 78

@@ -1,6 +1,6 @@
 """Peak memory of the loss: `python -m clicv2lite.bench.memory --json F` for all queries, `clicv2lite bench` for some.
 
-Two measures. *Counted*: the tensors alive at once, :func:`clicv2lite.pretrain.peak.peak_bytes`. *Resident*: by how much the
+Two measures. *Counted*: the tensors alive at once, :func:`clicv2lite.pretrain.cost.peak.peak_bytes`. *Resident*: by how much the
 process grew as the operating system sees it, in a process of its own, with the scratch space inside operations.
 """
 
@@ -15,9 +15,9 @@ from pathlib import Path
 
 import torch
 
-from clicv2lite.atomic import check_output_file, write_json
 from clicv2lite.bench import loss
-from clicv2lite.pretrain.peak import peak_bytes
+from clicv2lite.files import check_output_file, write_json
+from clicv2lite.pretrain.cost.peak import peak_bytes
 from clicv2lite.provenance import provenance
 
 LIMIT = {38_912: 0.5e9, 159_744: 1.5e9}  # keys -> bytes that loss and gradient may take beside queries and keys

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from clicv2lite.bench.measure import Timing, compare
-from clicv2lite.entropy import default_bins, luma, patch_entropy
-from clicv2lite.patches import offsets, shift
+from clicv2lite.method.entropy import default_bins, luma, patch_entropy
+from clicv2lite.method.patches import offsets, shift
 
 PATCHES, SIDE = 8192, 16  # about the patches of a batch of 128 images at 128 px
 

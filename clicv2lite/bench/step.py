@@ -7,15 +7,17 @@ import numpy as np
 import torch
 
 from clicv2lite.bench.measure import Operation, Timing, rounds, timing_of
-from clicv2lite.encoder import encode_visible
-from clicv2lite.model import CLICv2
-from clicv2lite.precision import autocast
-from clicv2lite.pretrain.budget import MACHINES, image_flops
+from clicv2lite.device import autocast
+from clicv2lite.method.clicv2 import CLICv2
+from clicv2lite.method.encoder import encode_visible
+from clicv2lite.method.views import Views, draws_per_image, make_views, uniform
+from clicv2lite.pretrain.cost.budget import image_flops
+from clicv2lite.pretrain.cost.hardware import MACHINES
 from clicv2lite.pretrain.engine import plain_attention, train_step
-from clicv2lite.pretrain.feed import Batch
+from clicv2lite.pretrain.input.feed import Batch
 from clicv2lite.pretrain.optim import make_optimizer
-from clicv2lite.pretrain.recipes import Recipe, get_recipe
-from clicv2lite.views import Views, draws_per_image, make_views, uniform
+from clicv2lite.recipes.library import get_recipe
+from clicv2lite.recipes.recipe import Recipe
 
 SETTINGS: list[str] = []  # of the recipe lite
 GPU_BATCH = 256  # images of a step of ViT-B/32

@@ -6,15 +6,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clicv2lite.data import savoias
-from clicv2lite.data.fetch import cache_dir, fetch_folders
-from clicv2lite.data.form import Form, add_form
+from clicv2lite.data.cache import cache_dir
 from clicv2lite.data.ic1m import command as ic1m
-from clicv2lite.data.ic9600 import SPLITS, ic9600_ratings
-from clicv2lite.data.ratings import write_ratings
+from clicv2lite.data.packing.form import Form, add_form
+from clicv2lite.data.rated import savoias
+from clicv2lite.data.rated.fetch import fetch_folders
+from clicv2lite.data.rated.ic9600 import SPLITS, ic9600_ratings
+from clicv2lite.data.rated.table import write_ratings
 
 if TYPE_CHECKING:
-    from clicv2lite.data.pack import Packed
+    from clicv2lite.data.packing.pack import Packed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +79,7 @@ def _ic9600(args: argparse.Namespace) -> int:
 
 
 def _pack(args: argparse.Namespace) -> int:
-    from clicv2lite.data.pack import Opened, pack  # brings torch, which a fetch can do without
+    from clicv2lite.data.packing.pack import Opened, pack  # brings torch, which a fetch can do without
     from clicv2lite.data.sources import open_images
 
     form, began = Form(args.side, args.quality, args.shard), time.monotonic()

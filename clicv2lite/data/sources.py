@@ -18,12 +18,12 @@ from typing import Protocol, overload
 
 from PIL import Image
 
-from clicv2lite.data.braces import expand_braces
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import ImageError
 from clicv2lite.data.names import PackedNames, is_image_name, is_tar_name
-from clicv2lite.data.remote import is_address
-from clicv2lite.data.tars import index_tar
+from clicv2lite.data.tars.braces import expand_braces
+from clicv2lite.data.tars.index import index_tar
+from clicv2lite.data.tars.remote import is_address
 from clicv2lite.errors import UserError
 
 REQUESTS = 16  # tars elsewhere that are indexed at once

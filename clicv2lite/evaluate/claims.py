@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clicv2lite.atomic import check_output_file, write_json
 from clicv2lite.errors import UserError, exit_status
+from clicv2lite.evaluate.stored import CHECKOUT, read_json
 from clicv2lite.evaluate.suites import SUITES, UNTRAINED
 from clicv2lite.evaluate.summary import Verdict, above
-from clicv2lite.results import CHECKOUT, read_json
+from clicv2lite.files import check_output_file, write_json
 
 Pairs = tuple[tuple[str, str], ...]
 SAME = 0.02  # "almost no change": both intervals within a band of this width

@@ -7,14 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from clicv2lite.atomic import check_output_file, make_folder, write_bytes, write_json
+from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.figures import draw, need_matplotlib
 from clicv2lite.evaluate.runs import Rated, about_run, check_measures, run_key, supervised, train, untrained
 from clicv2lite.evaluate.sizes import SIZES, Data, Size, find_data
 from clicv2lite.evaluate.suites import SUITES, Row, Suite
 from clicv2lite.evaluate.summary import direction, markdown, numbers, over_seeds
-from clicv2lite.features import WEIGHTS
+from clicv2lite.files import check_output_file, make_folder, write_bytes, write_json
 from clicv2lite.probe.task import add_score_range
 from clicv2lite.provenance import provenance
 

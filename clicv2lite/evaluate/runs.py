@@ -18,27 +18,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from clicv2lite.atomic import write_json
 from clicv2lite.data.sources import open_images
+from clicv2lite.encoders.frozen import WEIGHTS, FrozenConfig, FrozenEncoder, untrained_encoder
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.sizes import Data, Size
-from clicv2lite.features import WEIGHTS, FrozenConfig, FrozenEncoder
-from clicv2lite.loading import load_encoder, untrained_encoder
+from clicv2lite.files import write_json
+from clicv2lite.models.by_name import load_encoder
+from clicv2lite.models.model import place
 from clicv2lite.pretrain.engine import pretrain
 from clicv2lite.pretrain.log import read_log
-from clicv2lite.pretrain.recipe import EXECUTION, Recipe
 from clicv2lite.probe.command import encode, fitter
 from clicv2lite.probe.crossval import cross_validate, folds
-from clicv2lite.probe.head import place
 from clicv2lite.probe.invariance import PERPLEXITY, class_probe, neighbourhood, tsne
 from clicv2lite.probe.metrics import report
 from clicv2lite.probe.task import Task, keep_rows, load_task
 from clicv2lite.provenance import provenance
+from clicv2lite.recipes.recipe import EXECUTION, Recipe
 
-Floats = NDArray[np.float64]
 BATCH = 64  # images encoded at once
 
 
@@ -149,9 +147,9 @@ class Rated:
 
 
 def supervised(name: str, rated: Rated, work: Path, seed: int) -> dict[str, Any]:
-    """Train and report a supervised baseline as :func:`clicv2lite.baselines.supervised.measure` does; errors as there."""
-    from clicv2lite.baselines.registry import BASELINES
-    from clicv2lite.baselines.supervised import measure
+    """Train and report a supervised baseline as :func:`clicv2lite.baselines.supervised.command.measure` does; errors as there."""
+    from clicv2lite.baselines.supervised.command import measure
+    from clicv2lite.baselines.supervised.registry import BASELINES
 
     work.mkdir(parents=True, exist_ok=True)
     settings = BASELINES[name].settings(rated.size.name)  # type: ignore[arg-type]

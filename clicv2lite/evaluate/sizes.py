@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clicv2lite.data.ratings import Ratings, write_ratings
+from clicv2lite.data.rated.table import Ratings, write_ratings
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.suites import Row
-from clicv2lite.pretrain.recipe import Recipe
-from clicv2lite.pretrain.recipes import get_recipe
+from clicv2lite.recipes.library import get_recipe
+from clicv2lite.recipes.recipe import Recipe
 
 CI_RATED, CI_SIDE = 40, 32  # generated images that stand for rated ones: their number, and their side in pixels
 

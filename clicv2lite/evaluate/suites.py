@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from clicv2lite.paper import paper_caption, paper_settings, paper_table
+from clicv2lite.evaluate.paper_values import paper_caption, paper_settings, paper_table
 
 VALUES = ("pcc", "srcc", "top1")
 SHIFTLESS = ("max_shift=0", "augment=image")

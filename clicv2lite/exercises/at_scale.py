@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from clicv2lite.exercises.exercise import Exercise
-from clicv2lite.pretrain.budget import image_flops
-from clicv2lite.pretrain.recipes import get_recipe
+from clicv2lite.pretrain.cost.budget import image_flops
+from clicv2lite.recipes.library import get_recipe
 
 
 def _a_run(generator: torch.Generator) -> tuple[int, int, int]:
@@ -36,7 +36,7 @@ logit_bytes = Exercise(
             lambda batch, visible, gpus: _logit_bytes(batch, visible, 1)
         ),
     },
-    where="clicv2lite.pretrain.budget.memory",
+    where="clicv2lite.pretrain.cost.budget.memory",
 )
 
 
@@ -105,7 +105,7 @@ merge_tiles = Exercise(
             lambda top_a, a, top_b, b: (top_a + top_b, _merge(top_a, a, top_b, b)[1])
         ),
     },
-    where="the running softmax of clicv2lite.infonce.infonce",
+    where="the running softmax of clicv2lite.method.infonce.infonce",
 )
 
 
@@ -149,6 +149,6 @@ break_even = Exercise(
             lambda: _break_even(part=2)
         ),
     },
-    where="clicv2lite.pretrain.budget.image_flops",
+    where="clicv2lite.pretrain.cost.budget.image_flops",
     tolerance=0.01,
 )

@@ -50,7 +50,7 @@ class Exercise:
 
     @property
     def source(self) -> str:
-        """Where the reader finds the right form, for example ``clicv2lite.patches.shift``."""
+        """Where the reader finds the right form, for example ``clicv2lite.method.patches.shift``."""
         return self.where or f"{self.reference.__module__}.{self.reference.__qualname__}"
 
     def check(self, answer: Any, seed: int | None = None) -> Verdict:

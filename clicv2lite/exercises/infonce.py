@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clicv2lite.exercises.exercise import Exercise
-from clicv2lite.infonce import infonce_dense
+from clicv2lite.method.infonce import infonce_dense
 
 
 def _unit(generator: torch.Generator, *shape: int) -> Tensor:
@@ -60,7 +60,7 @@ one_loss = Exercise(
             q, k, tau
         ).softmax(0)[i],
     },
-    where="clicv2lite.infonce.infonce_dense",
+    where="clicv2lite.method.infonce.infonce_dense",
 )
 
 
@@ -95,7 +95,7 @@ effective_negatives = Exercise(
             _crowd(_negatives(q, k, tau).T).exp().mean()
         ),
     },
-    where="the softmax of clicv2lite.infonce.infonce_dense",
+    where="the softmax of clicv2lite.method.infonce.infonce_dense",
 )
 
 
@@ -121,7 +121,7 @@ query_gradient = Exercise(
         "the softmax leaves the temperature out": lambda q, k, tau: ((q @ k.T).softmax(1) @ k - k) / (tau * len(q)),
         "the direction of the step, not of the gradient: turn the sign": lambda q, k, tau: -_gradient(q, k, tau),
     },
-    where="the gradient of clicv2lite.infonce.infonce_dense",
+    where="the gradient of clicv2lite.method.infonce.infonce_dense",
 )
 
 

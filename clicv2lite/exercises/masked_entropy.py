@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from clicv2lite.exercises.exercise import Exercise
-from clicv2lite.masking import random_mask
+from clicv2lite.method.masking import random_mask
 
 
 def _noise_and_ratio(generator: torch.Generator) -> tuple[Tensor, float]:
@@ -30,7 +30,7 @@ visible_patches = Exercise(
             _kept(noise, 1 - ratio, largest=True).sort(1).values
         ),
     },
-    where="clicv2lite.masking.random_mask",
+    where="clicv2lite.method.masking.random_mask",
 )
 
 
@@ -59,7 +59,7 @@ histogram_bits = Exercise(
         "divided by its maximum, log2(bins); leave it in bits": lambda c: _plug_in(c) / math.log2(c.shape[1]),
         "this is the mean over the bins; the entropy is the sum": lambda c: _plug_in(c) / c.shape[1],
     },
-    where="clicv2lite.entropy.patch_entropy",
+    where="clicv2lite.method.entropy.patch_entropy",
 )
 
 
@@ -79,7 +79,7 @@ corrected_bits = Exercise(
         "the 2 of the denominator is missing": lambda c: _plug_in(c) + 2 * _miller(c),
         "this is the entropy without any correction": _plug_in,
     },
-    where="equation (Miller, 1955) and clicv2lite.entropy.patch_entropy",
+    where="equation (Miller, 1955) and clicv2lite.method.entropy.patch_entropy",
 )
 
 

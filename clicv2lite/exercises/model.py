@@ -26,7 +26,7 @@ momentum_for = Exercise(
         "this half-life is the whole run; take its share": lambda steps, share: 0.5 ** (1 / steps),
         "this is the half-life in steps; which momentum m has m ** half-life = 1 / 2?": lambda steps, share: share * steps,
     },
-    where="the half-life of clicv2lite.model.CLICv2.update_key",
+    where="the half-life of clicv2lite.method.clicv2.CLICv2.update_key",
     tolerance=1e-6,
 )
 
@@ -48,7 +48,7 @@ follow = Exercise(
         "the two shares do not add up to 1": lambda k, q, m: m * k + q,
         "the key becomes the query at once; where is the momentum?": lambda k, q, m: q,
     },
-    where="clicv2lite.model.CLICv2.update_key",
+    where="clicv2lite.method.clicv2.CLICv2.update_key",
 )
 
 
@@ -73,7 +73,7 @@ total_loss = Exercise(
         "the root of the squared error; equation 11 has no root": lambda c, p, t, w: c + w * _square(p, t).mean().sqrt(),
         "the absolute error; equation 11 squares it": lambda c, p, t, w: c + w * (p - t).abs().mean(),
     },
-    where="clicv2lite.model.CLICv2.forward",
+    where="clicv2lite.method.clicv2.CLICv2.forward",
 )
 
 

@@ -52,9 +52,9 @@ region_adds = Exercise(
     _region,
     {
         "the mean of the region: how complex it is, not what it adds; small regions add less": lambda c, r, k: c[r, k].mean(),
-        "the sum of the region: divide by the number of all places, as the mean over the map does": lambda c, r, k: (
-            c[r, k].sum()
-        ),
+        "the sum of the region: divide by the number of all places, as the mean over the map does": lambda c, r, k: c[
+            r, k
+        ].sum(),
         "this is a share of the score, not a part of it": lambda c, r, k: c[r, k].sum() / c.sum(),
         "rows and columns have changed places: rows are the first axis": lambda c, r, k: _adds(c, k, r),
     },

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from clicv2lite.evaluate.pair_bias import pair_bias, twice
 from clicv2lite.exercises.exercise import Exercise
-from clicv2lite.pairs import pair_bias, twice
 
 
 def _densities(generator: torch.Generator) -> tuple[Tensor]:
@@ -26,7 +26,7 @@ how_often_twice = Exercise(
         "this is how many pairs there are; the share is their mean": lambda v: twice(v) * v.shape[1],
         "this is the share of the others, those that are closer than that": lambda v: 1 - twice(v),
     },
-    where="clicv2lite.pairs.twice",
+    where="clicv2lite.evaluate.pair_bias.twice",
 )
 
 
@@ -79,7 +79,7 @@ share_between_views = Exercise(
             1 - torch.corrcoef(v)[0, 1]
         ),
     },
-    where="clicv2lite.pairs.pair_bias",
+    where="clicv2lite.evaluate.pair_bias.pair_bias",
 )
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from clicv2lite.exercises.exercise import Exercise
-from clicv2lite.masking import visible_count
+from clicv2lite.method.masking import visible_count
+from clicv2lite.pretrain.input.order import samples
 from clicv2lite.pretrain.optim import learning_rate
-from clicv2lite.pretrain.order import samples
-from clicv2lite.pretrain.recipes import ci
+from clicv2lite.recipes.library import ci
 
 
 def _a_grid(generator: torch.Generator) -> tuple[int, int, float]:
@@ -31,7 +31,7 @@ chance = Exercise(
         ),
         "this is in bits; the loss is in nats": lambda batch, side, ratio: math.log2(batch * visible_count(side**2, ratio)),
     },
-    where="ln N with clicv2lite.masking.visible_count",
+    where="ln N with clicv2lite.method.masking.visible_count",
     tolerance=1e-6,
 )
 
@@ -104,5 +104,5 @@ my_part = Exercise(
             _part(seed, size, step * batch, batch // ranks)
         ),
     },
-    where="clicv2lite.pretrain.order.samples",
+    where="clicv2lite.pretrain.input.order.samples",
 )

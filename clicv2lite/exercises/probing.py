@@ -92,7 +92,7 @@ soft_maximum = Exercise(
             (cosines / t).softmax(-1) * cosines
         ).sum(-1),
     },
-    where="clicv2lite.likeness at one temperature",
+    where="clicv2lite.encoders.token_similarity at one temperature",
 )
 
 
@@ -133,6 +133,6 @@ ridge_scores = Exercise(
             x, y, alpha, new, correction=1
         ),
     },
-    where="clicv2lite.probe.ridge.fit_ridge at this alpha",
+    where="clicv2lite.heads.ridge.fit_ridge at this alpha",
     tolerance=1e-6,
 )

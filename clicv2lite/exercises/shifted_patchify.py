@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from clicv2lite.exercises.exercise import Exercise
-from clicv2lite.patches import DIRECTIONS, offsets, shift
-from clicv2lite.views import normalize
+from clicv2lite.method.patches import DIRECTIONS, offsets, shift
+from clicv2lite.method.pixels import normalize
 
 
 def _one_move(generator: torch.Generator) -> tuple[Tensor, int, int]:
@@ -25,7 +25,7 @@ shift_by_hand = Exercise(
         "dy and dx have changed places: dy moves along the rows, axis -2": lambda x, dy, dx: _shift(x, dx, dy),
         "what leaves on one side comes back on the other; zeros should come in": lambda x, dy, dx: x.roll((dy, dx), (-2, -1)),
     },
-    where="clicv2lite.patches.shift",
+    where="clicv2lite.method.patches.shift",
 )
 
 

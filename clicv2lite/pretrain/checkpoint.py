@@ -10,8 +10,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from clicv2lite.atomic import write_bytes
 from clicv2lite.errors import UserError
+from clicv2lite.files import write_bytes
 from clicv2lite.pretrain.distributed import Ranks
 
 KEEP = 2

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from clicv2lite.errors import UserError
-from clicv2lite.pretrain.recipe import Recipe
-from clicv2lite.pretrain.recipes import RECIPES, get_recipe
+from clicv2lite.recipes.library import RECIPES, get_recipe
+from clicv2lite.recipes.recipe import Recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
 def _dry_run(recipe: Recipe, args: argparse.Namespace) -> int:
     import torch
 
-    from clicv2lite.pretrain.hardware import machine
-    from clicv2lite.pretrain.plan import dry_run
+    from clicv2lite.pretrain.cost.hardware import machine
+    from clicv2lite.pretrain.cost.plan import dry_run
 
     usable = torch.cuda.is_available()
     if args.device == "cuda" and not usable:

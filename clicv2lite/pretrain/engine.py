@@ -15,19 +15,19 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from clicv2lite.data.sources import ImageSet, open_images
-from clicv2lite.encoder import prepare
-from clicv2lite.features import FrozenConfig, FrozenEncoder
-from clicv2lite.model import Keys, Output
-from clicv2lite.precision import autocast
+from clicv2lite.device import autocast
+from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
+from clicv2lite.learners.methods import METHODS, Learner
+from clicv2lite.method.clicv2 import Keys, Output
+from clicv2lite.method.encoder import prepare
+from clicv2lite.method.views import uniform
 from clicv2lite.pretrain import checkpoint
 from clicv2lite.pretrain.distributed import Ranks, join, without_exchange
-from clicv2lite.pretrain.feed import Batch, Feed
 from clicv2lite.pretrain.folder import claim, list_bad
-from clicv2lite.pretrain.methods import METHODS, Learner
+from clicv2lite.pretrain.input.feed import Batch, Feed
 from clicv2lite.pretrain.monitor import Monitor
 from clicv2lite.pretrain.optim import learning_rate, make_optimizer
-from clicv2lite.pretrain.recipe import Recipe
-from clicv2lite.views import uniform
+from clicv2lite.recipes.recipe import Recipe
 
 LOSSES = ("total", "contrast", "entropy")
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from clicv2lite.atomic import write_bytes
+from clicv2lite.files import write_bytes
 
 
 class Log:

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
 from clicv2lite.errors import UserError
-from clicv2lite.features import FrozenConfig, FrozenEncoder
-from clicv2lite.model import Output
-from clicv2lite.pretrain.budget import image_flops
+from clicv2lite.method.clicv2 import Output
+from clicv2lite.pretrain.cost.budget import image_flops
+from clicv2lite.pretrain.cost.hardware import peak
 from clicv2lite.pretrain.diagnostics import diagnostics as diagnostics
 from clicv2lite.pretrain.diagnostics import effective_rank as effective_rank
 from clicv2lite.pretrain.diagnostics import feature_std as feature_std
 from clicv2lite.pretrain.diagnostics import similarities as similarities
-from clicv2lite.pretrain.hardware import peak
 from clicv2lite.pretrain.log import Log
 from clicv2lite.pretrain.log import read_log as read_log
 from clicv2lite.pretrain.optim import learning_rate
-from clicv2lite.pretrain.recipe import Recipe
+from clicv2lite.recipes.recipe import Recipe
 
 TIMING = ("images_per_second", "seconds", "data_wait", "mfu", "memory_bytes")
 """Keys of a row that differ when a run is repeated."""
@@ -132,7 +132,7 @@ class Rated:
     """The images of a rating table as squares, and a probe of encoders on them."""
 
     def __init__(self, ratings: Path, recipe: Recipe) -> None:
-        from clicv2lite.probe.batches import batches  # not above: a run without probes does without scikit-learn
+        from clicv2lite.data.batches import batches  # not above: a run without probes does without scikit-learn
         from clicv2lite.probe.crossval import folds
         from clicv2lite.probe.task import keep_rows, load_task
 
@@ -146,10 +146,10 @@ class Rated:
         self.tests = folds(len(self.images), FOLDS, self.task.categories, seed=0)
 
     def probe(self, encoder: FrozenEncoder, device: torch.device) -> float | None:
-        """Mean PCC of :func:`clicv2lite.probe.ridge.fit_ridge`, each image predicted by a head that never saw it."""
+        """Mean PCC of :func:`clicv2lite.heads.ridge.fit_ridge`, each image predicted by a head that never saw it."""
+        from clicv2lite.heads.ridge import fit_ridge
         from clicv2lite.probe.crossval import cross_validate
         from clicv2lite.probe.metrics import report
-        from clicv2lite.probe.ridge import fit_ridge
 
         features = torch.cat([encoder.features(part.to(device)).cpu() for part in self.images.split(PROBE_BATCH)])
         predictions = cross_validate(fit_ridge, features, self.task.scores, self.tests)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from clicv2lite.pretrain.recipes import Recipe
+from clicv2lite.recipes.recipe import Recipe
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:

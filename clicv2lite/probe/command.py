@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from clicv2lite.atomic import check_output_file, make_folder, write_json
+from clicv2lite.arrays import Floats
+from clicv2lite.data.batches import batches
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError, check_seed
-from clicv2lite.features import FrozenEncoder
-from clicv2lite.loading import load_encoder
-from clicv2lite.probe.batches import batches
+from clicv2lite.files import check_output_file, make_folder, write_json
+from clicv2lite.heads.base import KINDS, Head
+from clicv2lite.heads.icnet import IcnetShape, IcnetTraining, fit_icnet
+from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.models.by_name import load_encoder
+from clicv2lite.models.model import Model, place, read_by, save_model
 from clicv2lite.probe.crossval import cross_validate, folds
-from clicv2lite.probe.head import KINDS, Head, Model, place, read_by, save_model
-from clicv2lite.probe.icnet import IcnetShape, IcnetTraining, fit_icnet
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.ridge import fit_ridge
 from clicv2lite.probe.task import Mask, Task, add_score_range, add_within_categories, groups, keep_rows, load_task
 from clicv2lite.provenance import provenance
-
-Floats = NDArray[np.float64]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,9 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", choices=sorted(KINDS), default="ridge", help="ridge (linear) or icnet (the paper's)")
     parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write the model here, for `score --model DIR`")
-    parser.add_argument(
-        "--folds", type=int, metavar="K", help="cross-validate (default: the table's split column, else K = 5)"
-    )
+    parser.add_argument("--folds", type=int, metavar="K", help="cross-validate (default: the table's split column, else K = 5)")
     parser.add_argument("--seed", type=int, default=0, help="of folds, head, random encoder and bootstrap (default 0)")
     add_within_categories(parser)
     add_score_range(parser)
@@ -168,9 +166,7 @@ def _check(args: argparse.Namespace) -> None:
             raise UserError(f"--out {args.out}: the encoder of this pretraining would be lost; name another folder")
 
 
-def _report(
-    task: Task, rows: NDArray[np.int64], predictions: Floats, seed: int, resamples: int = RESAMPLES
-) -> dict[str, Any]:
+def _report(task: Task, rows: NDArray[np.int64], predictions: Floats, seed: int, resamples: int = RESAMPLES) -> dict[str, Any]:
     names = [task.categories[i] for i in rows] if task.categories else None
     return report(task.scores[rows], predictions, names, resamples, seed)
 

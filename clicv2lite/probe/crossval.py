@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 from sklearn.model_selection import KFold, StratifiedKFold
 from torch import Tensor
 
+from clicv2lite.arrays import Floats, Rows
 from clicv2lite.errors import UserError
-from clicv2lite.probe.head import Head
-
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
+from clicv2lite.heads.base import Head
 
 
 def folds(n: int, k: int, categories: Sequence[str] | None, seed: int) -> list[Rows]:

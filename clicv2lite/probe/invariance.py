@@ -1,6 +1,6 @@
 """What an encoder knows of content, beside complexity: class probe, neighbours, t-SNE (CLICv2, sections 4.4, 4.5; chapter 9).
 
-    python -m clicv2lite.probe.invariance --encoder runs/lite0 --ratings ratings.csv --json lite0.json --tsne lite0.csv
+python -m clicv2lite.probe.invariance --encoder runs/lite0 --ratings ratings.csv --json lite0.json --tsne lite0.csv
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
@@ -24,18 +24,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from clicv2lite.atomic import check_output_file, put_json, write_bytes
+from clicv2lite.arrays import Floats
 from clicv2lite.errors import UserError, check_seed, exit_status
-from clicv2lite.loading import load_encoder
+from clicv2lite.files import check_output_file, put_json, write_bytes
+from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.models.by_name import load_encoder
+from clicv2lite.models.model import place
 from clicv2lite.probe.command import encode
 from clicv2lite.probe.crossval import Rows, cross_validate, folds
-from clicv2lite.probe.head import place
 from clicv2lite.probe.metrics import RESAMPLES, interval, report
-from clicv2lite.probe.ridge import fit_ridge
 from clicv2lite.probe.task import Task, add_score_range, keep_rows, load_task
 from clicv2lite.provenance import provenance
 
-Floats = NDArray[np.float64]
 FOLDS, NEIGHBOURS, COMPONENTS, PERPLEXITY = 5, 10, 50, 30
 INVERSE_PENALTY = 0.01  # strong: more features than images; at 0.001 and at 0.1 balanced accuracy is lower for every encoder
 

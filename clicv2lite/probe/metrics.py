@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-Floats = NDArray[np.float64]
+from clicv2lite.arrays import Floats
+
 SMALLEST_CATEGORY = 3  # two points always correlate perfectly
 RESAMPLES = 2000
 CHUNK = 2_000_000  # resampled values held at once: 16 MB an array

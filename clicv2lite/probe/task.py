@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clicv2lite.data.ratings import Ratings, read_ratings
+from clicv2lite.arrays import Floats, Mask, Names
+from clicv2lite.data.rated.table import Ratings, read_ratings
 from clicv2lite.errors import UserError
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-Names = NDArray[np.str_]
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ def add_within_categories(parser: argparse.ArgumentParser) -> None:
 
 
 def add_score_range(parser: argparse.ArgumentParser) -> None:
-    """Add the option whose value :func:`clicv2lite.data.ratings.read_ratings` takes."""
+    """Add the option whose value :func:`clicv2lite.data.rated.table.read_ratings` takes."""
     parser.add_argument("--score-range", type=float, nargs=2, metavar=("LO", "HI"), help="range of the table's scores")
 
 

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from torch import Tensor
 
-from clicv2lite.data.braces import expand_braces
 from clicv2lite.data.images import read_image, read_square
 from clicv2lite.data.names import is_image_name, is_tar_name
+from clicv2lite.data.tars.braces import expand_braces
 from clicv2lite.errors import UserError
 
 if TYPE_CHECKING:
     from clicv2lite.data.sources import ImageSet
-
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from clicv2lite.atomic import write_bytes
 from clicv2lite.data.images import ImageError
+from clicv2lite.files import write_bytes
 from clicv2lite.score.arguments import Row, one_line
 
 SIDE = 320  # longest side of a thumbnail, pixels

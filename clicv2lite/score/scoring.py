@@ -4,7 +4,6 @@ One thread of torch a worker, and as many workers as cores: reading and encoding
 a barrier inside a matrix product, and what an image gets depends on neither the workers nor their number.
 """
 
-import os
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,18 +17,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from clicv2lite.atomic import atomic, make_folder
 from clicv2lite.data.images import ImageError
-from clicv2lite.probe.head import Model
-from clicv2lite.probe.heatmap import overlay, relative, smooth
+from clicv2lite.files import atomic, make_folder
+from clicv2lite.heads.heatmap import overlay, relative, smooth
+from clicv2lite.models.model import Model
 from clicv2lite.score.arguments import Row, one_line
 
 QUIET = 30.0  # seconds before, and between, the lines of progress in a file that is no terminal
-
-
-def default_jobs() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def score_rows(

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from clicv2lite.atomic import atomic
 from clicv2lite.errors import UserError
-from clicv2lite.probe.head import Model
+from clicv2lite.files import atomic
+from clicv2lite.models.model import Model
 from clicv2lite.score.arguments import Row, one_line, text
 
 COLUMNS = ["image", "score", "error"]

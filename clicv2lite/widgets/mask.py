@@ -8,13 +8,13 @@ import torch.nn.functional as F
 import traitlets as t
 from torch import Tensor
 
-from clicv2lite.encoder import encode_visible
-from clicv2lite.entropy import LUMA, default_bins, patch_entropy
 from clicv2lite.errors import UserError
-from clicv2lite.masking import random_mask, take
-from clicv2lite.model import CLICv2
-from clicv2lite.patches import grid_size, patchify, unpatchify
-from clicv2lite.views import normalize
+from clicv2lite.method.clicv2 import CLICv2
+from clicv2lite.method.encoder import encode_visible
+from clicv2lite.method.entropy import LUMA, default_bins, patch_entropy
+from clicv2lite.method.masking import random_mask, take
+from clicv2lite.method.patches import grid_size, patchify, unpatchify
+from clicv2lite.method.pixels import normalize
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import PATCH_SIZES, SIDE, Explorer, Pictures, as_batch, front_end
 
@@ -118,7 +118,9 @@ def patch_sizes(model: CLICv2 | None) -> list[int]:
     if model is None:
         return list(PATCH_SIZES)
     if not isinstance(model, CLICv2):
-        raise UserError(f"model: expected a CLICv2, got {type(model).__name__}; see clicv2lite.pretrained.load_pretraining")
+        raise UserError(
+            f"model: expected a CLICv2, got {type(model).__name__}; see clicv2lite.pretrain.export.load_pretraining"
+        )
     if model.config.predict != 1:
         raise UserError(f"model: predicts {model.config.predict} numbers a patch; take one pretrained with target=entropy")
     size = model.config.encoder

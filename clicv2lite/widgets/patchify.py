@@ -10,9 +10,10 @@ import torch
 import traitlets as t
 from torch import Tensor
 
-from clicv2lite.entropy import LUMA
-from clicv2lite.patches import DIRECTIONS, grid_size, patchify, unpatchify
-from clicv2lite.views import MEAN, PATCH_DRAWS, STD, ViewConfig, one_view
+from clicv2lite.method.entropy import LUMA
+from clicv2lite.method.patches import DIRECTIONS, grid_size, patchify, unpatchify
+from clicv2lite.method.pixels import MEAN, STD
+from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, one_view
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import PATCH_SIZES, Explorer, Pictures, as_batch, front_end
 
@@ -51,7 +52,7 @@ def turned(noise: Tensor, overrides: Mapping[str, int]) -> Tensor:
     """The draws of the views with some directions set by hand: noise (1, G, 2, 7), a copy is returned.
 
     Args:
-        noise: of each patch in each view, as :func:`clicv2lite.views.one_view` takes it.
+        noise: of each patch in each view, as :func:`clicv2lite.method.views.one_view` takes it.
         overrides: ``{"query:17": 3}`` lets patch 17 of the query view move in ``DIRECTIONS[3]``.
     """
     noise = noise.clone()
@@ -70,7 +71,7 @@ def view_pair(
     zeros: Zeros,
     overrides: Mapping[str, int] | None = None,
 ) -> ViewPair:
-    """The two views of shifted patchify, unmasked, as :func:`clicv2lite.views.one_view` makes them.
+    """The two views of shifted patchify, unmasked, as :func:`clicv2lite.method.views.one_view` makes them.
 
     Args:
         image: (H, W, 3) uint8; H and W are multiples of ``patch``.

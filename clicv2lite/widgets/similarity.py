@@ -11,12 +11,13 @@ import torch
 import traitlets as t
 from torch import Tensor
 
-from clicv2lite.encoder import encode_visible
 from clicv2lite.errors import UserError
-from clicv2lite.infonce import NEGATIVES, Negatives, excluded, infonce_dense
-from clicv2lite.model import CLICv2, ModelConfig
-from clicv2lite.patches import patchify, unpatchify
-from clicv2lite.views import MEAN, PATCH_DRAWS, STD, ViewConfig, Views, one_view
+from clicv2lite.method.clicv2 import CLICv2, ModelConfig
+from clicv2lite.method.encoder import encode_visible
+from clicv2lite.method.infonce import NEGATIVES, Negatives, excluded, infonce_dense
+from clicv2lite.method.patches import patchify, unpatchify
+from clicv2lite.method.pixels import MEAN, STD
+from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, Views, one_view
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import HERE, as_batch, front_end, square
 
@@ -41,13 +42,13 @@ class Contrast(NamedTuple):
 def contrast(
     queries: Tensor, keys: Tensor, image: int, patch: int, temperature: float = PAPER, negatives: Negatives = "batch"
 ) -> Contrast:
-    """One row of the logits that :func:`clicv2lite.infonce.infonce_dense` averages over, and the average.
+    """One row of the logits that :func:`clicv2lite.method.infonce.infonce_dense` averages over, and the average.
 
     Args:
         queries, keys: (n, G, d) float, unit length, all patches of a square grid in order.
         image, patch: the query, counted from 0, its patches row by row.
         temperature: tau, above 0.
-        negatives: see :func:`clicv2lite.infonce.excluded`.
+        negatives: see :func:`clicv2lite.method.infonce.excluded`.
     """
     n, g, _ = queries.shape
     q, k = queries.double(), keys.double()

@@ -19,7 +19,7 @@ CELLS = [
 import numpy as np
 from skimage import data
 from sklearn.datasets import load_sample_images
-from clicv2lite.pretrained import load_pretraining
+from clicv2lite.pretrain.export import load_pretraining
 from clicv2lite.widgets import Leaderboard, MaskExplorer, PatchifyExplorer, SimilarityExplorer
 pictures = {name: getattr(data, name)() for name in ("coffee", "chelsea", "astronaut", "rocket")}
 pictures |= zip(("china", "flower"), load_sample_images().images)

@@ -16,10 +16,11 @@ pytest.importorskip("clicv2lite.widgets", exc_type=ImportError)
 
 from ipywidgets.embed import dependency_state, embed_data
 
-from clicv2lite.infonce import NEGATIVES
-from clicv2lite.model import CLICv2
-from clicv2lite.pretrain.recipes import get_recipe
-from clicv2lite.widgets import Leaderboard, SimilarityExplorer
+from clicv2lite.method.clicv2 import CLICv2
+from clicv2lite.method.infonce import NEGATIVES
+from clicv2lite.recipes.library import get_recipe
+from clicv2lite.widgets.leaderboard import Leaderboard
+from clicv2lite.widgets.similarity import SimilarityExplorer
 
 HOST = Path(__file__).parents[2] / "book" / "_ext" / "static" / "offline" / "anywidget-host.js"
 NAMES = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen"]

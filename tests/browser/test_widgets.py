@@ -13,8 +13,8 @@ from playwright.sync_api import Locator, Page, expect
 
 pytest.importorskip("clicv2lite.widgets", exc_type=ImportError)
 
-from clicv2lite.patches import DIRECTIONS
-from clicv2lite.pretrained import load_pretraining
+from clicv2lite.method.patches import DIRECTIONS
+from clicv2lite.pretrain.export import load_pretraining
 from clicv2lite.widgets.mask import Masked, masked_entropy
 from clicv2lite.widgets.patchify import ViewPair, view_pair
 

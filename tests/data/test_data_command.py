@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from clicv2lite.data.command import add_arguments, run
-from clicv2lite.data.ratings import read_ratings
+from clicv2lite.data.rated.table import read_ratings
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
 

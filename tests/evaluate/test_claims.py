@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from clicv2lite.evaluate.claims import CLAIMS, claims, judge, main
+from clicv2lite.evaluate.paper_values import paper_table
 from clicv2lite.evaluate.suites import SUITES
 from clicv2lite.evaluate.summary import spread
-from clicv2lite.paper import paper_table
 
 STORED = Path(__file__).parents[2] / "data" / "claims.json"
 COLUMNS = {"id", "claim", "source", "paper", "ours", "verdict", "evidence"}

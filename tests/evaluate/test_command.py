@@ -11,7 +11,7 @@ from clicv2lite.evaluate.runs import Rated, run_key
 from clicv2lite.evaluate.sizes import SIZES, find_data
 from clicv2lite.evaluate.suites import SUITES
 from clicv2lite.evaluate.summary import spread
-from clicv2lite.loading import load_encoder
+from clicv2lite.models.by_name import load_encoder
 
 
 @pytest.fixture(scope="module")

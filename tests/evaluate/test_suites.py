@@ -5,9 +5,9 @@ import re
 import pytest
 
 from clicv2lite.errors import UserError
+from clicv2lite.evaluate.paper_values import paper_settings, paper_table
 from clicv2lite.evaluate.sizes import SIZES, find_data
 from clicv2lite.evaluate.suites import SUITES, UNTRAINED
-from clicv2lite.paper import paper_settings, paper_table
 
 
 def recipe(suite, label, size="lite", seed=0):

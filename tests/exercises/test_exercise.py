@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import clicv2lite.exercises
-from clicv2lite.exercises import Exercise
+from clicv2lite.exercises.exercise import Exercise
 
 double = Exercise(
     lambda x: 2 * x + 1,

@@ -209,7 +209,7 @@ def chapters_reaching(cache: ModuleType, name: str) -> set[int]:
 
 
 def test_in_this_book_the_loss_reaches_the_chapters_that_train_and_not_the_first(cache):
-    found = chapters_reaching(cache, "clicv2lite/infonce.py")
+    found = chapters_reaching(cache, "clicv2lite/method/infonce.py")
     assert {4, 6, 7} <= found and 1 not in found
 
 

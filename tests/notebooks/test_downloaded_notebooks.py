@@ -62,7 +62,7 @@ def test_wheel_carries_every_file_of_the_package_and_the_stored_results(installe
 
 def test_every_import_of_every_chapter_works_in_an_empty_folder(installed, env, tmp_path):
     lines = [line for path in NOTEBOOKS for line in imports(path)]
-    use = "from clicv2lite.results import *; print(stored_results()); read_results(stored_results())"
+    use = "from clicv2lite.evaluate.stored import *; print(stored_results()); read_results(stored_results())"
     script = "\n".join([*lines, use])
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -195,7 +195,7 @@ NOT_PROSE = re.compile(
 
 
 def paper_numbers() -> set[float]:
-    text = (Path(clicv2lite.__file__).parent / "paper.json").read_text()
+    text = (Path(clicv2lite.__file__).parent / "evaluate" / "paper_values.json").read_text()
     stored = json.loads(text)
     return values(json.dumps([stored["tables"], stored["settings"]]))
 
@@ -244,7 +244,7 @@ def test_numbers_in_prose_come_from_the_chapters_code_from_glue_or_from_the_pape
         ("We measured 0.71, which is 0.71 more than nothing.", ["0.71", "0.71"]),
         ("We measured {glue:text}`pcc:.2f` at $x = 0.71$ with `x=0.71`.", []),
         ("It takes 8,070 images and 12.5 %.", ["8,070", "12.5 %"]),
-        ("The paper masks 60 % and reports 0.865.", []),  # in paper.json, the first as 0.6
+        ("The paper masks 60 % and reports 0.865.", []),  # in paper_values.json, the first as 0.6
         ("The loss fell to 2.35, or 2.3 if you round.", []),  # printed: 2.3456
         ("It fell by 3.3 % at 0.25.", ["3.3 %"]),  # 0.25 stands in the code
         ("## 3.14 in a heading\n\nSee section 4.4 and [here](x-0.5.md).", []),

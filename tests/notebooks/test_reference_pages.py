@@ -182,7 +182,7 @@ def test_every_chapter_links_to_the_modules_that_it_explains(book):
     for stem in book.stems.values():
         first = "".join(json.loads((ROOT / "book" / f"{stem}.ipynb").read_text())["cells"][0]["source"])
         names = re.findall(r"\{py:mod\}`(?:[\w. ]+ <)?([\w.]+)>?`", first)
-        assert names, f"{stem}: name the modules as {{py:mod}}`clicv2lite.patches`"
+        assert names, f"{stem}: name the modules as {{py:mod}}`clicv2lite.method.patches`"
         assert all(name in book.objects and book.objects[name].kind == "module" for name in names), stem
 
 

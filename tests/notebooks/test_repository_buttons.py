@@ -40,7 +40,9 @@ def test_address_is_the_plain_one(buttons, monkeypatch, tail):
     assert buttons.address({}) == ADDRESS
 
 
-@pytest.mark.parametrize("url", ["github.com/a/b", "https://github.com/a", "https://example.org/a/b", "https://github.com/a/b/tree/main"])
+@pytest.mark.parametrize(
+    "url", ["github.com/a/b", "https://github.com/a", "https://example.org/a/b", "https://github.com/a/b/tree/main"]
+)
 def test_address_that_the_theme_cannot_use_is_one_clear_line(buttons, monkeypatch, url):
     monkeypatch.setenv("CLICV2LITE_REPOSITORY", url)
     with pytest.raises(Exception, match=f"repository '{url}' is not https://github.com/OWNER/NAME"):

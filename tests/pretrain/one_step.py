@@ -7,12 +7,12 @@ import safetensors.torch
 import torch
 
 from clicv2lite.data.sources import open_images
+from clicv2lite.learners.methods import METHODS
 from clicv2lite.pretrain.distributed import Ranks, join
 from clicv2lite.pretrain.engine import train_step
-from clicv2lite.pretrain.feed import Feed
-from clicv2lite.pretrain.methods import METHODS
+from clicv2lite.pretrain.input.feed import Feed
 from clicv2lite.pretrain.optim import make_optimizer
-from clicv2lite.pretrain.recipes import get_recipe
+from clicv2lite.recipes.library import get_recipe
 
 CHOICES = {
     "default": [],

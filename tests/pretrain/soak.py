@@ -1,6 +1,6 @@
 """Kill ranks of one training at random moments, many times: the weights must be those of a training that nothing disturbed.
 
-    python tests/pretrain/soak.py --kills 30 --json data/results/soak.json
+python tests/pretrain/soak.py --kills 30 --json data/results/soak.json
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from clicv2lite.atomic import put_json
+from clicv2lite.files import put_json
 from clicv2lite.pretrain.log import read_log
 from clicv2lite.provenance import provenance
 

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 from clicv2lite.data.sources import open_images
-from clicv2lite.pretrain.feed import Feed
-from clicv2lite.pretrain.recipes import get_recipe
+from clicv2lite.pretrain.input.feed import Feed
+from clicv2lite.recipes.library import get_recipe
 
 
 def make_tars(folder: Path, images: int, tars: int) -> str:

@@ -7,12 +7,12 @@ import torch
 
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
-from clicv2lite.model import CLICv2
+from clicv2lite.method.clicv2 import CLICv2
 from clicv2lite.pretrain import checkpoint
 from clicv2lite.pretrain.engine import train_step
-from clicv2lite.pretrain.feed import Feed
+from clicv2lite.pretrain.input.feed import Feed
 from clicv2lite.pretrain.optim import make_optimizer
-from clicv2lite.pretrain.recipes import get_recipe
+from clicv2lite.recipes.library import get_recipe
 
 SMALL = ["size=16", "patch=4", "width=8", "heads=1", "depth=1", "decoder_width=8", "batch=4", "store=16"]
 

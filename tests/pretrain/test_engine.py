@@ -11,17 +11,18 @@ import torch
 
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
-from clicv2lite.loading import load_encoder
-from clicv2lite.model import CLICv2
+from clicv2lite.learners.methods import METHODS
+from clicv2lite.method.clicv2 import CLICv2
+from clicv2lite.method.views import ViewConfig, draws_per_image, make_views, uniform
+from clicv2lite.models.by_name import load_encoder
 from clicv2lite.pretrain import engine
 from clicv2lite.pretrain.engine import plain_attention, pretrain, train_step
-from clicv2lite.pretrain.feed import Feed
-from clicv2lite.pretrain.methods import METHODS
-from clicv2lite.pretrain.monitor import TIMING, read_log
+from clicv2lite.pretrain.input.feed import Feed
+from clicv2lite.pretrain.input.store import ImageStore
+from clicv2lite.pretrain.log import read_log
+from clicv2lite.pretrain.monitor import TIMING
 from clicv2lite.pretrain.optim import make_optimizer
-from clicv2lite.pretrain.recipes import get_recipe
-from clicv2lite.pretrain.store import ImageStore
-from clicv2lite.views import ViewConfig, draws_per_image, make_views, uniform
+from clicv2lite.recipes.library import get_recipe
 
 TEN_STEPS = ["batch=8", "passes=80", "warmup=16", "lr=0.0005", "save_every=3", "log_every=2", "seed=3"]
 RECIPE = get_recipe("ci", TEN_STEPS)

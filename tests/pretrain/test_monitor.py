@@ -9,23 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clicv2lite.errors import UserError
-from clicv2lite.model import CLICv2, Output
+from clicv2lite.method.clicv2 import CLICv2, Output
 from clicv2lite.pretrain import monitor as module
-from clicv2lite.pretrain.budget import image_flops
+from clicv2lite.pretrain.cost.budget import image_flops
+from clicv2lite.pretrain.diagnostics import diagnostics, effective_rank, feature_std, similarities
 from clicv2lite.pretrain.engine import pretrain
-from clicv2lite.pretrain.monitor import (
-    TIMING,
-    Log,
-    Monitor,
-    diagnostics,
-    effective_rank,
-    feature_std,
-    memory_bytes,
-    read_log,
-    similarities,
-)
+from clicv2lite.pretrain.log import Log, read_log
+from clicv2lite.pretrain.monitor import TIMING, Monitor, memory_bytes
 from clicv2lite.pretrain.optim import learning_rate
-from clicv2lite.pretrain.recipes import get_recipe
+from clicv2lite.recipes.library import get_recipe
 
 CPU, CI = torch.device("cpu"), get_recipe("ci")
 

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clicv2lite.model import CLICv2
+from clicv2lite.method.clicv2 import CLICv2
 from clicv2lite.pretrain.optim import learning_rate, make_optimizer
-from clicv2lite.pretrain.recipes import get_recipe
+from clicv2lite.recipes.library import get_recipe
 
 
 def recipe_of(steps, warmup, batch=16, lr=0.5):

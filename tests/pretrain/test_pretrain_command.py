@@ -9,11 +9,11 @@ import pytest
 import clicv2lite
 from clicv2lite.cli import main
 from clicv2lite.data.embedded import photographs
-from clicv2lite.features import FrozenEncoder
-from clicv2lite.loading import load_encoder
+from clicv2lite.encoders.frozen import FrozenEncoder
+from clicv2lite.models.by_name import load_encoder
 from clicv2lite.pretrain import engine
 from clicv2lite.pretrain.engine import train_step
-from clicv2lite.pretrain.monitor import Log, read_log
+from clicv2lite.pretrain.log import Log, read_log
 
 SETTINGS = ["--set", "save_every=2", "log_every=3", "seed=5"]
 

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from clicv2lite.encoder import EncoderConfig, build_vit
+from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
 from clicv2lite.errors import UserError
-from clicv2lite.features import FrozenConfig, FrozenEncoder
+from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.invariance import class_probe, main, neighbourhood, tsne, unseen_category
 from clicv2lite.probe.metrics import pcc
-from clicv2lite.probe.ridge import fit_ridge
 
 
 def clusters(n=90, width=6, gap=8.0, seed=0):

@@ -46,9 +46,7 @@ def test_pcc_neither_overflows_nor_underflows(size):
     assert pcc(size * x, x) == pytest.approx(1)
 
 
-@pytest.mark.parametrize(
-    "x, y", [([1, 2], [1, 2, 3]), ([[1, 2]], [[1, 2]]), ([1, np.nan], [1, 2]), ([1, 2], [np.inf, 2])]
-)
+@pytest.mark.parametrize("x, y", [([1, 2], [1, 2, 3]), ([[1, 2]], [[1, 2]]), ([1, np.nan], [1, 2]), ([1, 2], [np.inf, 2])])
 def test_lengths_shapes_and_values_that_are_not_finite_are_refused(x, y):
     with pytest.raises(ValueError):
         pcc(x, y)

@@ -6,13 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
-from clicv2lite.encoder import EncoderConfig, build_vit
+from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
 from clicv2lite.errors import UserError
-from clicv2lite.features import FrozenConfig, FrozenEncoder
-from clicv2lite.loading import load_encoder
+from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.method.encoder import EncoderConfig, build_vit
+from clicv2lite.models.by_name import load_encoder
+from clicv2lite.models.model import load_model
 from clicv2lite.probe import command
-from clicv2lite.probe.head import load_model
-from clicv2lite.probe.ridge import fit_ridge
 
 CONTRACT = {"n", "pcc", "srcc", "pcc_ci", "per_category", "mean_pcc", "pcc_variance"}
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from clicv2lite.cli import main
 from clicv2lite.errors import UserError
-from clicv2lite.score import expand, find_images
+from clicv2lite.score.arguments import expand, find_images
 from clicv2lite.score.table import read_table
 
 
@@ -102,8 +102,8 @@ def test_mistakes_with_options_are_one_line(photos, models, words, message, caps
 
 def test_maps_are_the_smoothed_shares(photos, models, tmp_path):
     from clicv2lite.data.images import read_image
-    from clicv2lite.probe.head import load_model
-    from clicv2lite.probe.heatmap import overlay, relative, smooth
+    from clicv2lite.heads.heatmap import overlay, relative, smooth
+    from clicv2lite.models.model import load_model
 
     assert main(["score", "--model", models[0], str(photos / "8.png"), "--map", str(tmp_path / "m")]) == 0
     levels = relative(smooth(load_model(models[0]).complexity_map(photos / "8.png")))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from clicv2lite.cli import main
-from clicv2lite.score import Row
+from clicv2lite.score.arguments import Row
 from clicv2lite.score.gallery import write_gallery
 
 

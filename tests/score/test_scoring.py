@@ -4,8 +4,10 @@ import threading
 import pytest
 import torch
 
-from clicv2lite.probe.head import load_model
-from clicv2lite.score import find_images, score_rows, scoring
+from clicv2lite.models.model import load_model
+from clicv2lite.score import scoring
+from clicv2lite.score.arguments import find_images
+from clicv2lite.score.scoring import score_rows
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from clicv2lite.cli import main
 from clicv2lite.errors import UserError
-from clicv2lite.probe.head import load_model, save_model
+from clicv2lite.models.model import load_model, save_model
 from clicv2lite.score import scoring
 from clicv2lite.score.arguments import Row, text
 from clicv2lite.score.table import read_table, write_csv

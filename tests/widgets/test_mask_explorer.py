@@ -8,12 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clicv2lite.entropy import LUMA, default_bins
 from clicv2lite.errors import UserError
-from clicv2lite.masking import visible_count
-from clicv2lite.model import CLICv2
-from clicv2lite.pretrain.recipes import get_recipe
-from clicv2lite.views import ViewConfig, make_views
+from clicv2lite.method.clicv2 import CLICv2
+from clicv2lite.method.entropy import LUMA, default_bins
+from clicv2lite.method.masking import visible_count
+from clicv2lite.method.views import ViewConfig, make_views
+from clicv2lite.recipes.library import get_recipe
 
 mask_widget = pytest.importorskip("clicv2lite.widgets.mask", exc_type=ImportError)
 MaskExplorer, masked_entropy = mask_widget.MaskExplorer, mask_widget.masked_entropy

@@ -7,9 +7,10 @@ import traitlets
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clicv2lite.entropy import LUMA
-from clicv2lite.patches import DIRECTIONS, unpatchify
-from clicv2lite.views import CROP_DRAWS, MEAN, PATCH_DRAWS, STD, ViewConfig, make_views
+from clicv2lite.method.entropy import LUMA
+from clicv2lite.method.patches import DIRECTIONS, unpatchify
+from clicv2lite.method.pixels import MEAN, STD
+from clicv2lite.method.views import CROP_DRAWS, PATCH_DRAWS, ViewConfig, make_views
 
 uniforms = pytest.importorskip("clicv2lite.widgets.draws", exc_type=ImportError).uniforms
 patchify_widget = pytest.importorskip("clicv2lite.widgets.patchify", exc_type=ImportError)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from traitlets import TraitError
 
 from clicv2lite.errors import UserError
-from clicv2lite.infonce import NEGATIVES, infonce, infonce_dense
-from clicv2lite.model import CLICv2
-from clicv2lite.pretrain.recipes import get_recipe
-from clicv2lite.views import CROP_DRAWS, ViewConfig, make_views
+from clicv2lite.method.clicv2 import CLICv2
+from clicv2lite.method.infonce import NEGATIVES, infonce, infonce_dense
+from clicv2lite.method.views import CROP_DRAWS, ViewConfig, make_views
+from clicv2lite.recipes.library import get_recipe
 
 similarity = pytest.importorskip("clicv2lite.widgets.similarity", exc_type=ImportError)
 SimilarityExplorer, contrast = similarity.SimilarityExplorer, similarity.contrast

@@ -16,18 +16,18 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from clicv2lite.atomic import atomic, make_folder, write_json
-from clicv2lite.data.form import Form
-from clicv2lite.data.ic1m.manifest import Photo, digest, read_manifest, write_manifest
+from clicv2lite.data.ic1m.manifest import Photo, read_manifest, write_manifest
 from clicv2lite.data.ic1m.metadata import find_files, parquet
 from clicv2lite.data.ic1m.rounds import STATUS, Downloader, Pace, State, fetch
 from clicv2lite.data.ic1m.sample import draw
 from clicv2lite.data.images import ImageError
 from clicv2lite.data.names import PackedNames
-from clicv2lite.data.pack import pack, shard_pattern, written
-from clicv2lite.data.shards import read_rows
-from clicv2lite.data.tars import TarImages, index_tar
+from clicv2lite.data.packing.form import Form
+from clicv2lite.data.packing.pack import pack, shard_pattern, written
+from clicv2lite.data.packing.shards import read_rows
+from clicv2lite.data.tars.index import TarImages, index_tar
 from clicv2lite.errors import UserError
+from clicv2lite.files import atomic, digest, make_folder, write_json
 
 if TYPE_CHECKING:
     import pyarrow

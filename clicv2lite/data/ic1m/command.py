@@ -4,8 +4,8 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from clicv2lite.data.form import Form, add_form
 from clicv2lite.data.ic1m.metadata import LICENCES
+from clicv2lite.data.packing.form import Form, add_form
 from clicv2lite.errors import UserError
 
 DISTRIBUTORS = ("multiprocessing", "pyspark", "ray")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import filelock
 
-from clicv2lite.data.fetch import cache_dir
+from clicv2lite.data.cache import cache_dir
 from clicv2lite.data.ic1m.rounds import Pace
 from clicv2lite.data.names import one_line
 from clicv2lite.errors import UserError

@@ -4,13 +4,12 @@ It holds no path and no time, so two builds from the same bytes have the same ma
 """
 
 import csv
-import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from clicv2lite.atomic import atomic
 from clicv2lite.errors import UserError
+from clicv2lite.files import atomic, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +47,6 @@ def write_manifest(path: Path, photos: Iterable[Photo]) -> str:
         table.writeheader()
         table.writerows(map(asdict, photos))
     return digest(path)
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_manifest(path: Path) -> list[Photo]:

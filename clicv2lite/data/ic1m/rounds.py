@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from clicv2lite.atomic import atomic, write_json
 from clicv2lite.data.ic1m.metadata import parquet
 from clicv2lite.data.names import one_line
 from clicv2lite.errors import UserError
+from clicv2lite.files import atomic, write_json
 
 if TYPE_CHECKING:
     import pyarrow

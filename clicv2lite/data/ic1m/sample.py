@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from clicv2lite.atomic import atomic
 from clicv2lite.data.ic1m.metadata import LICENCES, Columns, choose_url, find_columns, open_table, parquet
 from clicv2lite.errors import UserError
+from clicv2lite.files import atomic
 
 if TYPE_CHECKING:
     import pyarrow

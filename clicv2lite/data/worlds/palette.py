@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from clicv2lite.arrays import Floats
+
 RGB = tuple[int, int, int]
 
 COLOURS = 12

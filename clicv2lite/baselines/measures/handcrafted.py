@@ -1,0 +1,122 @@
+"""Ridge on all hand-made measures at once: what learning must beat (book chapter 11).
+
+python -m clicv2lite.baselines.measures.handcrafted --ratings ratings.csv --json handcrafted.json
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from tqdm import tqdm
+
+from clicv2lite.arrays import Floats
+from clicv2lite.baselines.measures.agreement import squares
+from clicv2lite.baselines.measures.basic import measure
+from clicv2lite.baselines.measures.sets import SETS
+from clicv2lite.data.rated.table import read_ratings
+from clicv2lite.errors import UserError, check_seed, exit_status
+from clicv2lite.files import check_output_file, put_json
+from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.models.by_name import load_encoder
+from clicv2lite.probe.command import encode
+from clicv2lite.probe.crossval import cross_validate, folds
+from clicv2lite.probe.metrics import RESAMPLES, report
+from clicv2lite.probe.task import add_score_range, add_within_categories, groups
+from clicv2lite.provenance import provenance
+
+
+def predict_by_measures(
+    values: Mapping[str, ArrayLike],
+    scores: ArrayLike,
+    categories: Sequence[str] | None,
+    k: int = 5,
+    seed: int = 0,
+    within: bool = False,
+) -> Floats:
+    """Predict every score by a ridge on the measures that was fitted on the other folds, as ``probe`` does with features.
+
+    Args:
+        values: measure -> (n,) values, as :func:`clicv2lite.baselines.measures.basic.measure` returns them.
+        scores: (n,). categories: (n,) names, or None; they part the folds and are no input of the ridge.
+        k: number of folds. seed: of their shuffling; the same folds as ``probe --seed``.
+        within: fit differences within categories, as ``probe --within-categories``.
+
+    Returns:
+        (n,) predictions.
+
+    Raises:
+        UserError: if there are fewer than 2 images a fold.
+    """
+    target = np.asarray(scores, dtype=np.float64)
+    features = torch.from_numpy(np.stack([np.asarray(value, dtype=np.float64) for value in values.values()], axis=1))
+    return cross_validate(
+        fit_ridge, features, target, folds(len(target), k, categories, seed), groups(within, categories, "the table")
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--ratings", type=Path, required=True, help="rating table: CSV image,score[,category]")
+    parser.add_argument("--size", type=int, default=224, help="side to which every image is resized, pixels (224)")
+    parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap (0)")
+    add_within_categories(parser)
+    add_score_range(parser)
+    parser.add_argument("--set", choices=list(SETS), default="eight", help="which measures; all needs visual-clutter (eight)")
+    parser.add_argument("--encoder", metavar="E", help="add the pooled features of this encoder, named as for `probe`")
+    parser.add_argument("--json", type=Path, help="write the result to this file instead of the screen")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure every image, cross-validate the ridge, report as ``probe`` does; exit status 0.
+
+    Raises:
+        UserError: for a table or an image that cannot be used, a size too small, or an output that cannot be written.
+    """
+    start = time.perf_counter()
+    if args.size < 16:
+        raise UserError(f"--size {args.size}: the measures need at least 16 pixels a side")
+    check_seed(args.seed)
+    if args.json is not None:
+        check_output_file(args.json, "--json")
+    ratings = read_ratings(args.ratings, args.score_range)
+    tests = folds(len(ratings), 5, ratings.categories, args.seed)  # refuses too few images before the long part
+    groups(args.within_categories, ratings.categories, args.ratings)
+    encoder = load_encoder(args.encoder, args.seed) if args.encoder else None
+    values = measure(tqdm(squares(ratings, args.size), "measuring", len(ratings), unit="img", disable=None), SETS[args.set])
+    if encoder:
+        features, _, _ = encode(encoder, "ridge", ratings.paths, 32)
+        values |= {f"feature {i}": column for i, column in enumerate(features.T.numpy())}
+    predictions = predict_by_measures(values, ratings.scores, ratings.categories, 5, args.seed, args.within_categories)
+    result: dict[str, Any] = report(ratings.scores, predictions, ratings.categories, RESAMPLES, args.seed) | {
+        "head": "ridge",
+        "within_categories": args.within_categories,
+        "measures": list(SETS[args.set]),
+        "encoder": args.encoder,
+        "size": args.size,
+        "evaluation": "cross-validation",
+        "folds": len(tests),
+        "seed": args.seed,
+        "seconds": round(time.perf_counter() - start),
+        **provenance(program="python -m clicv2lite.baselines.measures.handcrafted"),
+    }
+    put_json(args.json, result)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line of this module; exit status 2 and one line for a user's mistake."""
+    parser = argparse.ArgumentParser(
+        prog="python -m clicv2lite.baselines.measures.handcrafted", description=__doc__.splitlines()[0]
+    )
+    add_arguments(parser)
+    return exit_status(lambda: run(parser.parse_args(argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

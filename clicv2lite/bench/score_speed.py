@@ -1,0 +1,137 @@
+"""`python -m clicv2lite.bench.score_speed --images SRC`: how fast scoring is, as ratios measured in turn on one machine (chapter 12).
+
+Scoring means all of it: files read, decoded, squared, encoded, scored. Beside it stand the bare forward passes of the same
+encoder in timm, at every size that the model reads an image at, on tensors that lie ready, with torch's own threads; and
+ICNet's forward pass at its 512 pixels.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clicv2lite.data.embedded import photographs
+from clicv2lite.device import cores as default_jobs
+from clicv2lite.errors import UserError, exit_status
+from clicv2lite.files import check_output_file, put_json
+from clicv2lite.method.pixels import normalize
+from clicv2lite.models.model import load_model, place
+from clicv2lite.provenance import provenance
+from clicv2lite.score.arguments import Row, expand, find_images
+from clicv2lite.score.scoring import score_rows
+
+BATCH, ICNET_BATCH, ICNET_SIDE = 32, 8, 512
+STARTS = 5  # of the program; the fastest counts, since what else the machine does can only add
+
+
+def measure(rows: Sequence[Row], spec: str, rounds: int, jobs: int) -> dict[str, Any]:
+    """Images a second, medians over rounds in which the three take turns, and medians of the ratios within a round.
+
+    Args:
+        rows: images to score. spec: the model. rounds: how often each is measured. jobs: threads of the scorer.
+    """
+    from clicv2lite.baselines.supervised.icnet import ICNet  # not above: it brings torchvision
+
+    model = load_model(spec)
+    device = place(model.encoder)
+    squares = torch.randint(0, 256, (BATCH, 3, model.encoder.size, model.encoder.size), dtype=torch.uint8, device=device)
+    inputs = [normalize(image / 255) for image in model.encoder.halved(squares)]
+    vit, icnet = model.encoder.vit, ICNet().eval().to(device)
+    large = torch.rand(ICNET_BATCH, 3, ICNET_SIDE, ICNET_SIDE, device=device)
+    passes = max(1, min(len(rows), 320) // BATCH)
+
+    def score() -> int:
+        return sum(len(part) for part in score_rows(rows, model, BATCH, jobs=jobs))
+
+    def bare() -> int:
+        for _ in range(passes):
+            for each in inputs:
+                vit.forward_features(each)
+        return passes * BATCH
+
+    def other() -> int:
+        icnet(large)
+        return ICNET_BATCH
+
+    found: dict[str, list[float]] = {"score": [], "timm_forward": [], "icnet_512": []}
+    with torch.inference_mode():
+        bare(), icnet(large)  # buffers, and the choice of kernels
+        for _ in range(rounds):
+            for name, operation in (("timm_forward", bare), ("score", score), ("icnet_512", other)):
+                found[name].append(images_per_second(operation, device))
+    pairs = {name: [s / o for s, o in zip(found["score"], found[name], strict=True)] for name in ("timm_forward", "icnet_512")}
+    return {
+        "images": len(rows),
+        "batch": BATCH,
+        "jobs": jobs,
+        "images_per_second": {name: statistics.median(values) for name, values in found.items()},
+        "ratio_to": {name: statistics.median(values) for name, values in pairs.items()},
+        "rounds": {"images_per_second": found, "ratio_to": pairs},
+    }
+
+
+def images_per_second(operation: Callable[[], int], device: torch.device) -> float:
+    """How many images an operation, which says how many they were, does in a second."""
+    began = time.perf_counter()
+    count = operation()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return count / (time.perf_counter() - began)
+
+
+def startup() -> dict[str, float]:
+    """Seconds from the call of the program to the end of its first score, beside those of `import torch` alone.
+
+    Bytecode lies ready, as pip leaves it: a first, uncounted start compiles it into a folder of its own.
+    """
+    photo = str(next(iter(photographs().values())))
+    commands = {"score": ["-m", "clicv2lite", "score", photo], "import_torch": ["-c", "import torch"]}
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {"PYTHONPYCACHEPREFIX": folder}
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(1 + STARTS):
+            for name, words in commands.items():
+                began = time.perf_counter()
+                subprocess.run([sys.executable, *words], env=environment, check=True, capture_output=True)
+                seconds[name].append(time.perf_counter() - began)
+    return {name: min(values[1:]) for name, values in seconds.items()}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and write JSON; 2 for a user's mistake."""
+    parser = argparse.ArgumentParser(prog="python -m clicv2lite.bench.score_speed", description=__doc__)
+    parser.add_argument("--images", nargs="+", required=True, metavar="SRC", help="as `clicv2lite score` takes them")
+    parser.add_argument("--count", type=int, default=1000, metavar="N", help="score at most so many of them (default 1000)")
+    parser.add_argument("--model", default="default", metavar="M", help="folder that `clicv2lite probe --out` wrote")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measure so often (default 3)")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file")
+    args = parser.parse_args(argv)
+
+    def run() -> int:
+        for option, value in (("--count", args.count), ("--rounds", args.rounds)):
+            if value < 1:
+                raise UserError(f"{option} {value}: give 1 or more")
+        if args.json:
+            check_output_file(args.json, "--json")
+        rows, began = find_images(expand(args.images))[: args.count], time.perf_counter()
+        first = startup()
+        found = measure(rows, args.model, args.rounds, default_jobs())
+        found["seconds_to_first_score"] = first
+        found["load"] = os.getloadavg()[0]  # what else the machine was doing
+        source = provenance(place(load_model(args.model).encoder), "python -m clicv2lite.bench.score_speed")
+        put_json(args.json, {"model": args.model, **found, "seconds": time.perf_counter() - began, **source})
+        return 0
+
+    return exit_status(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,253 @@
+"""`clicv2lite data pack`: any images -> tars of small JPEGs, which a training run reads by position (book chapter 10).
+
+Shard k holds the images k N to (k + 1) N - 1 of the source and depends on nothing else. So shards are made in any order
+by any number of processes, a killed run goes on with those that are missing, and the bytes are the same each time.
+"""
+
+import errno
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import Any
+
+import filelock
+from tqdm import tqdm
+
+from clicv2lite.data.packing.form import Form
+from clicv2lite.data.packing.shards import FIELDS, Images, read_rows, write_rows, write_shard
+from clicv2lite.data.sources import ImageSet
+from clicv2lite.errors import UserError
+from clicv2lite.files import atomic, make_folder, write_json
+
+STATE = ".pack"  # a folder: what was asked for, and the manifest of each finished shard
+MANIFEST = "manifest.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """An `ImageSet` as something to pack."""
+
+    images: ImageSet
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, i: int) -> str:
+        """As the set calls it."""
+        return self.images.names[i]
+
+    def read(self, i: int) -> bytes:
+        """As the set reads it."""
+        return self.images.read(i)
+
+    def about(self, i: int) -> dict[str, str]:
+        """Nothing more is known."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was done."""
+
+    manifest: Path
+    pattern: str  # of the tars, for `open_images`
+    shards: int
+    good: int
+    failed: list[str]  # why, at most `MAX_REASONS` of them
+    n_failed: int
+    bytes: int  # of the tars
+    made: int  # images that were not there from an earlier run
+
+
+MAX_REASONS = 10
+
+
+def pack(images: Images, out: Path, form: Form, jobs: int = 1) -> Packed:
+    """Write the tars `out`/000000.tar ..., and a manifest with one row for each image of the source.
+
+    Args:
+        images: what to pack.
+        out: a folder, made if need be; shards that it holds already from such a run are kept.
+        form: of the images and the shards.
+        jobs: processes; 1 works in this one.
+
+    Raises:
+        UserError: if `out` holds something else, cannot be written to or is full, or no image is good.
+    """
+    if jobs < 1:
+        raise UserError(f"--jobs {jobs}: give 1 or more")
+    state = make_folder(make_folder(out, "--out") / STATE, "--out")
+    try:
+        with filelock.FileLock(state / "lock", timeout=0):
+            _same_as_before(images, out, form)
+            return _summary(images, out, form, _make_missing(images, out, form, jobs))
+    except filelock.Timeout:
+        raise UserError(f"{out}: another process is packing into it; wait until it is done") from None
+    except OSError as error:
+        raise written(error, out) from None
+
+
+def written(error: OSError, out: Path) -> UserError:
+    """The one line for a failed write below `out`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"{out}: the disk is full; make room and run the command again: it goes on from here")
+    return UserError(f"{out}: cannot be written ({error.strerror or error}); correct that and run the command again")
+
+
+def _same_as_before(images: Images, out: Path, form: Form) -> None:
+    digest = hashlib.sha256()
+    for i in range(len(images)):
+        digest.update(images.name(i).encode("utf-8", "surrogateescape") + b"\0")
+    asked = {**asdict(form), "images": len(images), "names": digest.hexdigest()}
+    file = out / STATE / "asked.json"
+    if not file.exists():
+        if any(out.glob("[0-9]*.tar")):
+            raise UserError(f"{out}: it holds tars that this command did not write; choose another folder with --out")
+        write_json(file, asked)
+    before = _json(file)
+    for key, value in asked.items():
+        if before.get(key) != value:
+            what = f"--{key} {before.get(key)}, not {value}" if key in asdict(form) else "other images"
+            raise UserError(f"{out}: it was packed with {what}; choose another folder with --out, or remove it")
+    for leftover in (*out.glob(".*.tmp"), *(out / STATE).glob(".*.tmp")):  # of a killed run; the lock is ours
+        leftover.unlink()
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return value
+    except ValueError:
+        raise UserError(f"{file}: unreadable; remove its folder and run the command again") from None
+
+
+def _parts(images: Images, form: Form) -> dict[str, range]:
+    n, size = len(images), form.shard
+    return {f"{k:06d}": range(k * size, min(n, (k + 1) * size)) for k in range((n + size - 1) // size)}
+
+
+def _make_missing(images: Images, out: Path, form: Form, jobs: int) -> int:
+    parts = _parts(images, form)
+    missing = {name: which for name, which in parts.items() if not (out / STATE / f"{name}.csv").exists()}
+    there = len(images) - sum(map(len, missing.values()))
+    with tqdm(total=len(images), initial=there, unit="img", desc="pack", disable=None) as bar:  # None: only on a terminal
+        if jobs == 1:
+            for name, which in missing.items():
+                _one_shard(images, which, out, name, form, bar.update)
+        elif missing:
+            _in_processes(images, missing, out, form, min(jobs, len(missing)), bar.update)
+    return len(images) - there
+
+
+def _one_shard(images: Images, which: range, out: Path, name: str, form: Form, tick: Callable[[], object]) -> None:
+    rows = []
+    for row in write_shard(images, which, out / f"{name}.tar", form.side, form.quality):
+        rows.append(row)
+        tick()
+    write_rows(out / STATE / f"{name}.csv", rows)  # comes after the tar: it says that the shard is done
+
+
+def _in_processes(
+    images: Images, missing: dict[str, range], out: Path, form: Form, jobs: int, update: Callable[[int], object]
+) -> None:
+    # Neither fork, which may copy a lock that a thread of ours holds, nor spawn, which would import torch once a process.
+    context = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
+    if hasattr(context, "set_forkserver_preload"):
+        context.set_forkserver_preload([__name__])
+    done = context.Value("q", 0)
+    executor: Executor = ProcessPoolExecutor(jobs, context, _start_worker, (images, out, form, done))
+    shown = 0
+    try:
+        futures: set[Future[None]] = {executor.submit(_work, name, which) for name, which in missing.items()}
+        while futures:
+            finished, futures = wait(futures, timeout=0.2, return_when="FIRST_EXCEPTION")
+            update(done.value - shown)
+            shown = done.value
+            for future in finished:
+                future.result()
+    except BrokenProcessPool:
+        raise UserError(f"{out}: a process was killed (out of memory?); run the command again with fewer --jobs") from None
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+_job: tuple[Images, Path, Form, "Synchronized[int]"]
+
+
+def _start_worker(images: Images, out: Path, form: Form, done: "Synchronized[int]") -> None:
+    global _job
+    _job = images, out, form, done
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to every process: only the parent is to speak
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:  # a killed parent tells its children nothing, and they would wait for ever
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _work(name: str, which: range) -> None:
+    images, out, form, done = _job
+
+    def tick() -> None:
+        with done.get_lock():
+            done.value += 1
+
+    _one_shard(images, which, out, name, form, tick)
+
+
+def _summary(images: Images, out: Path, form: Form, made: int) -> Packed:
+    good, failed, size = 0, 0, 0
+    reasons: list[str] = []
+    numbers: list[int] = []
+    with atomic(out / MANIFEST) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write(",".join(FIELDS) + "\n")
+        for name in _parts(images, form):
+            piece = out / STATE / f"{name}.csv"
+            file.write(piece.read_text(encoding="utf-8").partition("\n")[2])
+            rows = list(read_rows(piece))
+            bad = [row.error for row in rows if row.status != "ok"]
+            failed += len(bad)
+            reasons += bad[: MAX_REASONS - len(reasons)]
+            if len(bad) < len(rows):
+                numbers.append(int(name))
+                good += len(rows) - len(bad)
+                size += _size(out / f"{name}.tar")
+    if not good:
+        raise UserError(f"{out}: none of the {len(images):,} images could be packed; the first: {reasons[0]}")
+    pattern = str(out / shard_pattern(numbers))
+    return Packed(out / MANIFEST, pattern, len(numbers), good, reasons, failed, size, made)
+
+
+def _size(tar: Path) -> int:
+    try:
+        return tar.stat().st_size
+    except FileNotFoundError:
+        raise UserError(f"{tar}: this shard was made and is gone; remove {tar.parent / STATE} to make all again") from None
+
+
+def shard_pattern(numbers: list[int]) -> str:
+    """`{000000..000009}.tar` for shards 0 to 9; ranges side by side if some are left out.
+
+    Args:
+        numbers: ascending, not empty.
+    """
+    ranges: list[list[int]] = []
+    for k in numbers:
+        if ranges and ranges[-1][1] == k - 1:
+            ranges[-1][1] = k
+        else:
+            ranges.append([k, k])
+    texts = [f"{a:06d}" if a == b else f"{{{a:06d}..{b:06d}}}" for a, b in ranges]
+    return f"{texts[0] if len(texts) == 1 else '{' + ','.join(texts) + '}'}.tar"

@@ -1,0 +1,172 @@
+"""One image made small, and a tar of such images: what `clicv2lite data pack` does a thousand times (book chapter 10).
+
+The tars are plain ustar: one header block of 512 bytes before each member, no extended headers, every time stamp and
+owner zero. So an index of offsets is all that a reader needs, and the same images give the same bytes.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import tarfile
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Protocol
+
+from PIL import ExifTags, Image
+
+from clicv2lite.data.images import REDUCING_GAP, ImageError, read_image
+from clicv2lite.files import atomic
+
+FILTER = Image.Resampling.LANCZOS  # antialiased; a large JPEG is first decoded near twice the size that is wanted
+
+
+class Images(Protocol):
+    """What can be packed: `about` goes into each image's JSON, beside what is known of it anyway."""
+
+    def __len__(self) -> int: ...
+    def name(self, i: int) -> str: ...
+    def read(self, i: int) -> bytes: ...
+    def about(self, i: int) -> dict[str, str]: ...
+
+
+@dataclass(frozen=True)
+class Small:
+    """An image as it is packed."""
+
+    data: bytes  # JPEG
+    width: int
+    height: int
+    source_width: int  # upright, as `read_image` sees it
+    source_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a manifest."""
+
+    id: str  # the key: number of the image in its source, nine digits
+    name: str
+    sha256: str = ""  # of the bytes in the shard
+    width: str = ""
+    height: str = ""
+    shard: str = ""  # 000012.tar
+    status: str = "ok"  # or failed
+    error: str = ""
+    source_sha256: str = ""  # of the bytes that were read, also of a file that is no image
+    source_bytes: str = ""
+    source_width: str = ""
+    source_height: str = ""
+
+
+class _NoImage(Exception):
+    """Nothing in a shard was good."""
+
+
+FIELDS = tuple(field.name for field in fields(Row))
+
+
+def small_jpeg(data: bytes, name: str, side: int, quality: int) -> Small:
+    """Make the short side of an image `side` pixels long; its aspect ratio stays, and nothing is enlarged.
+
+    A gray or RGB JPEG that is upright and small enough is decoded, to know that it is whole, and kept byte for byte.
+    Anything else is resized with a Lanczos filter and written as a JPEG of `quality` with 4:2:0 chroma.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    image = read_image(data, name, at_least=round(side * REDUCING_GAP))
+    kind, mode, (width, height), turned = _header(data)
+    if turned >= 5:  # EXIF: lies on its side
+        width, height = height, width
+    if min(width, height) <= side:
+        if kind == "JPEG" and mode in ("RGB", "L") and turned == 1:
+            return Small(data, width, height, width, height)
+    else:
+        scale = side / min(width, height)
+        size = max(side, round(width * scale)), max(side, round(height * scale))
+        image = image.resize(size, FILTER, reducing_gap=REDUCING_GAP)
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, "JPEG", quality=quality)
+    except OSError as error:  # JPEG ends at 65,535 pixels a side
+        raise ImageError(f"{name}: {image.width} x {image.height} cannot be a JPEG ({error}); crop it first") from None
+    return Small(buffer.getvalue(), *image.size, width, height)
+
+
+def write_shard(images: Images, which: range, path: Path, side: int, quality: int) -> Iterator[Row]:
+    """Write images `which` into the tar `path` (whole or not at all), yielding a row for each as it is done.
+
+    If none of them is good, no tar is written: one without images is an error to every reader.
+    """
+    good = False
+    with suppress(_NoImage), atomic(path) as temporary:
+        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for i in which:
+                row, small = _packed(images, i, path.name, side, quality)
+                if small is not None:
+                    good = True
+                    _add(tar, f"{row.id}.jpg", small.data)
+                    _add(tar, f"{row.id}.json", _about(row, small, images.about(i)))
+                yield row
+        if not good:
+            raise _NoImage  # makes `atomic` take the file back
+
+
+def write_rows(path: Path, rows: list[Row]) -> None:
+    """Write the manifest of one shard as CSV, atomically."""
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(asdict(row) for row in rows)
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a manifest that `write_rows` wrote."""
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            yield Row(**row)
+
+
+def _packed(images: Images, i: int, shard: str, side: int, quality: int) -> tuple[Row, Small | None]:
+    key, name = f"{i:09d}", images.name(i)
+    text = name.encode("utf-8", "backslashreplace").decode()  # a file's name need not be valid UTF-8
+    source: dict[str, str] = {}
+    try:
+        data = images.read(i)
+        source = {"source_sha256": hashlib.sha256(data).hexdigest(), "source_bytes": str(len(data))}
+        small = small_jpeg(data, name, side, quality)
+    except ImageError as error:
+        return Row(key, text, status="failed", error=str(error), **source), None
+    source |= {"source_width": str(small.source_width), "source_height": str(small.source_height)}
+    digest = hashlib.sha256(small.data).hexdigest()
+    return Row(key, text, digest, str(small.width), str(small.height), shard, **source), small
+
+
+def _about(row: Row, small: Small, more: dict[str, str]) -> bytes:
+    source = {"sha256": row.source_sha256, "bytes": int(row.source_bytes)}
+    source |= {"width": small.source_width, "height": small.source_height}
+    about = {"id": row.id, "name": row.name, "sha256": row.sha256, "bytes": len(small.data)}
+    about |= {"width": small.width, "height": small.height, "source": source, **more}
+    return json.dumps(about, ensure_ascii=False).encode()
+
+
+def _header(data: bytes) -> tuple[str | None, str, tuple[int, int], int]:
+    """Format, mode, size as stored, and EXIF orientation of an image that is known to be good."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data)) as image:
+            try:
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1)
+            except Exception:  # broken EXIF: `read_image` takes the picture as it is
+                turned = 1
+            return image.format, image.mode, image.size, turned if turned in range(1, 9) else 1
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)  # time stamp and owner are 0
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))

@@ -1,0 +1,155 @@
+"""Get some folders of a public git repository, one folder at a time, so that an interrupted fetch goes on where it was.
+
+A shallow clone without file contents (depth 1, `--filter=blob:none`) costs little; then the contents of each folder are
+asked for, and what has arrived is kept. History and other folders are never transferred.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import filelock
+
+from clicv2lite.data.names import one_line
+from clicv2lite.errors import UserError
+
+STATE = ".fetch.json"  # {"url", "commit"}; commit is null until everything is there
+FETCH = (
+    *("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60"),  # give up after a minute below 1 kB/s
+    *("-c", "fetch.negotiationAlgorithm=noop"),  # what is asked for is known to be missing
+    *("-c", "gc.auto=0", "-c", "maintenance.auto=false"),  # nothing may go on in the background
+    *("fetch", "--progress", "--no-tags", "--filter=blob:none"),
+)
+ELSEWHERE = (  # set inside a git hook, these would send git to another repository
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"),
+    *("GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_SHALLOW_FILE"),
+)
+PROGRESS = re.compile(r"(remote: )?[A-Z][a-z]+ [a-z]+: +\d")  # "Receiving objects:  45% (9/20)"
+
+
+def fetch_folders(url: str, folders: Sequence[str], target: Path) -> None:
+    """Fetch `folders` of the repository at `url` into `target`; at once done if they are there.
+
+    Args:
+        url: what `git fetch` understands.
+        folders: paths inside the repository, in the order in which to fetch them.
+        target: created if need be. One that this function did not begin is used as it is if it holds all `folders`.
+
+    Raises:
+        UserError: if git is missing or fails, if another process is at it, or if `target` holds something else.
+    """
+    url = os.path.abspath(url) if os.path.exists(url) else url  # git will run in another folder
+    state = _state(target)
+    if state is None and target.is_dir() and any(not path.name.startswith(".fetch") for path in target.iterdir()):
+        if all((target / folder).is_dir() for folder in folders):
+            return
+        raise UserError(f"{target}: the folder is not empty and holds no copy of {url}; choose another with --out")
+    if state is not None and state["commit"]:
+        if state["url"] != url:
+            raise UserError(f"{target}: this is a copy of {state['url']}; choose another folder with --out, or remove it")
+        return
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(target / ".fetch.lock", timeout=0):
+            if state is not None and state["url"] != url:  # what was begun there cannot be gone on with here
+                shutil.rmtree(target / ".git", ignore_errors=True)
+            _save(target, url, None)
+            _save(target, url, _fetch(url, folders, target))
+            shutil.rmtree(target / ".git", ignore_errors=True)  # a second copy of every file
+    except filelock.Timeout:
+        raise UserError(f"{target}: another process is fetching into it; wait until it is done") from None
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror or error}); choose another with --out") from None
+
+
+def _fetch(url: str, folders: Sequence[str], target: Path) -> str:
+    _run(["init", "--quiet", "."], url, target)
+    for pattern in ("*.lock", "tmp_*"):  # what a killed git leaves behind; our own lock says that none is running
+        for leftover in (target / ".git").rglob(pattern):
+            leftover.unlink()
+    _run(["config", "remote.origin.url", url], url, target)
+    _run([*FETCH, "--depth=1", "origin", "HEAD"], url, target)
+    commit = _run(["rev-parse", "FETCH_HEAD"], url, target).strip()
+    _run(["update-ref", "--no-deref", "HEAD", commit], url, target)
+    here = [folder for folder in folders if _run(["ls-tree", "-d", commit, "--", folder], url, target)]
+    if not here:
+        raise UserError(f"{url}: this repository has no folder {folders[0]}; check the address")
+    for folder in here:
+        listed = _run(["rev-list", "--objects", "--no-walk", "--missing=print", commit, "--", folder], url, target)
+        missing = [line[1:] for line in listed.splitlines() if line.startswith("?")]
+        if missing:
+            print(f"{folder}: {len(missing)} files", file=sys.stderr)
+            _run([*FETCH, "--no-write-fetch-head", "--stdin", "origin"], url, target, "\n".join(missing) + "\n")
+    _run(["-c", "core.symlinks=false", "checkout", "--quiet", commit, "--", *here], url, target)
+    return commit
+
+
+def _run(arguments: list[str], url: str, target: Path, given: str = "") -> str:
+    """Run git in `target`; its progress goes to stderr as it comes, its complaints into the one line of a UserError."""
+    environment = {key: value for key, value in os.environ.items() if key not in ELSEWHERE}
+    environment |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}  # never ask for a password; complain in English
+    said: list[str] = []
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout:
+        stdin.write(given.encode())
+        stdin.seek(0)
+        try:
+            git = subprocess.Popen(
+                ["git", *arguments], cwd=target, env=environment, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE
+            )
+        except FileNotFoundError:
+            raise UserError(f"{url}: git is needed to fetch it and is not installed; install git") from None
+        with git:
+            try:
+                _listen(git, said)
+            except BaseException:
+                git.terminate()
+                raise
+        if git.returncode:
+            fatal = [line.partition(": ")[2] for line in said if line.startswith(("fatal: ", "error: "))]
+            reason = one_line((fatal or said or [f"exit status {git.returncode}"])[0])
+            raise UserError(
+                f"{url}: git could not fetch it ({reason}); check the address, the network and the disk, and run the"
+                " command again: it goes on from here"
+            )
+        stdout.seek(0)
+        return stdout.read().decode("utf-8", "replace")
+
+
+def _listen(git: subprocess.Popen[bytes], said: list[str]) -> None:
+    assert git.stderr is not None
+    rest, shown = b"", False
+    while chunk := os.read(git.stderr.fileno(), 65536):
+        *lines, rest = re.split(rb"(?<=[\r\n])", rest + chunk)
+        for line in (line.decode("utf-8", "replace") for line in lines):
+            if PROGRESS.match(line):
+                sys.stderr.write(line)
+                sys.stderr.flush()
+                shown = not line.endswith("\n")
+            elif line.strip():
+                said.append(line.strip())
+    if rest.strip():
+        said.append(rest.decode("utf-8", "replace").strip())
+    if shown:
+        sys.stderr.write("\n")
+
+
+def _state(target: Path) -> dict[str, str | None] | None:
+    try:
+        state = json.loads((target / STATE).read_text(encoding="utf-8"))
+        return {"url": state["url"], "commit": state["commit"]}
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{target / STATE}: unreadable; remove the folder {target} and run the command again") from None
+
+
+def _save(target: Path, url: str, commit: str | None) -> None:
+    temporary = target / f"{STATE}.part"
+    temporary.write_text(json.dumps({"url": url, "commit": commit}), encoding="utf-8")
+    os.replace(temporary, target / STATE)

@@ -1,0 +1,192 @@
+"""A frozen encoder that turns images into tokens and pooled features: what probes and the scorer read (book chapter 8)."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clicv2lite.encoders.plain_vit import PlainViT
+from clicv2lite.encoders.token_similarity import likeness
+from clicv2lite.errors import UserError
+from clicv2lite.files import write_bytes
+from clicv2lite.method.encoder import EncoderConfig, build_vit
+from clicv2lite.method.pixels import normalize
+
+if TYPE_CHECKING:  # timm takes seconds to import; what needs it imports it
+    from timm.models.vision_transformer import VisionTransformer
+
+AT_ONCE = 8  # images whose tokens stay in a processor's cache; more at once are slower there
+WEIGHTS, METADATA = "encoder.safetensors", "clicv2lite"
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """How an image's tokens become one feature vector."""
+
+    blocks: tuple[int, ...] = (-1,)  # which blocks are read, negative from the end
+    statistics: tuple[str, ...] = ("mean", "std")  # over the patches of the image
+    size: int = 0  # side of the image for features, pixels; 0 is the size of pretraining
+    read: Literal["tokens", "likeness"] = "tokens"  # the tokens themselves, or how alike each is to the others of its image
+    halvings: int = 0  # how often the image is halved and read again
+
+
+@dataclass(frozen=True)
+class FrozenConfig:
+    """All that is needed to rebuild an encoder from its weights."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    pool: PoolConfig = field(default_factory=PoolConfig)
+
+
+class FrozenEncoder:
+    """A ViT without gradient: images in, tokens or pooled features out.
+
+    Attributes:
+        name: what it was loaded from.
+        size: side of the square input, pixels.
+        width: D of a token.
+    """
+
+    def __init__(self, name: str, net: "PlainViT | VisionTransformer", config: FrozenConfig) -> None:
+        self.name, self.net, self.config = name, net.eval().requires_grad_(False), config
+        self.size = config.pool.size or config.encoder.size
+        self.width = config.encoder.width
+
+    @cached_property
+    def vit(self) -> "VisionTransformer":
+        """The encoder as timm's VisionTransformer; its tensors are the ones that `features` reads."""
+        if not isinstance(self.net, PlainViT):
+            return self.net
+        with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced
+            vit = build_vit(self.config.encoder)
+        vit.load_state_dict(self.net.timm_state(), assign=True)
+        return vit.eval().requires_grad_(False)
+
+    def to(self, device: torch.device) -> "FrozenEncoder":
+        """Move the encoder to where it shall compute."""
+        self.net.to(device)
+        if "vit" in vars(self):
+            self.vit.to(device)
+        return self
+
+    def blocks(self, images: Tensor) -> list[Tensor]:
+        """Tokens of the blocks to pool, each layer-normalised without weights.
+
+        Args:
+            images: (B, 3, S, S) in 0..255, uint8 or floating point.
+
+        Returns:
+            one (B, G, D) float32 tensor per block of ``config.pool.blocks``.
+        """
+        depth = self.config.encoder.depth
+        indices = [block % depth for block in self.config.pool.blocks]
+        # float32, not bfloat16: the features of an image must not depend on the batch it comes in
+        inputs = normalize(images.float() / 255)
+        if isinstance(self.net, PlainViT):
+            found = self.net.intermediates(inputs, indices)
+        else:
+            read: Any = self.net.forward_intermediates(inputs, indices=indices, output_fmt="NLC", intermediates_only=True)
+            by_index = dict(zip(sorted(set(indices)), read, strict=True))  # timm answers in ascending order
+            found = [by_index[i] for i in indices]
+        return [F.layer_norm(tokens.float(), (self.width,)) for tokens in found]
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Normalised tokens of the last block as a map: (B, 3, S, S) uint8 -> (B, h, w, D) float32."""
+        inputs = normalize(images.float() / 255)
+        with torch.inference_mode():
+            tokens: Tensor = self.net(inputs) if isinstance(self.net, PlainViT) else self.net.forward_features(inputs)
+        h, w = (side // self.config.encoder.patch for side in images.shape[-2:])
+        return tokens[:, -h * w :].float().unflatten(1, (h, w))
+
+    def halved(self, images: Tensor) -> list[Tensor]:
+        """The image at each size that it is read at: (B, 3, S, S) -> (B, 3, S, S), (B, 3, S / 2, S / 2), ..., float32."""
+        return [F.avg_pool2d(images.float(), 2**times) for times in range(self.config.pool.halvings + 1)]
+
+    def channels(self, images: Tensor) -> list[Tensor]:
+        """What is pooled: of the image at its size, then halved, within each of all blocks in order.
+
+        Args:
+            images: (B, 3, S, S) uint8, S a multiple of patch * 2 ** ``config.pool.halvings``.
+
+        Returns:
+            a (B, h, w, K) float32 map per size and block; K is the width, or ``likeness.CHANNELS``.
+
+        Raises:
+            ValueError: if a halved image cannot be cut into patches.
+        """
+        pool, patch = self.config.pool, self.config.encoder.patch
+        if any(side % (patch << pool.halvings) for side in images.shape[-2:]):
+            raise ValueError(f"patches of {patch} px do not tile {tuple(images.shape[-2:])} px halved {pool.halvings} times")
+        found: list[Tensor] = []
+        for image in self.halved(images):  # a place of one is four places of the one before
+            grid = image.shape[-2] // patch, image.shape[-1] // patch
+            laid_out = [tokens.unflatten(1, grid) for tokens in self.blocks(image)]
+            found += [likeness(tokens) for tokens in laid_out] if pool.read == "likeness" else laid_out
+        return found
+
+    @torch.inference_mode()
+    def features(self, images: Tensor) -> Tensor:
+        """Pooled features: (B, 3, S, S) uint8 -> (B, F) float32, F = K * sizes * blocks * statistics, see `channels`."""
+        few = AT_ONCE if images.device.type == "cpu" else len(images)
+        return torch.cat([self.traced_features(part) for part in images.split(few)])
+
+    def traced_features(self, images: Tensor) -> Tensor:
+        """`features` in the caller's own gradient mode: what an export traces."""
+        names = self.config.pool.statistics
+        return torch.cat([pool(part.flatten(1, 2), name) for part in self.channels(images) for name in names], dim=1)
+
+    def check_storable(self, option: str) -> None:
+        """Refuse, before the long part, an encoder that `save` would write and nothing could load.
+
+        Raises:
+            UserError: for a timm ViT with more to it than ours have, such as scaled layers or register tokens.
+        """
+        if isinstance(self.net, PlainViT):
+            return
+        try:
+            with torch.device("meta"):
+                PlainViT(self.config.encoder).load_timm(self.net.state_dict())
+        except RuntimeError:
+            raise UserError(f"{option}: {self.name} is no plain ViT and cannot be stored; leave {option} out") from None
+
+    def save(self, folder: Path, half: bool = False) -> None:
+        """Write ``encoder.safetensors``: timm's own keys, and the configuration as its metadata.
+
+        Args:
+            folder: made if it is not there.
+            half: round the weights to float16, half the bytes; they are float32 again when loaded.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        state = self.net.timm_state() if isinstance(self.net, PlainViT) else self.net.state_dict()
+        state = {k: (v.half() if half else v).contiguous() for k, v in state.items()}
+        metadata = {METADATA: json.dumps(asdict(self.config))}  # one entry: safetensors writes several in any order
+        write_bytes(folder / WEIGHTS, safetensors.torch.save(state, metadata))
+
+
+def untrained_encoder(name: str, config: FrozenConfig, seed: int) -> FrozenEncoder:
+    """An encoder of any shape as it is before the first step; torch's own random numbers stay where they are."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return FrozenEncoder(name, build_vit(config.encoder), config)
+
+
+def pool(tokens: Tensor, statistic: str) -> Tensor:
+    """Mean, standard deviation, max or min over the patches: (B, G, D) -> (B, D); one patch has standard deviation 0."""
+    match statistic:
+        case "mean":
+            return tokens.mean(1)
+        case "std":
+            deviation = tokens - tokens.mean(1, keepdim=True)  # several times faster than torch.std over this axis
+            return torch.linalg.vector_norm(deviation, dim=1) / math.sqrt(tokens.shape[1])
+        case "max":
+            return tokens.amax(1)
+        case "min":
+            return tokens.amin(1)
+    raise ValueError(f"statistic {statistic!r}: choose mean, std, max or min")

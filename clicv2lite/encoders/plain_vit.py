@@ -1,0 +1,96 @@
+"""The encoder in torch's own layers: same weights and numbers as timm's ViT, ready before timm is imported (chapter 12).
+
+timm brings torchvision and the compiler of torch with it, three times the seconds of all else that scoring a photograph
+takes. Everything but the fast start still uses timm's model: `FrozenEncoder.vit`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clicv2lite.method.encoder import EncoderConfig
+
+EPS = 1e-6  # of timm's layer norms
+NAMES = {  # timm's keys -> those of nn.TransformerEncoderLayer
+    r"^blocks\.": "layers.",
+    r"\.attn\.qkv\.": ".self_attn.in_proj_",
+    r"\.attn\.proj\.": ".self_attn.out_proj.",
+    r"\.mlp\.fc([12])\.": r".linear\1.",
+    r"^patch_embed\.proj\.": "projection.",
+}
+
+
+class PlainViT(nn.Module):
+    """What `encoder.build_vit` builds, without timm: pre-norm blocks, GELU, positions resampled to the input."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        if config.size % config.patch:
+            raise ValueError(f"patches of {config.patch} px do not tile an input of {config.size} px")
+        width, self.side = config.width, config.size // config.patch
+        self.prefix = int(config.class_token)
+        self.projection = nn.Conv2d(3, width, config.patch, config.patch)
+        self.pos_embed = nn.Parameter(torch.zeros(1, self.prefix + self.side**2, width))
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width)) if config.class_token else None
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width, config.heads, 4 * width, 0.0, "gelu", layer_norm_eps=EPS, batch_first=True, norm_first=True
+            )
+            for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(width, EPS)
+
+    def load_timm(self, state: Mapping[str, Tensor]) -> "PlainViT":
+        """Take the weights of a timm ViT, as float32; RuntimeError when they are those of another shape."""
+        self.load_state_dict({_renamed(key): value.float() for key, value in state.items()}, assign=True)
+        return self
+
+    def timm_state(self) -> dict[str, Tensor]:
+        """The same tensors under timm's keys."""
+        names = {_renamed(key): key for key in self._timm_keys()}
+        return {names[key]: value for key, value in self.state_dict().items()}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised -> (B, [1 +] G, D) normalised tokens of the last block, as timm's forward_features."""
+        tokens: Tensor = self.norm(self._run(images, len(self.layers))[-1])
+        return tokens
+
+    def intermediates(self, images: Tensor, indices: Sequence[int]) -> list[Tensor]:
+        """Tokens after the blocks of these indices, none normalised, no class token: [(B, G, D)], in the order asked."""
+        tokens = self._run(images, max(indices) + 1)
+        return [tokens[i][:, self.prefix :] for i in indices]
+
+    def _run(self, images: Tensor, depth: int) -> list[Tensor]:
+        grid = self.projection(images)
+        tokens = grid.flatten(2).mT
+        if self.cls_token is not None:
+            tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        tokens = tokens + self._positions(*grid.shape[-2:])
+        found = []
+        for layer in self.layers[:depth]:
+            tokens = layer(tokens)
+            found.append(tokens)
+        return found
+
+    def _positions(self, h: int, w: int) -> Tensor:
+        if (h, w) == (self.side, self.side):
+            return self.pos_embed
+        start, places = self.pos_embed[:, : self.prefix], self.pos_embed[:, self.prefix :]
+        square = places.unflatten(1, (self.side, self.side)).permute(0, 3, 1, 2)  # strides as timm's: torch rounds by them
+        resized = F.interpolate(square, (h, w), mode="bicubic", antialias=True)
+        return torch.cat([start, resized.flatten(2).mT], dim=1)
+
+    def _timm_keys(self) -> list[str]:
+        parts = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
+        modules = [f"blocks.{i}.{part}" for i in range(len(self.layers)) for part in parts]
+        single = ["pos_embed"] + ["cls_token"] * self.prefix
+        return single + [f"{m}.{kind}" for m in ("patch_embed.proj", *modules, "norm") for kind in ("weight", "bias")]
+
+
+def _renamed(key: str) -> str:
+    for timm_name, name in NAMES.items():
+        key = re.sub(timm_name, name, key)
+    return key

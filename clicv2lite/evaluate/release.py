@@ -1,0 +1,154 @@
+"""`python -m clicv2lite.models RUN --ratings CSV`: make the default model out of a finished pretraining (book chapter 12).
+
+Weights are rounded to float16, ridge is fitted on the rounded encoder, what the rounding changes is measured, and the
+model card is written from the numbers of the files beside it.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clicv2lite.data.embedded import photographs
+from clicv2lite.data.images import read_square
+from clicv2lite.data.rated.table import Ratings, read_ratings
+from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, untrained_encoder
+from clicv2lite.errors import UserError
+from clicv2lite.evaluate.stored import read_json, read_results, stored_results
+from clicv2lite.files import write_bytes, write_json
+from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.method.encoder import encode_visible
+from clicv2lite.method.views import draws_per_image, make_views
+from clicv2lite.models.by_name import DEFAULT
+from clicv2lite.models.model import Model, load_model, pooled
+from clicv2lite.pretrain.export import export, load_pretraining, load_recipe
+from clicv2lite.pretrain.log import read_log
+from clicv2lite.probe.crossval import cross_validate, folds
+from clicv2lite.probe.metrics import RESAMPLES, report
+from clicv2lite.probe.task import groups
+from clicv2lite.recipes.library import read_settings
+
+CARD, RELEASE, PROBE = "model_card.md", "release.json", "probe.json"
+READINGS = {
+    "tokens": "the patches' tokens of all blocks, pooled over the image to {features} numbers that go into the ridge",
+    "likeness": "for each patch and block, five numbers that say how alike its token is to those of the other patches of its "
+    "image, in the image and in the image halved; their means and deviations, {features} numbers, go into the ridge",
+}
+TEMPLATE = Path(__file__).with_name("card_template.md")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Export, fit, measure, write the card; 2 for a user's mistake."""
+    parser = argparse.ArgumentParser(prog="python -m clicv2lite.models", description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of a finished `clicv2lite pretrain`")
+    parser.add_argument("--ratings", required=True, type=Path, metavar="CSV", help="table image,score[,category] to fit on")
+    pool_help = "how its tokens are read, where not as in the run: pool_read, pool_size, ...; no weight depends on it"
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=pool_help)
+    parser.add_argument("--out", type=Path, default=DEFAULT, metavar="DIR", help="where (default: in the package)")
+    args = parser.parse_args(argv)
+    out = Path(os.path.relpath(args.out))
+    try:
+        ratings = read_ratings(str(args.ratings))  # before anything in `out` is replaced
+        export(args.run, out, read_settings(args.set, "pool_"))
+        words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
+        words += ["--within-categories"] if ratings.categories else []
+        if code := subprocess.run([sys.executable, "-m", "clicv2lite", *words, "--out", str(out)], check=False).returncode:
+            return code  # its own process, so that probe.json names a command that anyone can repeat
+        write_json(out / RELEASE, measure(args.run, out, ratings))
+        write_bytes(out / CARD, card(out).encode())
+    except UserError as error:
+        print(f"clicv2lite: {error}", file=sys.stderr)
+        return 2
+    print((out / CARD).read_text(encoding="utf-8"))
+    return 0
+
+
+def measure(run: Path, folder: Path, ratings: Ratings) -> dict[str, Any]:
+    """What training, reading, rounding to float16 and the missing key encoder change, and what the pretraining cost."""
+    model, recipe, whole = load_model(folder), load_recipe(str(folder)), load_pretraining(str(run))
+    paths = list(ratings.paths)[::5]  # every fifth says enough about a rounding
+    config = FrozenConfig(recipe.encoder, recipe.pool)
+    run_config = FrozenConfig(recipe.encoder, load_recipe(str(run)).pool)
+    precise = FrozenEncoder(str(run), whole.query, config)
+    untrained = untrained_encoder("untrained", config, recipe.seed)
+    moved = np.abs(model.score(paths) - Model(precise, model.head).score(paths))
+
+    images = torch.stack([read_square(path, recipe.store) for path in photographs().values()])
+    noise = torch.rand(len(images), draws_per_image(recipe.views), generator=torch.Generator().manual_seed(0))
+    views = make_views(images, noise, recipe.views)
+    query = whole.query_head(encode_visible(whole.query, views.query, views.visible))
+    key = whole.key_head(encode_visible(whole.key, views.query, views.visible))
+    pairs = [p.flatten() for p in whole.query.parameters()], [p.flatten() for p in whole.key.parameters()]
+    weights, others = (torch.cat(side) for side in pairs)
+    last = read_log(run / "metrics.jsonl")[-1]
+    return {
+        "same_folds": {
+            "untrained": probe(untrained, ratings),
+            "pooling_of_the_run": probe(FrozenEncoder(str(run), whole.query, run_config), ratings),
+        },
+        "float16": {"images": len(paths), "largest_difference": float(moved.max()), "mean_difference": float(moved.mean())},
+        "key": {
+            "patches": query.shape[0] * query.shape[1],
+            "mean_cosine": float((query * key).sum(-1).mean()),
+            "smallest_cosine": float((query * key).sum(-1).min()),
+            "relative_distance_of_weights": float((weights - others).norm() / weights.norm()),
+        },
+        "pretraining": {name: last[name] for name in ("step", "passes", "seconds", "images_per_second")},
+        "bytes": {p.name: p.stat().st_size for p in sorted(folder.glob("*.safetensors"))},
+    }
+
+
+def probe(encoder: FrozenEncoder, ratings: Ratings) -> dict[str, Any]:
+    """Mean PCC and its interval of ridge on an encoder, on the same folds as the model's own."""
+    tests = folds(len(ratings), 5, ratings.categories, 0)
+    within = groups(bool(ratings.categories), ratings.categories, "ratings")
+    predictions = cross_validate(fit_ridge, pooled(encoder, list(ratings.paths)), ratings.scores, tests, within)
+    result = report(ratings.scores, predictions, ratings.categories, RESAMPLES, 0)
+    return {key: result[key] for key in ("mean_pcc", "mean_pcc_ci", "pcc")}
+
+
+def card(folder: Path) -> str:
+    """The model card as Markdown, every number from the JSON files in `folder` and from the stored results."""
+    config, probe, release = (json.loads((folder / n).read_text("utf-8")) for n in ("config.json", PROBE, RELEASE))
+    stored = read_results(stored_results())
+    best = max(stored.measures, key=lambda name: stored.measures[name]["mean_pcc"])
+    compared = {
+        "**this model**: ridge on how alike its tokens are": probe,
+        "the same weights, their tokens pooled as in chapter 8, ridge": release["same_folds"]["pooling_of_the_run"],
+        "the same architecture and reading, untrained": release["same_folds"]["untrained"],
+        "eleven hand-crafted measures, ridge": read_json(stored_results() / "handcrafted_within.json"),
+        f"best single hand-crafted measure ({best.replace('_', ' ')})": stored.measures[best],
+    }
+    compared["EfficientNet-lite0, supervised on ImageNet, ridge"] = read_json(
+        stored_results() / "supervised" / "efficientnet_lite0_within.json"
+    )
+    rows = [
+        f"| {name} | {r['mean_pcc']:.3f} | {r['mean_pcc_ci'][0]:.3f} to {r['mean_pcc_ci'][1]:.3f} |"
+        for name, r in compared.items()
+    ]
+    by_category = [f"| {name} | {r['n']} | {r['pcc']:.3f} | {r['srcc']:.3f} |" for name, r in probe["per_category"].items()]
+    return TEMPLATE.read_text(encoding="utf-8").format(
+        recipe=config["recipe"],
+        config=config,
+        probe=probe,
+        run=release["pretraining"],
+        rounding=release["float16"],
+        key=release["key"],
+        minutes=release["pretraining"]["seconds"] / 60,
+        epochs=release["pretraining"]["passes"] / config["images"],
+        megabytes=sum(release["bytes"].values()) / 1e6,
+        reading=READINGS[config["recipe"]["pool_read"]].format(features=load_model(folder).head.config()["width"]),
+        rows="\n".join(rows),
+        categories="\n".join(by_category),
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

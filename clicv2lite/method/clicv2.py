@@ -1,0 +1,111 @@
+"""CLICv2: a query encoder, its momentum key encoder, a decoder, two losses (CLICv2, equation 12, figure 4; chapter 6)."""
+
+import copy
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from clicv2lite.method.decoder import Decoder, DecoderConfig
+from clicv2lite.method.encoder import EncoderConfig, ProjectionHead, build_vit, encode_visible
+from clicv2lite.method.infonce import Negatives, infonce
+from clicv2lite.method.masking import take
+from clicv2lite.method.views import Views
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The model and its losses; numbers are the paper's."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    temperature: float = 0.2
+    weight: float = 2.0  # lambda of equation 12
+    momentum: float = 0.999  # of the key encoder
+    negatives: Negatives = "batch"
+    compare: Literal["patch", "image"] = "patch"  # image: one feature an image, of its mean visible token (table 4)
+    reduction: Literal["mean", "sum"] = "mean"  # of L_rec over the masked patches of an image
+    predict: int = 1  # numbers the decoder predicts per patch: 1 for entropy; 0: there is no decoder (table 5, none)
+
+
+class Keys(NamedTuple):
+    """The keys of a global batch, and whose they are: what queries are compared with."""
+
+    features: Tensor  # (B, V, d), unit length, no gradient
+    places: Tensor  # (B, V) int64, position of each patch
+    first: int = 0  # the queries at hand are those of images first, first + 1, ...
+
+
+class Output(NamedTuple):
+    """Losses and features of one batch."""
+
+    total: Tensor  # scalar, equation 12
+    contrast: Tensor  # scalar, L_PwIN in nats
+    entropy: Tensor  # scalar, L_rec in bits^2
+    queries: Tensor  # (B, V, d), unit length
+    keys: Tensor  # (B, V, d), unit length, no gradient, of the same patches
+
+
+class CLICv2(nn.Module):
+    """Query and key encoders on visible patches; the decoder fills in the entropy of the others (figure 4)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        size = config.encoder
+        self.query = build_vit(size)
+        self.query_head = ProjectionHead(size.width, size.project)
+        self.key = copy.deepcopy(self.query).requires_grad_(False)
+        self.key_head = copy.deepcopy(self.query_head).requires_grad_(False)
+        grid = (size.size // size.patch,) * 2
+        self.decoder = Decoder(size.width, grid, config.decoder, config.predict) if config.predict else None
+
+    def forward(self, views: Views, keys: Keys | None = None) -> Output:
+        """L = L_PwIN + lambda L_rec of some images of a batch (equation 12).
+
+        Args:
+            views: of these images.
+            keys: of the whole batch, when `views` are a part of it; their own if None.
+        """
+        keys = self.keys(views) if keys is None else keys
+        tokens = encode_visible(self.query, views.query, views.visible)
+        queries = self.query_head(self._compared(tokens))
+        contrast = infonce(
+            queries, keys.features, keys.places, self.config.temperature, self.config.negatives, first=keys.first
+        )
+        entropy = self.reconstruction(tokens, views)
+        own = keys.features[keys.first : keys.first + len(queries)]
+        return Output(contrast + self.config.weight * entropy, contrast, entropy, queries.detach(), own)
+
+    def keys(self, views: Views) -> Keys:
+        """The keys of these images and their places: one a visible patch, or one an image at place 0."""
+        features = self.encode_keys(views)
+        return Keys(features, views.visible if self.config.compare == "patch" else torch.zeros_like(views.visible[:, :1]))
+
+    @torch.no_grad()
+    def encode_keys(self, views: Views) -> Tensor:
+        """Key features (B, V, d) of the visible patches, whether the key encoder sees only those or the whole image."""
+        if views.key.shape[1] == views.visible.shape[1]:
+            tokens = encode_visible(self.key, views.key, views.visible)
+        else:
+            every = torch.arange(views.key.shape[1], device=views.key.device).expand(len(views.key), -1)
+            tokens = take(encode_visible(self.key, views.key, every), views.visible)
+        keys: Tensor = self.key_head(self._compared(tokens))
+        return keys
+
+    def _compared(self, tokens: Tensor) -> Tensor:
+        return tokens if self.config.compare == "patch" else tokens.mean(1, keepdim=True)
+
+    def reconstruction(self, tokens: Tensor, views: Views) -> Tensor:
+        """L_rec (equation 11) from the query tokens (B, V, D); 0 when nothing is masked or predicted."""
+        if self.decoder is None or views.masked.shape[1] == 0:
+            return tokens.new_zeros((), dtype=torch.float32)
+        error = (self.decoder(tokens, views.visible, views.masked) - views.target).square().mean(-1)  # (B, M)
+        return error.mean() if self.config.reduction == "mean" else error.sum(1).mean()
+
+    @torch.no_grad()
+    def update_key(self) -> None:
+        """Move the key encoder towards the query: key = m key + (1 - m) query (MoCo)."""
+        for key, query in ((self.key, self.query), (self.key_head, self.query_head)):
+            torch._foreach_lerp_(list(key.parameters()), list(query.parameters()), 1 - self.config.momentum)

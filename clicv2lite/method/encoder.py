@@ -1,0 +1,136 @@
+"""The encoder: timm's VisionTransformer on visible patches only, and a projection head (CLICv2, figure 4; chapter 6)."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from clicv2lite.method.masking import take
+from clicv2lite.method.patches import Grid
+
+if TYPE_CHECKING:  # timm takes seconds to import, and scoring needs the configuration only
+    from timm.models.vision_transformer import VisionTransformer
+
+
+@dataclass(frozen=True)
+class EncoderConfig(Grid):
+    """Shape of a ViT; see ``SHAPES`` for the paper's."""
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    class_token: bool = False  # dropped: the loss is per patch and the probe pools patches; MAE keeps it
+    project: int = 256  # width of the features that InfoNCE compares
+
+
+SHAPES = {  # timm's names for the paper's backbones: (width, depth, heads)
+    "vit-ti": (192, 12, 3),
+    "vit-s": (384, 12, 6),
+    "vit-b": (768, 12, 12),
+    "vit-l": (1024, 24, 16),
+}
+
+
+def sincos_positions(grid: tuple[int, int], width: int) -> Tensor:
+    """Fixed 2-D sine-cosine positions (MoCo v3, MAE): (h * w, width) float32; width is a multiple of 4."""
+    from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
+
+    if width % 4:
+        raise ValueError(f"2-D sine-cosine positions need a width that is a multiple of 4, got {width}")
+    return build_sincos2d_pos_embed(list(grid), dim=width)
+
+
+def build_vit(config: EncoderConfig) -> "VisionTransformer":
+    """A plain timm ViT with fixed positions and no classifier; ``forward_features`` gives (B, G [+ 1], width) tokens.
+
+    Raises:
+        ValueError: if the patch does not tile the input or the width does not fit heads or positions.
+    """
+    from timm.models.vision_transformer import VisionTransformer
+
+    if config.size % config.patch:
+        raise ValueError(f"patches of {config.patch} px do not tile an input of {config.size} px")
+    if config.width % config.heads:
+        raise ValueError(f"width {config.width} is not a multiple of {config.heads} heads")
+    vit = VisionTransformer(
+        img_size=config.size,
+        patch_size=config.patch,
+        embed_dim=config.width,
+        depth=config.depth,
+        num_heads=config.heads,
+        class_token=config.class_token,
+        global_pool="avg",
+        fc_norm=False,
+        num_classes=0,
+        dynamic_img_size=True,
+    )
+    grid = (config.size // config.patch,) * 2
+    positions = sincos_positions(grid, config.width)
+    if config.class_token:
+        positions = torch.cat([torch.zeros(1, config.width), positions])
+    if vit.pos_embed is None:
+        raise ValueError("this ViT has no position embedding")
+    vit.pos_embed.data.copy_(positions[None])
+    vit.pos_embed.requires_grad_(False)
+    return vit
+
+
+def encode_visible(vit: "VisionTransformer", patches: Tensor, visible: Tensor) -> Tensor:
+    """Run the ViT on some patches of each image: cost grows with V, not G (figure 4; as MAE's encoder).
+
+    Args:
+        vit: from :func:`build_vit`.
+        patches: (B, V, 3, p, p), normalised.
+        visible: (B, V) int64, position of each patch in the grid.
+
+    Returns:
+        (B, V, width) normalised tokens of the last block; with all G patches in order, equal to timm's forward_features.
+    """
+    projection = vit.patch_embed.proj
+    assert vit.pos_embed is not None and isinstance(projection, nn.Conv2d)
+    # a convolution with stride p on single patches is a matrix product
+    tokens = F.linear(patches.flatten(2), projection.weight.flatten(1), projection.bias)
+    places = vit.pos_embed[:, vit.num_prefix_tokens :].expand(len(patches), -1, -1)
+    tokens = tokens + take(places, visible)
+    if vit.cls_token is not None:
+        start = vit.cls_token + vit.pos_embed[:, :1]
+        tokens = torch.cat([start.expand(len(patches), -1, -1), tokens], dim=1)
+    tokens = vit.norm(run_blocks(vit.blocks, vit.norm_pre(tokens), vit.grad_checkpointing))
+    return tokens[:, vit.num_prefix_tokens :]
+
+
+def run_blocks(blocks: nn.Sequential, tokens: Tensor, checkpointing: bool) -> Tensor:
+    """The blocks in turn, (B, L, D) -> (B, L, D); with checkpointing, only the input of each is kept for the backward pass."""
+    if checkpointing and torch.is_grad_enabled():
+        for block in blocks:
+            tokens = checkpoint(block, tokens, use_reentrant=False, preserve_rng_state=False)  # nothing in them is random
+        return tokens
+    out: Tensor = blocks(tokens)
+    return out
+
+
+def prepare(part: nn.Module, compile: bool = False, checkpointing: bool = False) -> None:
+    """Choose how the blocks of an encoder or a decoder are carried out: the same results, at another price.
+
+    Args:
+        part: a ViT from :func:`build_vit` or a :class:`~clicv2lite.method.decoder.Decoder`. Copy it before, not after.
+        compile: fuse the operations of a block with torch.compile, in place: names of weights stay. Equal to rounding.
+        checkpointing: compute the inside of each block again in the backward pass. Equal bit for bit.
+    """
+    part.grad_checkpointing = checkpointing  # type: ignore[assignment]  # timm's own name for it
+    if compile:
+        for block in part.blocks:  # type: ignore[union-attr]
+            block.compile()
+
+
+class ProjectionHead(nn.Sequential):
+    """Two-layer MLP to the space where InfoNCE compares patches: (..., width) -> (..., out), unit length."""
+
+    def __init__(self, width: int, out: int = 256) -> None:
+        super().__init__(nn.Linear(width, width), nn.GELU(), nn.Linear(width, out))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return F.normalize(super().forward(tokens).float(), dim=-1)  # unit length in float32 even under autocast

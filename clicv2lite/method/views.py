@@ -1,0 +1,221 @@
+"""The two views of shifted patchify: one base crop, augmentation and shift per patch (CLICv2, figure 3; book chapter 3)."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clicv2lite.method.crop_mix import TILE_DRAWS, tiled
+from clicv2lite.method.entropy import luma
+from clicv2lite.method.masking import random_mask, take
+from clicv2lite.method.patches import Grid, offsets, patchify, shift
+from clicv2lite.method.pixels import normalize
+from clicv2lite.method.targets import TargetConfig, reconstruction_target, target_size
+
+CROP_DRAWS, PATCH_DRAWS = 5, 7  # uniform numbers one image, and one patch in one view, consume
+
+
+@dataclass(frozen=True)
+class ViewConfig(TargetConfig, Grid):
+    """How the views are made. Defaults are the paper's, or the choice that the book's decisions page gives a reason for."""
+
+    mask_ratio: float = 0.6
+    max_shift: int = -1  # pixels; -1 is a quarter of the patch, 0 switches the shift off
+    zeros: Literal["after", "before"] = "after"  # shift after normalisation (zeros are the mean colour) or before it
+    augment: Literal["patch", "image", "none"] = "patch"
+    crop: Literal["resized", "window", "given"] = "resized"  # random resized, a window at the image's own scale, or cut already
+    crop_min: float = 0.5  # smallest area of the base crop, as a share of the image
+    flip: float = 0.5  # probability that a patch is mirrored
+    color: float = 0.4  # strength of brightness, contrast and saturation jitter, as in MoCo v2
+    blur: float = 0.5  # probability of blur
+    tile: float = 0.0  # share of images that tiles of their crops replace (CLIC's data-set augmentation, see tiling)
+    key: Literal["visible", "full"] = "visible"  # the key encoder sees the query's patches, or all of them
+
+    @property
+    def shift_limit(self) -> int:
+        """Largest shift in pixels."""
+        return self.patch // 4 if self.max_shift < 0 else self.max_shift
+
+    @property
+    def target_size(self) -> int:
+        """Numbers that the decoder predicts for a patch; 0 for none."""
+        return target_size(self.target, self.patch)
+
+
+class Views(NamedTuple):
+    """What the model sees of a batch; V visible and M masked of G patches."""
+
+    query: Tensor  # (B, V, 3, p, p), normalised, augmented, shifted
+    key: Tensor  # (B, V, 3, p, p), the same patches (or all G), augmented and shifted independently
+    visible: Tensor  # (B, V) int64, position of each visible patch
+    masked: Tensor  # (B, M) int64
+    target: Tensor  # (B, M, T) what the decoder must predict of each clean masked patch; T = 1 for entropy, 0 for none
+
+
+def uniform(seed: int, epoch: np.ndarray, index: np.ndarray, count: int) -> Tensor:
+    """Random numbers that depend on (seed, epoch, sample index) and nothing else: not on batch, rank or restart.
+
+    Args:
+        seed: non-negative.
+        epoch, index: (B,) int64, how often the sample was seen before and its position in the data set.
+        count: numbers a sample needs.
+
+    Returns:
+        (B, count) float32 in [0, 1), from one Philox stream per sample.
+    """
+    rows = [
+        np.random.Generator(np.random.Philox(key=[seed, e], counter=[0, 0, 0, i])).random(count)
+        for e, i in zip(epoch.tolist(), index.tolist(), strict=True)
+    ]
+    # rounding to float32 may reach 1.0, which would index past the last choice
+    return torch.from_numpy(np.stack(rows)).float().clamp_(max=1 - 2**-24)
+
+
+def draws_per_image(config: ViewConfig) -> int:
+    """How many uniform numbers :func:`make_views` consumes for one image."""
+    g = config.grid[0] * config.grid[1]
+    return CROP_DRAWS + g + 2 * g * PATCH_DRAWS + (TILE_DRAWS if config.tile else 0)
+
+
+def crop_boxes(noise: Tensor, height: int, width: int, crop_min: float) -> Tensor:
+    """Boxes of random area and place, with the image's own aspect times 3/4 to 4/3 (random resized crop).
+
+    Args:
+        noise: (B, 4) uniform in [0, 1).
+        height, width: of the images, pixels.
+        crop_min: smallest area as a share of the image, in (0, 1].
+
+    Returns:
+        (B, 4) int64: top, left, height, width, inside the image.
+    """
+    share_h, share_w = crop_shares(noise, crop_min)
+    h = (share_h * height).round().clamp(min=1)
+    w = (share_w * width).round().clamp(min=1)
+    top = (noise[:, 2] * (height - h + 1)).floor()
+    left = (noise[:, 3] * (width - w + 1)).floor()
+    return torch.stack([top, left, h, w], 1).long()
+
+
+def crop_shares(noise: Tensor, crop_min: float) -> tuple[Tensor, Tensor]:
+    """Height and width of the boxes of :func:`crop_boxes` as shares of the image's: (B, 4) noise -> (B,), (B,) in (0, 1]."""
+    area = crop_min + (1 - crop_min) * noise[:, 0]
+    ratio = torch.exp((noise[:, 1] * 2 - 1) * np.log(4 / 3))
+    return (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
+
+
+def window_boxes(noise: Tensor, height: int, width: int, size: int) -> Tensor:
+    """Boxes of side ``size`` anywhere inside images that are at least as large: (B, 5) noise -> (B, 4) as crop_boxes."""
+    top = (noise[:, 2] * (max(height, size) - size + 1)).floor()
+    left = (noise[:, 3] * (max(width, size) - size + 1)).floor()
+    side = torch.full_like(top, size)
+    return torch.stack([top, left, side, side], 1).long()
+
+
+def base_crop(images: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
+    """The crop that both views share: random resized crop and mirror.
+
+    Args:
+        images: (B, 3, H, W) uint8; cut and resized already, (B, 3, size, size), if ``config.crop`` is ``given``.
+        noise: (B, 5) uniform in [0, 1).
+
+    Returns:
+        (B, 3, size, size) float32 in [0, 1].
+    """
+    size, (height, width) = (config.size, config.size), images.shape[-2:]
+    if config.crop == "given":
+        return torch.where((noise[:, 4] < 0.5)[:, None, None, None], images.flip(-1), images).float().div_(255)
+    if config.crop == "window":
+        boxes = window_boxes(noise, height, width, config.size).tolist()
+    else:
+        boxes = crop_boxes(noise[:, :4], height, width, config.crop_min).tolist()
+    out = torch.empty(len(images), 3, *size, dtype=torch.uint8, device=images.device)
+    for image, (top, left, h, w), mirror, place in zip(images, boxes, (noise[:, 4] < 0.5).tolist(), out, strict=True):
+        part = image[:, top : top + h, left : left + w]
+        if part.shape[-2:] != size:
+            part = F.interpolate(part[None], size, mode="bilinear", antialias=True)[0]
+        place.copy_(part.flip(-1) if mirror else part)
+    return out.float().div_(255)
+
+
+def augment(patches: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
+    """Mirror, colour jitter and blur, drawn per patch (or per image), before the shift (section 3.1).
+
+    Args:
+        patches: (B, V, 3, p, p) in [0, 1].
+        noise: (B, V, 5) uniform in [0, 1).
+
+    Returns:
+        (B, V, 3, p, p) in [0, 1].
+    """
+    if config.augment == "none":
+        return patches
+    if config.augment == "image":
+        noise = noise[:, :1].expand_as(noise)
+    else:  # mirroring a whole image would part the positions of a pair, so only patches are mirrored
+        patches = torch.where((noise[..., 0] < config.flip)[..., None, None, None], patches.flip(-1), patches)
+    gain, contrast, saturation = (1 + config.color * (2 * noise[..., 1:4] - 1))[..., None, None, None].unbind(2)
+    gray = luma(patches).unsqueeze(2)
+    mean = gray.mean((-2, -1), keepdim=True)
+    # saturation around the gray, then contrast around the mean, then brightness: linear, so one pass over the colours
+    fixed = gray * ((1 - saturation) * contrast * gain) + mean * ((1 - contrast) * gain)
+    out = torch.addcmul(fixed, patches, saturation * contrast * gain).clamp_(0, 1)
+    if config.blur:
+        # strength 0 without blur, else uniform in (0, 1]
+        strength = (1 - noise[..., 4] / config.blur).clamp(0, 1)[..., None, None, None]
+        out = torch.lerp(out, blurred(out), strength)
+    return out
+
+
+def blurred(patches: Tensor) -> Tensor:
+    """Binomial 5-tap blur of each patch on its own, edges replicated: (..., 3, p, p) -> same shape."""
+    p = patches.shape[-1]
+    taps = patches.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    rows = torch.arange(p).repeat_interleave(5)
+    columns = (torch.arange(p)[:, None] + torch.arange(-2, 3)).clamp(0, p - 1).flatten()
+    band = patches.new_zeros(p, p).index_put_((rows, columns), taps.repeat(p), accumulate=True)
+    # blurring is linear: a banded matrix on the rows and on the columns, far cheaper than a convolution per patch
+    return ((patches @ band.T).mT @ band.T).mT
+
+
+def one_view(patches: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
+    """Augment, normalise and shift (B, V, 3, p, p) clean patches with noise (B, V, 7)."""
+    patches = augment(patches, noise[..., :5], config)
+    direction = (noise[..., 5] * 8).long()
+    distance = 1 + (noise[..., 6] * config.shift_limit).long()  # uniform in 1..limit
+    offset = offsets(direction, distance.clamp(max=config.shift_limit))
+    if config.zeros == "after":
+        return shift(normalize(patches), offset)
+    return normalize(shift(patches, offset))
+
+
+def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> Views:
+    """Shifted patchify of a batch: base crop, mask, and two views of the visible patches (figure 3).
+
+    Args:
+        images: (B, 3, H, W) uint8.
+        noise: (B, draws_per_image(config)) uniform in [0, 1), see :func:`uniform`.
+
+    Returns:
+        Views; the target is in bits, or in [0, 1] if ``config.unit`` is ``normalised``.
+    """
+    g = config.grid[0] * config.grid[1]
+    parts = [CROP_DRAWS, g, 2 * g * PATCH_DRAWS]
+    crop_noise, mask_noise, view_noise, tile_noise = noise.split([*parts, noise.shape[1] - sum(parts)], dim=1)
+    base = base_crop(images, crop_noise, config)
+    if config.tile:
+        base = tiled(base, tile_noise, config.tile, partial(augment, config=replace(config, augment="patch")))
+    clean = patchify(base, config.patch)  # (B, G, 3, p, p)
+    visible, masked = random_mask(mask_noise, config.mask_ratio)
+    query_noise, key_noise = view_noise.reshape(len(images), g, 2, PATCH_DRAWS).unbind(2)
+    places = visible if config.key == "visible" else torch.arange(g, device=images.device).expand(len(images), g)
+    return Views(
+        query=one_view(take(clean, visible), take(query_noise, visible), config),
+        key=one_view(take(clean, places), take(key_noise, places), config),
+        visible=visible,
+        masked=masked,
+        target=reconstruction_target(take(clean, masked), config),
+    )

@@ -1,0 +1,55 @@
+"""The encoder of a model as timm builds and loads it, for code that speaks timm (book chapter 12)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clicv2lite.encoders.frozen import WEIGHTS
+from clicv2lite.encoders.plain_vit import PlainViT
+from clicv2lite.errors import UserError
+from clicv2lite.models.by_name import DEFAULT, load_encoder
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
+
+
+def timm_arguments(spec: str = "default") -> dict[str, Any]:
+    """What `timm.create_model(**timm_arguments())` takes: the shape, and the file with the weights.
+
+    The file is an ordinary timm checkpoint: its keys are timm's, its tensors load strictly. Inputs are RGB in 0..1,
+    normalised with ImageNet's mean and deviation (:func:`clicv2lite.method.pixels.normalize`), of any size that the patch divides.
+
+    Args:
+        spec: "default", a folder of `pretrain` or `probe`, or a .safetensors file that one of them wrote.
+
+    Raises:
+        UserError: if there is no such encoder.
+    """
+    encoder = load_encoder(spec)
+    if not isinstance(encoder.net, PlainViT):
+        raise UserError(f"{spec}: no file of clicv2lite; give default, a folder of pretrain or probe, or a .safetensors file")
+    shape, path = encoder.config.encoder, DEFAULT if spec == "default" else Path(spec)
+    return {
+        "model_name": "vit_base_patch16_224",  # the plain ViT; all of its shape is overridden
+        "checkpoint_path": str(path / WEIGHTS if path.is_dir() else path),
+        "img_size": shape.size,
+        "patch_size": shape.patch,
+        "embed_dim": shape.width,
+        "depth": shape.depth,
+        "num_heads": shape.heads,
+        "class_token": shape.class_token,
+        "global_pool": "avg",
+        "fc_norm": False,
+        "num_classes": 0,
+        "dynamic_img_size": True,
+    }
+
+
+def timm_model(spec: str = "default") -> "VisionTransformer":
+    """timm's own model with the weights of an encoder, in evaluation mode; `forward_features` gives (B, [1 +] G, D).
+
+    Unlike `FrozenEncoder.vit` it has gradients: fine-tune it, or hand it to anything that takes a timm model.
+    """
+    import timm
+
+    model: Any = timm.create_model(**timm_arguments(spec))
+    return model.eval()

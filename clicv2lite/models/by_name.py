@@ -1,0 +1,72 @@
+"""An encoder by its name: the package's, a run's, a file's, an untrained one, or a ViT of timm's (book chapter 8)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+
+from clicv2lite.encoders.frozen import METADATA, WEIGHTS, FrozenConfig, FrozenEncoder, PoolConfig, untrained_encoder
+from clicv2lite.encoders.plain_vit import PlainViT
+from clicv2lite.encoders.timm_vit import load_timm
+from clicv2lite.errors import UserError
+from clicv2lite.method.encoder import EncoderConfig
+
+DEFAULT = Path(__file__).resolve().parents[1] / "models" / "default"  # the model that comes with the package
+
+
+def load_encoder(spec: str, seed: int = 0) -> FrozenEncoder:
+    """Load an encoder by name.
+
+    Args:
+        spec: ``default`` (the model that comes with the package), a run folder (of ``pretrain`` or ``probe``), a .safetensors
+            file, ``random`` (the lite recipe's ViT, untrained), or the name of a timm model with pretrained weights.
+        seed: of the random encoder.
+
+    Raises:
+        UserError: if there is no such encoder, or its file is damaged.
+    """
+    path = Path(spec)
+    if spec == "random":
+        return random_encoder(seed)
+    if spec == "default":
+        encoder = _load_file(DEFAULT / WEIGHTS)
+        encoder.name = spec
+        return encoder
+    if path.is_dir():
+        if not (path / WEIGHTS).is_file():
+            raise UserError(f"{path}: no {WEIGHTS} in this folder; give the --out folder of a finished pretrain or probe")
+        return _load_file(path / WEIGHTS)
+    if path.suffix == ".safetensors" or path.exists():
+        return _load_file(path)
+    return load_timm(spec)
+
+
+def random_encoder(seed: int) -> FrozenEncoder:
+    """The lite recipe's encoder before any training: the baseline that pretraining must beat."""
+    from clicv2lite.recipes.library import lite  # not above: a recipe brings timm, which takes seconds to import
+
+    recipe = lite()
+    return untrained_encoder("random", FrozenConfig(recipe.encoder, recipe.pool), seed)
+
+
+def _load_file(path: Path) -> FrozenEncoder:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        state = safetensors.torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a readable safetensors file ({error})") from None
+    try:
+        stored = json.loads(metadata[METADATA])
+        config = FrozenConfig(EncoderConfig(**stored["encoder"]), _pool_config(stored["pool"]))
+        net = PlainViT(config.encoder).load_timm(state)
+    except (KeyError, TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError):
+        raise UserError(f"{path}: not an encoder written by clicv2lite; export one with `clicv2lite pretrain`") from None
+    return FrozenEncoder(str(path), net, config)
+
+
+def _pool_config(stored: dict[str, Any]) -> PoolConfig:
+    later = {name: stored[name] for name in ("read", "halvings") if name in stored}  # older files were written without them
+    return PoolConfig(tuple(stored["blocks"]), tuple(stored["statistics"]), stored["size"], **later)

@@ -1,0 +1,94 @@
+"""`python -m clicv2lite.models.to_onnx --out model.onnx`: a model as one ONNX file, for places without Python (book chapter 12).
+
+Input `images`: (B, 3, S, S) uint8, RGB, squared as `data.images.to_square` does it, for any B. Output `score`: (B,) float32
+in 0..1. Normalisation, encoder, pooling and head are all inside.
+"""
+
+import argparse
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clicv2lite.errors import UserError, exit_status
+from clicv2lite.files import atomic, check_output_file
+from clicv2lite.heads.bounds import bounded
+from clicv2lite.heads.ridge import RidgeHead
+from clicv2lite.models.model import Model, load_model
+
+
+class Scorer(nn.Module):
+    """A ridge model as one differentiable function: (B, 3, S, S) uint8 -> (B,) float32 in 0..1."""
+
+    mean: Tensor
+    weight: Tensor
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        if not isinstance(model.head, RidgeHead):
+            raise UserError(f"only models with a ridge head can be exported, this one's is {model.head.kind}; fit one by probe")
+        self.encoder, self.net, head = model.encoder, model.encoder.net, model.head
+        self.register_buffer("mean", torch.from_numpy(np.asarray(head.mean)).float())
+        self.register_buffer("weight", torch.from_numpy(head.weight / head.scale).float())
+        self.intercept = float(head.intercept)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.encoder.traced_features(images)
+        return bounded((features - self.mean) @ self.weight + self.intercept)
+
+
+def export_onnx(model: Model, path: str | Path) -> None:
+    """Write a model as ONNX, whole or not at all.
+
+    Args:
+        model: with a ridge head.
+        path: of the file; weights are inside it.
+
+    Raises:
+        UserError: if the head is another one, the path cannot be written to, or the packages of the extra `onnx` are missing.
+    """
+    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"ONNX export needs {' and '.join(missing)}; install clicv2lite[onnx]")
+    path = check_output_file(Path(path), "--out")
+    scorer = Scorer(model).eval().cpu()
+    images = torch.zeros(2, 3, model.encoder.size, model.encoder.size, dtype=torch.uint8)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the exporter's own affairs
+        program = torch.onnx.export(
+            scorer,
+            (images,),
+            input_names=["images"],
+            output_names=["score"],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    with atomic(path) as temporary:
+        program.save(str(temporary), external_data=False)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the file; 2 for a user's mistake."""
+    parser = argparse.ArgumentParser(prog="python -m clicv2lite.models.to_onnx", description=__doc__)
+    parser.add_argument("--model", default="default", metavar="M", help="folder that `clicv2lite probe --out` wrote")
+    parser.add_argument("--out", required=True, type=Path, metavar="F", help="the file to write")
+    args = parser.parse_args(argv)
+
+    def run() -> int:
+        export_onnx(load_model(args.model), args.out)
+        print(f"{args.out}: {os.path.getsize(args.out) / 1e6:.1f} MB")
+        return 0
+
+    return exit_status(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

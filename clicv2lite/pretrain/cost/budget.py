@@ -1,0 +1,216 @@
+"""What a pretraining costs before it starts: weights, operations, memory, hours, from a recipe (book chapter 10).
+
+Operations count as ``torch.utils.flop_counter`` counts them: two for each multiply-add of a matrix product, nothing for
+what is done element by element. Making the views is not in it. Bytes are those of the layout that this package trains in: fp32
+weights under autocast, fused attention, the gradients of data-parallel ranks kept in their buckets.
+"""
+
+from typing import Literal, NamedTuple
+
+from clicv2lite.method.masking import visible_count
+from clicv2lite.pretrain.cost.hardware import A100 as A100
+from clicv2lite.pretrain.cost.hardware import H100 as H100
+from clicv2lite.pretrain.cost.hardware import MACHINES as MACHINES
+from clicv2lite.pretrain.cost.hardware import RTX_3090 as RTX_3090
+from clicv2lite.pretrain.cost.hardware import Machine as Machine
+from clicv2lite.recipes.recipe import Recipe
+
+TILE = 4096  # rows and columns of logits that infonce holds at a time
+TRAINED = ("query encoder", "query head", "decoder")
+
+
+class Tokens(NamedTuple):
+    """Patches of one image."""
+
+    all: int  # G
+    visible: int  # G' = G - M, what is compared
+    masked: int  # M
+    query: int  # what the query encoder carries: the visible patches and, if there is one, the class token
+    key: int  # the same of the key encoder, which may see all patches
+
+
+class Flops(NamedTuple):
+    """Operations of one image in one step."""
+
+    forward: int
+    backward: int
+
+
+def tokens(recipe: Recipe) -> Tokens:
+    """How many patches of an image go where; of whole crops (MoCo, CLIC) both encoders carry all."""
+    g = (recipe.size // recipe.patch) ** 2
+    v, extra = visible_count(g, recipe.mask_ratio), int(recipe.class_token)
+    return Tokens(g, v, g - v, v + extra, (v if recipe.key == "visible" else g) + extra)
+
+
+def compared(recipe: Recipe) -> int:
+    """Features of an image that the loss compares: one a visible patch, or one in all."""
+    return tokens(recipe).visible if recipe.method == "clicv2" and recipe.compare == "patch" else 1
+
+
+def decodes(recipe: Recipe) -> bool:
+    """Whether there is a decoder and something masked for it to predict."""
+    return recipe.method == "clicv2" and recipe.target != "none" and tokens(recipe).masked > 0
+
+
+def pairs(recipe: Recipe) -> int:
+    """Logits of one step: N^2 for the N = B G' features of the global batch (equation 3); B K with a queue of K keys."""
+    n = recipe.batch * compared(recipe)
+    return n * (n if recipe.method == "clicv2" else recipe.queue)
+
+
+def parameters(recipe: Recipe) -> dict[str, int]:
+    """Weights by part: those of ``TRAINED`` get gradients, the others follow (keys) or stay (positions)."""
+    d, g = recipe.width, tokens(recipe).all
+    pixels, w, out = 3 * recipe.patch**2, recipe.decoder_width, recipe.model.predict
+    start = d if recipe.class_token else 0
+    encoder = pixels * d + d + start + recipe.depth * _block_weights(d) + 2 * d
+    head = d * d + d + d * recipe.project + recipe.project
+    decoder = (d * w + w) + w + recipe.decoder_depth * _block_weights(w) + 2 * w + (w * out + out)
+    return {
+        "query encoder": encoder,
+        "query head": head,
+        "decoder": decoder if recipe.method == "clicv2" and out else 0,
+        "key encoder": encoder,
+        "key head": head,
+        "positions": 2 * (g * d + start),
+    }
+
+
+def image_flops(recipe: Recipe) -> dict[str, Flops]:
+    """Operations that one image costs in one step, by part.
+
+    A backward pass is twice the forward pass, once for the inputs and once for the weights; the pixels need no gradient. The
+    loss sees the global batch, so its share of an image grows with the batch: 4 N G' d, the logits and the softmax-weighted
+    keys; with frozen keys that is the gradient already (:func:`clicv2lite.method.infonce.infonce`). MoCo and CLIC see their queue.
+    """
+    t, d, w = tokens(recipe), recipe.width, recipe.decoder_width
+    pixels = 6 * t.visible * recipe.patch**2 * d
+    query = recipe.depth * _block_flops(t.query, d)
+    key_patches = t.key - int(recipe.class_token)
+    decode = 2 * t.visible * d * w + recipe.decoder_depth * _block_flops(t.all, w) + 2 * t.masked * w * recipe.model.predict
+    decode = decode if decodes(recipe) else 0
+    n = compared(recipe)
+    head = 2 * d * (d + recipe.project)  # of one token
+    loss = Flops(4 * recipe.batch * n**2 * recipe.project, 0)
+    if recipe.method != "clicv2":
+        loss = Flops(2 * recipe.queue * recipe.project, 2 * recipe.queue * recipe.project)
+    key = 6 * key_patches * recipe.patch**2 * d + recipe.depth * _block_flops(t.key, d)
+    return {
+        "query encoder": Flops(pixels + query, pixels + 2 * query),
+        "query head": Flops(n * head, 2 * n * head),
+        "decoder": Flops(decode, 2 * decode),
+        "key encoder": Flops(key, 0),
+        "key head": Flops(n * head, 0),
+        "InfoNCE": loss,
+    }
+
+
+def memory(
+    recipe: Recipe, gpus: int, images: int, checkpointing: bool = False, loss: Literal["tiled", "dense"] = "tiled"
+) -> dict[str, int]:
+    """Bytes on each GPU by part, at the end of a forward pass, when they are most.
+
+    Not in it: the driver's own memory, the allocator's gaps, and what single operations need for a moment.
+
+    Args:
+        gpus: data-parallel ranks, which share the global batch.
+        images: of one micro-batch on one GPU.
+        checkpointing: keep only the input of each block, and compute the rest again in the backward pass.
+        loss: tiled as in :func:`clicv2lite.method.infonce.infonce`, or all logits of this rank's queries and their gradient.
+    """
+    t, count = tokens(recipe), parameters(recipe)
+    trained = sum(count[part] for part in TRAINED)
+    share = -(-recipe.batch // gpus)
+    n, rows = recipe.batch * compared(recipe), share * compared(recipe)
+    low = recipe.precision != "fp32"
+    if recipe.method == "clicv2":
+        features, logits = n + 2 * rows, 8 * rows * n if loss == "dense" else 4 * min(TILE, rows) * min(TILE, n)
+    else:
+        features, logits = 2 * recipe.queue + 3 * rows, 8 * images * recipe.queue  # of a queue, and of its next state
+    return {
+        "weights": 4 * (trained + count["positions"] // 2),
+        "gradients": 4 * trained,
+        "AdamW": 8 * trained,
+        "key copy": 4 * (count["key encoder"] + count["key head"] + count["positions"] // 2),
+        "bf16 weights": 2 * trained if low else 0,  # autocast's, for one forward and backward pass
+        "views": 4 * 3 * recipe.patch**2 * share * (2 * t.visible if recipe.key == "visible" else t.visible + t.all),
+        "activations": images * _activations(recipe, checkpointing),
+        "features": 4 * recipe.project * features,  # keys of all ranks; own queries and their gradient
+        "logits": logits,
+    }
+
+
+def largest_micro_batch(recipe: Recipe, machine: Machine, checkpointing: bool = False, share: float = 0.9) -> int:
+    """Images of a micro-batch that fit into `share` of each GPU's memory, at most the GPU's part of the batch; 0 if none do."""
+
+    def needed(images: int) -> int:
+        return sum(memory(recipe, machine.gpus, images, checkpointing).values())
+
+    each = needed(1) - needed(0)  # memory grows in a straight line
+    free = share * machine.gpu.memory - needed(0)
+    return max(0, min(-(-recipe.batch // machine.gpus), int(free // each)))
+
+
+def hours(recipe: Recipe, machine: Machine, utilisation: float, checkpointing: bool = False) -> float:
+    """Hours of a whole run, if the GPUs reach this share of their peak and nothing else ever waits.
+
+    Args:
+        utilisation: in (0, 1]: model FLOPs a second over the peak (MFU; Chowdhery et al., 2022), for bf16 and fp32 alike.
+        checkpointing: the query encoder and the decoder go forward a second time.
+
+    Raises:
+        ValueError: for a utilisation outside (0, 1].
+    """
+    if not 0 < utilisation <= 1:
+        raise ValueError(f"utilisation {utilisation}: must be above 0 and at most 1")
+    parts = image_flops(recipe)
+    loss = sum(parts.pop("InfoNCE"))
+    again = sum(parts[part].forward for part in ("query encoder", "decoder")) if checkpointing else 0
+    products = sum(sum(part) for part in parts.values()) + again
+    peak = machine.gpu.fp32 if recipe.precision == "fp32" else machine.gpu.bf16
+    seconds = recipe.steps * recipe.batch * (products / peak + loss / machine.gpu.fp32) / (machine.gpus * utilisation)
+    return seconds / 3600
+
+
+def cost(hours: float, machine: Machine, price: float) -> float:
+    """What the hours cost at a price for one GPU and hour, in the price's currency."""
+    return hours * machine.gpus * price
+
+
+def energy(hours: float, machine: Machine) -> float:
+    """Kilowatt hours of the GPUs at their full board power; the rest of the machine and its cooling come on top."""
+    return hours * machine.gpus * machine.gpu.watts / 1000
+
+
+def _block_weights(width: int) -> int:
+    """A Transformer block: 12 D^2 in matrices, 9 D in their biases, 4 D in two norms."""
+    return 12 * width**2 + 13 * width
+
+
+def _block_flops(length: int, width: int) -> int:
+    """Forward pass of a block over `length` tokens: 12 D^2 multiply-adds a token, 2 D for each pair of tokens."""
+    return 24 * length * width**2 + 4 * length**2 * width
+
+
+def _activations(recipe: Recipe, checkpointing: bool) -> int:
+    """Bytes that one image leaves behind for the backward pass."""
+    t, d, w, wide = tokens(recipe), recipe.width, recipe.decoder_width, 2 if recipe.precision != "fp32" else 4
+
+    def block(width: int, heads: int) -> int:
+        # a token: fp32 inputs of two norms and their statistics; normed twice, q, k, v, attended, hidden twice (4 D each)
+        return (2 * 4 + 14 * wide) * width + 4 * 4 + 4 * heads
+
+    stacks = [(t.query, recipe.depth, d, recipe.heads)]
+    if decodes(recipe):
+        stacks.append((t.all, recipe.decoder_depth, w, recipe.decoder_heads))
+    if checkpointing:  # the inputs of all blocks, and the inside of the one that is computed again
+        kept = sum(n * depth * 4 * width for n, depth, width, _ in stacks)
+        blocks = kept + max(n * block(width, heads) for n, _, width, heads in stacks)
+    else:
+        blocks = sum(n * depth * block(width, heads) for n, depth, width, heads in stacks)
+    n = compared(recipe)
+    ends = t.query * (4 * d + 8) + t.visible * wide * 3 * recipe.patch**2 + n * (wide * 3 * d + 4 * recipe.project)
+    if decodes(recipe):
+        ends += t.visible * wide * d + t.all * (4 * w + 8) + t.masked * wide * w
+    return blocks + ends

@@ -1,0 +1,113 @@
+"""The whole pretrained model, heads and decoder included: what chapters 4 and 5 look into (figure 4; book chapter 12)."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from clicv2lite.encoders.frozen import WEIGHTS, FrozenConfig, FrozenEncoder
+from clicv2lite.errors import UserError
+from clicv2lite.files import write_bytes, write_json
+from clicv2lite.method.clicv2 import CLICv2
+from clicv2lite.models.by_name import DEFAULT
+from clicv2lite.pretrain import checkpoint
+from clicv2lite.pretrain.optim import make_optimizer
+from clicv2lite.recipes.recipe import Recipe
+from clicv2lite.recipes.settings import check
+
+HEADS, CONFIG = "pretraining.safetensors", "config.json"
+
+
+def load_recipe(spec: str = "default") -> Recipe:
+    """The recipe that a model was pretrained with: its `views` make the inputs that the model knows.
+
+    Args:
+        spec: "default" for the model that comes with the package, or the folder of a run.
+
+    Raises:
+        UserError: if the folder holds no readable configuration.
+    """
+    path = _folder(spec) / CONFIG
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))["recipe"]
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+        return Recipe(**fields)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: no configuration of a pretraining; give the --out folder of `clicv2lite pretrain`") from None
+
+
+def load_pretraining(spec: str = "default") -> CLICv2:
+    """Query, key, projection heads and decoder, in evaluation mode and without gradient, on the CPU.
+
+    Args:
+        spec: "default" for the model that comes with the package (its key is its query, to which a momentum encoder has
+            come close when the learning rate has reached zero), or the folder of a run, whose newest whole checkpoint is read.
+
+    Raises:
+        UserError: if there is no such model or checkpoint, or its files are damaged.
+    """
+    folder = _folder(spec)
+    recipe = load_recipe(spec)
+    if recipe.method != "clicv2":
+        raise UserError(f"{folder}: a run of method {recipe.method}; its encoder loads with `load_encoder`, the rest does not")
+    with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten
+        model = CLICv2(recipe.model)
+    if (folder / HEADS).is_file():
+        _load_exported(folder, model)
+    elif not checkpoint.restore(folder / "checkpoints", model, make_optimizer(model, recipe)):
+        raise UserError(f"{folder}: neither {HEADS} nor a whole checkpoint is in it; pretrain first")
+    return model.eval().requires_grad_(False)
+
+
+def export(run: Path, folder: Path, pooling: Mapping[str, Any] | None = None) -> None:
+    """Write the newest checkpoint of a run as a model of float16 files: encoder, heads with decoder, configuration.
+
+    Args:
+        run: folder of a finished run of `clicv2lite pretrain`.
+        folder: made if it is not there.
+        pooling: settings of the recipe that begin with ``pool_``, in place of the run's; no weight depends on them.
+
+    Raises:
+        UserError: if the settings do not fit the run, or it has no checkpoint.
+    """
+    recipe = replace(load_recipe(str(run)), **pooling or {})
+    check(recipe)
+    model = load_pretraining(str(run))
+    FrozenEncoder(str(run), model.query, FrozenConfig(recipe.encoder, recipe.pool)).save(folder, half=True)
+    heads = {f"query_head.{k}": v for k, v in model.query_head.state_dict().items()}
+    decoder = {f"decoder.{k}": v for k, v in model.decoder.state_dict().items()} if model.decoder else {}
+    write_bytes(folder / HEADS, safetensors.torch.save({k: v.half().contiguous() for k, v in (heads | decoder).items()}))
+    stored = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+    command = re.sub(r"--out \S+", f"--out runs/{run.resolve().name}", stored["command"])  # others keep it elsewhere
+    write_json(folder / CONFIG, stored | {"command": command, "recipe": asdict(recipe)})
+
+
+def _load_exported(folder: Path, model: CLICv2) -> None:
+    try:
+        encoder: dict[str, Tensor] = safetensors.torch.load_file(folder / WEIGHTS)
+        parts = safetensors.torch.load_file(folder / HEADS)
+        head = {k.removeprefix("query_head."): v for k, v in parts.items() if k.startswith("query_head.")}
+        modules: list[tuple[nn.Module, dict[str, Any]]] = [
+            (model.query, encoder),
+            (model.key, encoder),
+            (model.query_head, head),
+            (model.key_head, head),
+        ]
+        if model.decoder:
+            decoder = {k.removeprefix("decoder."): v for k, v in parts.items() if k.startswith("decoder.")}
+            modules.append((model.decoder, decoder))
+        for module, state in modules:
+            module.load_state_dict(state)  # float16 to float32
+    except (OSError, SafetensorError, RuntimeError):
+        raise UserError(f"{folder}: its weights are damaged or do not fit its {CONFIG}; export or install it again") from None
+
+
+def _folder(spec: str) -> Path:
+    return DEFAULT if spec == "default" else Path(spec)

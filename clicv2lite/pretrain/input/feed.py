@@ -1,0 +1,136 @@
+"""A rank's batches, read ahead while it trains: decoded squares, or base crops straight from the files (book chapter 10)."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clicv2lite.data.sources import ImageSet
+from clicv2lite.device import cores
+from clicv2lite.method.views import CROP_DRAWS, crop_shares, uniform
+from clicv2lite.pretrain.input.order import samples
+from clicv2lite.pretrain.input.store import MEMORY, ImageStore, first_whole
+from clicv2lite.recipes.recipe import Recipe
+
+AHEAD = 3  # batches under way beside the one in use
+CHUNK = 8  # images a thread does in one go
+
+
+class Batch(NamedTuple):
+    """What a rank sees in a step; b images."""
+
+    step: int
+    epoch: np.ndarray  # (b,) int64, how often each sample was seen before
+    index: np.ndarray  # type: ignore[assignment]  # (b,) int64, its position in the set
+    images: Tensor  # (b, 3, H, W) uint8
+    names: Sequence[str]  # of the whole set: names[index[j]] is what to call image j
+
+
+class Feed:
+    """The batches of steps `start` .. `recipe.steps` - 1 for one rank, in order; a context manager.
+
+    Image j of a batch is a function of (recipe.seed, epoch[j], index[j]) alone, so it depends neither on the ranks nor on the
+    workers nor on where a run was resumed. One that cannot be decoded is replaced by the next one in the set that can.
+
+    Args:
+        images: the set.
+        recipe: `store` > 0 gives squares of that side; 0 gives base crops of `size`, taken from each file at its own scale.
+            `workers` threads decode; 0 decodes when a batch is asked for, -1 takes this rank's share of the cores.
+        rank, ranks: this one among all; it gets the samples rank * b .. rank * b + b - 1 of each global batch.
+        start: the first step.
+        progress: show a bar while squares are decoded into memory.
+
+    Attributes:
+        waited: seconds that the consumer has waited for images.
+        bad: name -> reason, of the images that were replaced.
+    """
+
+    # Threads and no processes: decoding, cutting and reading run outside Python's lock (four fifths of an image's time), a
+    # batch needs neither pickling nor /dev/shm, and a rank that is killed leaves nobody behind.
+
+    def __init__(
+        self, images: ImageSet, recipe: Recipe, rank: int = 0, ranks: int = 1, start: int = 0, progress: bool = True
+    ) -> None:
+        self.images, self.recipe, self.rank, self.ranks, self.start = images, recipe, rank, ranks, start
+        self.waited = 0.0
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # ranks that share this machine
+        workers = recipe.workers if recipe.workers >= 0 else max(1, cores() // here)
+        self._store: ImageStore | None = None
+        self.bad: dict[str, str] = {}
+        if recipe.store:
+            self._store = ImageStore(images, recipe.store, max(1, workers), MEMORY // here, progress)
+            self._store.close()  # its threads have decoded what fits; from here on those below do
+            self.bad = self._store.bad
+        self._pool = ThreadPoolExecutor(workers, "feed") if workers else None
+
+    def __enter__(self) -> "Feed":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop what is under way and end the threads."""
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def __iter__(self) -> Iterator[Batch]:
+        under_way: deque[tuple[Batch, list[Future[None]]]] = deque()
+        following = iter(range(self.start, self.recipe.steps))
+        while True:
+            began = time.perf_counter()
+            while len(under_way) <= (AHEAD if self._pool else 0) and (step := next(following, None)) is not None:
+                under_way.append(self._begin(step))
+            if not under_way:
+                return
+            batch, parts = under_way.popleft()
+            for part in parts:
+                part.result()
+            self.waited += time.perf_counter() - began
+            yield batch
+
+    def _begin(self, step: int) -> tuple[Batch, list[Future[None]]]:
+        total = self.recipe.batch
+        epoch, index = samples(self.recipe.seed, len(self.images), step * total, total)
+        b = total // self.ranks
+        mine = slice(self.rank * b, (self.rank + 1) * b)
+        side = self.recipe.store or self.recipe.size
+        layout = torch.contiguous_format if self._store else torch.channels_last  # as the images come: plain copies
+        empty = torch.empty(b, 3, side, side, dtype=torch.uint8, memory_format=layout)
+        batch = Batch(step, epoch[mine], index[mine], empty, self.images.names)
+        if self._pool is None:
+            self._fill(batch, slice(0, b))
+            return batch, []
+        return batch, [self._pool.submit(self._fill, batch, slice(i, i + CHUNK)) for i in range(0, b, CHUNK)]
+
+    def _fill(self, batch: Batch, part: slice) -> None:
+        epoch, index, out = batch.epoch[part], batch.index[part], batch.images[part]
+        if self._store:
+            for j, i in enumerate(index.tolist()):
+                out[j] = self._store.image(i)
+            return
+        from clicv2lite.data.decode import crop  # with libjpeg-turbo, which only this road needs
+
+        noise = uniform(self.recipe.seed, epoch, index, CROP_DRAWS)
+        shares = torch.stack([*crop_shares(noise, self.recipe.crop_min), noise[:, 2], noise[:, 3]], 1).numpy()
+        for j, i in enumerate(index.tolist()):
+            box = partial(crop_box, shares[j])
+            out[j] = first_whole(self.images, i, partial(crop, box=box, size=self.recipe.size), self.bad)
+
+
+def crop_box(shares: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
+    """The box that `views.crop_boxes` finds, one image at a time: its tensors of one element would cost 80 microseconds.
+
+    Args:
+        shares: (4,) float32, of the height, the width and the room above and left.
+    """
+    h, w = (max(1, int(np.rint(share * np.float32(side)))) for share, side in zip(shares, (height, width), strict=False))
+    top, left = (int(share * np.float32(room + 1)) for share, room in zip(shares[2:], (height - h, width - w), strict=True))
+    return top, left, h, w

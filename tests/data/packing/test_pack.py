@@ -1,0 +1,258 @@
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import bracex
+import filelock
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from clicv2lite.data.images import read_image
+from clicv2lite.data.packing import shards
+from clicv2lite.data.packing.form import Form
+from clicv2lite.data.packing.pack import Opened, Packed, pack, shard_pattern
+from clicv2lite.data.packing.shards import FIELDS, small_jpeg
+from clicv2lite.data.sources import open_images
+from clicv2lite.data.worlds import sample
+from clicv2lite.errors import UserError
+
+
+def picture(seed: int, width: int, height: int) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Twelve pictures of several formats and sizes."""
+    root = tmp_path / "in"
+    root.mkdir()
+    for i in range(12):
+        kind = ("jpg", "png", "webp")[i % 3]
+        picture(i, 40 + 17 * i, 60 + 5 * i).save(root / f"{i:02d}.{kind}")
+    return root
+
+
+def packed(source: object, out: Path, jobs: int = 1, **form: int) -> Packed:
+    return pack(Opened(open_images([str(source)])), out, Form(**form), jobs)
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with open(out / "manifest.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def tree(out: Path) -> dict[str, bytes]:
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file() and p.name != "lock"}
+
+
+def test_what_is_packed_opens_as_a_source_and_agrees_with_the_manifest_and_the_json(folder, tmp_path):
+    done = packed(folder, tmp_path / "out", side=64, shard=5)
+    assert done.pattern == str(tmp_path / "out/{000000..000002}.tar") and done.good == 12 == done.made
+    images, table = open_images([done.pattern]), rows(tmp_path / "out")
+    assert len(images) == 12 == len(table) and tuple(table[0]) == FIELDS
+    for i, row in enumerate(table):
+        data = images.read(i)
+        with tarfile.open(tmp_path / "out" / row["shard"]) as tar:
+            about = json.load(tar.extractfile(f"{row['id']}.json"))
+        image = Image.open(io.BytesIO(data))
+        assert hashlib.sha256(data).hexdigest() == row["sha256"] == about["sha256"]
+        assert [str(side) for side in image.size] == [row["width"], row["height"]] and image.format == "JPEG"
+        source = (folder / f"{i:02d}.{('jpg', 'png', 'webp')[i % 3]}").read_bytes()
+        assert row["source_sha256"] == hashlib.sha256(source).hexdigest() == about["source"]["sha256"]
+        assert (about["source"]["width"], about["source"]["height"]) == (40 + 17 * i, 60 + 5 * i)
+        assert row["name"] == about["name"] == str(folder / f"{i:02d}.{('jpg', 'png', 'webp')[i % 3]}")
+
+
+@given(st.integers(16, 300), st.integers(16, 300), st.sampled_from(["JPEG", "PNG"]))
+def test_the_short_side_and_the_aspect_ratio_are_kept_and_nothing_is_enlarged(width, height, kind):
+    small = small_jpeg(encoded(picture(0, width, height), kind), "x", 64, 90)
+    assert min(small.width, small.height) == min(64, width, height)
+    long = max(width, height) * min(small.width, small.height) / min(width, height)
+    assert abs(max(small.width, small.height) - long) <= 0.5 and (small.width >= small.height or width < height)
+    assert (small.source_width, small.source_height) == (width, height)
+
+
+@pytest.mark.parametrize("size", [(1200, 900), (333, 500)])
+def test_pixels_are_those_of_a_full_decode_and_a_lanczos_resize(size):
+    data = encoded(picture(3, *size), quality=95)
+    small = small_jpeg(data, "x", 128, 95)
+    got = np.asarray(Image.open(io.BytesIO(small.data)), float)
+    want = np.asarray(Image.open(io.BytesIO(data)).resize((small.width, small.height), Image.Resampling.LANCZOS), float)
+    assert np.abs(got - want).mean() < 1.5 and small.data != data
+
+
+def test_a_small_upright_jpeg_is_kept_byte_for_byte_and_others_are_not():
+    plain, gray = encoded(picture(1, 90, 64), quality=35), encoded(picture(1, 90, 64).convert("L"))
+    assert small_jpeg(plain, "x", 64, 90).data == plain and small_jpeg(gray, "x", 64, 90).data == gray
+    assert small_jpeg(plain, "x", 63, 90).data != plain
+    assert small_jpeg(encoded(picture(1, 90, 64).convert("CMYK")), "x", 64, 90).data[:3] == b"\xff\xd8\xff"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    lying = encoded(picture(1, 90, 64), exif=exif)
+    small = small_jpeg(lying, "x", 64, 90)
+    assert (small.width, small.height) == (64, 90) == (small.source_width, small.source_height)
+    assert Image.open(io.BytesIO(small.data)).getexif().get(0x0112, 1) == 1
+    upright = read_image(lying)
+    assert np.abs(np.asarray(read_image(small.data), float) - np.asarray(upright, float)).mean() < 2
+
+
+def test_an_image_too_long_for_a_jpeg_is_a_failed_image(tmp_path):
+    (tmp_path / "long.png").write_bytes(encoded(Image.new("L", (70_000, 16)), "PNG"))
+    (tmp_path / "good.png").write_bytes(encoded(picture(0, 20, 20), "PNG"))
+    done = packed(tmp_path, tmp_path / "out", side=16)
+    assert done.good == 1 and "cannot be a JPEG" in done.failed[0]
+
+
+def test_bad_images_are_listed_with_the_reason_and_leave_the_others_alone(folder, tmp_path):
+    (folder / "00.jpg").write_bytes(b"<html>no</html>")
+    (folder / "04.png").write_bytes((folder / "04.png").read_bytes()[:100])
+    (folder / "11.webp").write_bytes(b"")
+    done = packed(folder, tmp_path / "out", side=32, shard=4)
+    assert (done.good, done.n_failed) == (9, 3) and len(done.failed) == 3
+    bad = {Path(row["name"]).name: row for row in rows(tmp_path / "out") if row["status"] == "failed"}
+    assert set(bad) == {"00.jpg", "04.png", "11.webp"}
+    assert "web page" in bad["00.jpg"]["error"] and "truncated" in bad["04.png"]["error"] and bad["00.jpg"]["shard"] == ""
+    assert bad["00.jpg"]["source_sha256"] == hashlib.sha256(b"<html>no</html>").hexdigest()
+    assert len(open_images([done.pattern])) == 9
+
+
+def test_a_shard_without_a_good_image_is_no_tar_and_not_in_the_pattern(folder, tmp_path):
+    for name in ("03.jpg", "04.png", "05.webp"):
+        (folder / name).write_bytes(b"x")
+    done = packed(folder, tmp_path / "out", side=32, shard=3)
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.tar")) == ["000000.tar", "000002.tar", "000003.tar"]
+    assert len(open_images([done.pattern])) == 9
+    assert packed(folder, tmp_path / "out", side=32, shard=3).made == 0  # an empty shard is a finished one
+
+
+def test_no_good_image_at_all_is_one_line(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"none of the 1 images could be packed; the first: .*a\.jpg"):
+        packed(tmp_path, tmp_path / "out")
+
+
+@given(st.sets(st.integers(0, 40), min_size=1))
+def test_a_pattern_names_the_shards_and_no_others(numbers):
+    got = bracex.expand(shard_pattern(sorted(numbers)))
+    assert sorted(got) == [f"{k:06d}.tar" for k in sorted(numbers)] and len(got) == len(numbers)
+
+
+def test_each_member_has_one_header_so_its_bytes_lie_where_the_offsets_say(folder, tmp_path):
+    packed(folder, tmp_path / "out", side=32)
+    data, at, names = (tmp_path / "out/000000.tar").read_bytes(), 0, []
+    while data[at]:  # a zero block ends the tar
+        name, size = data[at : at + 100].rstrip(b"\0").decode(), int(data[at + 124 : at + 135], 8)
+        assert data[at + 156 : at + 157] == b"0" and data[at + 257 : at + 262] == b"ustar"  # regular, no extension
+        assert int(data[at + 136 : at + 147], 8) == 0  # time stamp
+        names.append(name)
+        at += 512 + (size + 511) // 512 * 512
+    assert names == [f"{i:09d}.{kind}" for i in range(12) for kind in ("jpg", "json")]
+
+
+def test_a_killed_run_of_two_processes_leaves_whole_shards_and_goes_on_to_the_bytes_of_one(tmp_path):
+    source, out, whole = "worlds:60:3", tmp_path / "out", tmp_path / "whole"
+    packed(source, whole, side=32, shard=5)
+    command = [sys.executable, "-m", "clicv2lite", "data", "pack", "--images", source, "--out", str(out), "--jobs", "2"]
+    process = subprocess.Popen([*command, "--side", "32", "--shard", "5"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while len(list(out.glob("0*.tar"))) < 3 and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    there = {path.name: path.read_bytes() for path in out.glob("*.tar")}
+    assert there and all((whole / name).read_bytes() == data for name, data in there.items())
+    done = packed(source, out, side=32, shard=5)
+    assert done.made <= 60 and tree(out) == tree(whole)
+
+
+def test_a_full_disk_is_one_line_and_the_next_run_goes_on(folder, tmp_path, monkeypatch):
+    packed(folder, tmp_path / "whole", side=32, shard=4)
+    add, left = shards._add, [10]
+
+    def full(tar, name, data):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        add(tar, name, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "_add", full)
+        with pytest.raises(UserError, match=r"out: the disk is full; make room and run the command again"):
+            packed(folder, tmp_path / "out", side=32, shard=4)
+    assert [p.name for p in (tmp_path / "out").glob("*.tar")] == ["000000.tar"]
+    assert packed(folder, tmp_path / "out", side=32, shard=4).made == 8
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_leftovers_of_a_killed_run_are_removed(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.000000.tar.123.tmp").write_bytes(b"half")
+    packed(folder, tmp_path / "out", side=32)
+    assert not (tmp_path / "out/.000000.tar.123.tmp").exists()
+
+
+def test_a_folder_of_other_images_or_another_form_is_refused(folder, tmp_path):
+    packed(folder, tmp_path / "out", side=32)
+    with pytest.raises(UserError, match="packed with --side 32, not 48"):
+        packed(folder, tmp_path / "out", side=48)
+    (folder / "new.png").write_bytes((folder / "01.png").read_bytes())
+    with pytest.raises(UserError, match="packed with other images"):
+        packed(folder, tmp_path / "out", side=32)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/000000.tar").write_bytes(b"mine")
+    with pytest.raises(UserError, match="tars that this command did not write"):
+        packed(folder, tmp_path / "other")
+    assert (tmp_path / "other/000000.tar").read_bytes() == b"mine"
+
+
+def test_a_shard_that_went_missing_is_named(folder, tmp_path):
+    packed(folder, tmp_path / "out", side=32)
+    os.remove(tmp_path / "out/000000.tar")
+    with pytest.raises(UserError, match=r"000000\.tar: this shard was made and is gone"):
+        packed(folder, tmp_path / "out", side=32)
+
+
+def test_two_at_once_are_refused(folder, tmp_path):
+    (tmp_path / "out/.pack").mkdir(parents=True)
+    with filelock.FileLock(tmp_path / "out/.pack/lock"), pytest.raises(UserError, match="another process"):
+        packed(folder, tmp_path / "out")
+
+
+@pytest.mark.parametrize("form", [{"side": 8}, {"quality": 0}, {"quality": 96}, {"shard": 0}])
+def test_a_form_out_of_range_names_its_option(form):
+    with pytest.raises(UserError, match=f"--{next(iter(form))} "):
+        Form(**form)
+
+
+def test_jobs_and_an_unwritable_folder_are_one_line(folder, tmp_path):
+    with pytest.raises(UserError, match="--jobs 0"):
+        packed(folder, tmp_path / "out", jobs=0)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match=r"--out .*file"):
+        packed(folder, tmp_path / "file/out")
+
+
+def test_procedural_worlds_are_packed_as_they_are_drawn(tmp_path):
+    done = packed("worlds:6:1", tmp_path / "out", quality=95)
+    images = open_images([done.pattern])
+    for i, world in enumerate(sample(6, 1)[0]):
+        difference = np.abs(np.asarray(read_image(images.read(i)), float) - np.asarray(world, float)).mean()
+        assert difference < 8, i

@@ -1,0 +1,154 @@
+import gc
+import os
+import tarfile
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from clicv2lite.data.sources import open_images
+from clicv2lite.data.tars import index as tars
+from clicv2lite.data.tars import kept as offsets
+from clicv2lite.data.tars.index import index_tar
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLICV2LITE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache/tars"
+
+
+def make(path: Path, members: dict[str, bytes], age: float = 10) -> Path:
+    """A tar that was written `age` seconds ago."""
+    import io
+
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    then = path.stat().st_mtime - age
+    os.utime(path, (then, then))
+    return path
+
+
+MEMBERS = {"a.png": b"one", "a.json": b"{}", "é ü/b.jpg": b"two" * 400, "c.webp": b""}
+IMAGES = [b"one", b"two" * 400, b""]
+
+
+def contents(path: Path) -> list[bytes]:
+    images = index_tar(path)
+    return [images.read(i) for i in range(len(images))]
+
+
+def scans(monkeypatch) -> list[str]:
+    """The tars whose headers are read from now on."""
+    seen, scan = [], tars._scan
+    monkeypatch.setattr(tars, "_scan", lambda path, file: seen.append(path) or scan(path, file))
+    return seen
+
+
+def test_headers_are_read_once_and_the_index_says_the_same(tmp_path, cache, monkeypatch):
+    path, seen = make(tmp_path / "x.tar", MEMBERS), scans(monkeypatch)
+    first = index_tar(path)
+    again = index_tar(path)
+    assert seen == [str(path)] and len(list(cache.iterdir())) == 1
+    assert [again.name(i) for i in range(3)] == [first.name(i) for i in range(3)]
+    assert contents(path) == IMAGES and seen == [str(path)]
+    monkeypatch.chdir(tmp_path)
+    assert contents(Path("x.tar")) == IMAGES and seen == [str(path)]  # the same tar by another path
+    assert index_tar("x.tar").name(1) == "x.tar/é ü/b.jpg"
+
+
+def test_a_changed_tar_is_read_anew(tmp_path, cache, monkeypatch):
+    path, seen = make(tmp_path / "x.tar", MEMBERS), scans(monkeypatch)
+    assert contents(path) == IMAGES
+    make(path, {"z.png": b"new"}, age=8)  # same length: tars are padded
+    assert contents(path) == [b"new"] and len(seen) == 2
+    assert contents(path) == [b"new"] and len(seen) == 2
+
+
+def test_a_tar_that_replaces_another_is_read_from_the_new_file(tmp_path, cache):
+    path = make(tmp_path / "x.tar", MEMBERS)
+    old = index_tar(path)
+    assert old.read(0) == b"one"
+    os.replace(make(tmp_path / "y.tar", {"a.png": b"ONE"}), path)
+    assert contents(path) == [b"ONE"] and old.read(0) == b"one"
+
+
+def test_the_index_of_a_tar_just_written_is_not_kept(tmp_path, cache, monkeypatch):
+    path, seen = make(tmp_path / "x.tar", MEMBERS, age=0), scans(monkeypatch)
+    assert contents(path) == contents(path) == IMAGES and len(seen) == 2 and not cache.exists()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_damaged_or_cut_index_is_replaced(tmp_path, cache, data):
+    path = tmp_path / "x.tar"
+    if not path.exists():
+        make(path, MEMBERS)
+    index_tar(path)
+    (file,) = cache.iterdir()
+    whole = file.read_bytes()
+    broken = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
+    for at in data.draw(st.lists(st.integers(0, max(0, len(broken) - 1)), max_size=3)) if broken else []:
+        broken[at] ^= data.draw(st.integers(1, 255))
+    file.write_bytes(broken)
+    assert contents(path) == IMAGES and contents(path) == IMAGES
+
+
+def test_a_pickle_in_place_of_an_index_is_not_loaded(tmp_path, cache):
+    path = make(tmp_path / "x.tar", MEMBERS)
+    index_tar(path)
+    (file,) = cache.iterdir()
+    np.savez(file, version=np.array([threading.Lock], dtype=object), allow_pickle=True)
+    assert offsets.load(str(path), path.stat().st_size, "") is None
+    assert contents(path) == IMAGES
+
+
+def test_a_cache_folder_that_cannot_be_made_is_no_hindrance(tmp_path, cache):
+    cache.parent.write_text("a file stands where the folder would be")
+    assert contents(make(tmp_path / "x.tar", MEMBERS)) == IMAGES
+
+
+def test_many_tars_need_few_descriptors_and_none_is_left(tmp_path, cache, monkeypatch):
+    for k in range(20):
+        make(tmp_path / f"s-{k:02d}.tar", {f"{i}.png": bytes([k, i]) for i in range(5)})
+    images = open_images([str(tmp_path / "s-{00..19}.tar")])
+    small = tars.lru_cache(maxsize=4)(tars._open.__wrapped__)
+    monkeypatch.setattr(tars, "_open", small)
+    before, most = descriptors(), 0
+    for i in np.random.default_rng(0).permutation(100):
+        assert images.read(int(i)) == bytes([i // 5, i % 5])
+        most = max(most, descriptors())
+    assert most <= before + 4
+    small.cache_clear()
+    gc.collect()
+    assert descriptors() == before
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_threads_that_share_too_few_descriptors_read_the_right_bytes(tmp_path, cache, monkeypatch):
+    for k in range(6):
+        make(tmp_path / f"s-{k}.tar", {f"{i}.png": bytes([k, i]) * 500 for i in range(5)})
+    images = open_images([str(tmp_path / "s-{0..5}.tar")])
+    monkeypatch.setattr(tars, "_open", tars.lru_cache(maxsize=1)(tars._open.__wrapped__))
+    wrong = []
+
+    def read(seed: int) -> None:
+        for i in np.random.default_rng(seed).integers(0, 30, 300).tolist():
+            if images.read(i) != bytes([i // 5, i % 5]) * 500:
+                wrong.append(i)
+
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, PoolConfig
+from clicv2lite.encoders.place_shares import shares
+from clicv2lite.encoders.token_similarity import CHANNELS
+from clicv2lite.method.encoder import EncoderConfig, build_vit
+
+
+@pytest.mark.parametrize("blocks", [(-1,), (-1, -2)])
+@pytest.mark.parametrize("statistics", [("mean",), ("std",), ("max",), ("min",), ("mean", "std", "max", "min")])
+def test_the_mean_share_is_the_pooled_feature(blocks, statistics):
+    torch.manual_seed(0)
+    config = EncoderConfig(size=32, patch=8, width=16, depth=2, heads=2)
+    encoder = FrozenEncoder("tiny", build_vit(config), FrozenConfig(config, PoolConfig(blocks, statistics)))
+    images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    got = shares(encoder, images)
+    assert got.shape == (3, 4, 4, 16 * len(blocks) * len(statistics))
+    torch.testing.assert_close(got.mean((1, 2)), encoder.features(images), atol=1e-5, rtol=1e-5)
+
+
+def test_tokens_that_do_not_deviate_add_nothing():
+    config = EncoderConfig(size=32, patch=32, width=16, depth=1, heads=2)  # one patch: its deviation is 0
+    encoder = FrozenEncoder("tiny", build_vit(config), FrozenConfig(config, PoolConfig((-1,), ("std",))))
+    assert (shares(encoder, torch.zeros(1, 3, 32, 32, dtype=torch.uint8)) == 0).all()
+
+
+@pytest.mark.parametrize("read, width", [("tokens", 16), ("likeness", CHANNELS)])
+def test_the_mean_share_is_the_pooled_feature_whatever_is_read_at_whichever_sizes(read, width):
+    torch.manual_seed(0)
+    config = EncoderConfig(size=32, patch=8, width=16, depth=2, heads=2)
+    pooling = PoolConfig((0, 1), ("mean", "std"), 64, read, halvings=2)
+    encoder = FrozenEncoder("tiny", build_vit(config), FrozenConfig(config, pooling))
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    got = shares(encoder, images)
+    assert got.shape == (2, 8, 8, 3 * 2 * 2 * width)  # sizes, blocks, statistics
+    torch.testing.assert_close(got.mean((1, 2)), encoder.features(images), atol=1e-5, rtol=1e-5)

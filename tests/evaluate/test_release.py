@@ -1,0 +1,68 @@
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clicv2lite.data import worlds
+from clicv2lite.evaluate.release import card, main
+from clicv2lite.models.by_name import DEFAULT
+from clicv2lite.models.model import load_model
+from clicv2lite.pretrain.engine import pretrain
+from clicv2lite.pretrain.export import load_recipe
+from clicv2lite.recipes.library import ci
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A model folder made of a tiny run and thirty ratings."""
+    root = tmp_path_factory.mktemp("made")
+    assert pretrain(replace(ci(), passes=64, save_every=2), ["worlds:20"], root / "runs" / "tiny", device="cpu", progress=False)
+    pictures, levels, categories = worlds.sample(40, seed=0, size=40)
+    rows = ["image,score,category"]
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture).save(root / f"{i}.png")
+        rows.append(f"{i}.png,{levels[i]:.4f},{categories[i]}")
+    (root / "ratings.csv").write_text("\n".join(rows) + "\n")
+    assert main([str(root / "runs" / "tiny"), "--ratings", str(root / "ratings.csv"), "--out", str(root / "model")]) == 0
+    return root
+
+
+def test_one_command_makes_the_whole_folder(made):
+    files = sorted(p.name for p in (made / "model").iterdir())
+    weights = ["encoder.safetensors", "head.safetensors", "pretraining.safetensors"]
+    assert files == sorted([*weights, "config.json", "model_card.md", "probe.json", "release.json"])
+    release = json.loads((made / "model" / "release.json").read_text())
+    assert release["float16"]["images"] == 8 and 0 < release["float16"]["largest_difference"] < 0.01
+    assert release["key"]["mean_cosine"] > 0.5 and release["pretraining"]["passes"] == 64
+    assert release["bytes"] == {name: (made / "model" / name).stat().st_size for name in weights}
+    assert 0 <= load_model(made / "model").score(made / "0.png") <= 1
+
+
+def test_a_run_that_is_none_is_one_line(made, tmp_path, capsys):
+    assert main([str(tmp_path), "--ratings", str(made / "ratings.csv"), "--out", str(tmp_path / "model")]) == 2
+    assert "no configuration of a pretraining" in capsys.readouterr().err and not (tmp_path / "model").exists()
+
+
+def test_a_table_that_is_none_leaves_the_model_that_was_there(made, capsys):
+    before = {p.name: p.read_bytes() for p in (made / "model").iterdir()}
+    assert main([str(made / "runs" / "tiny"), "--ratings", str(made / "typo.csv"), "--out", str(made / "model")]) == 2
+    assert "typo.csv" in capsys.readouterr().err and before == {p.name: p.read_bytes() for p in (made / "model").iterdir()}
+
+
+def test_the_card_of_the_shipped_model_is_made_of_its_files():
+    text = (DEFAULT / "model_card.md").read_text(encoding="utf-8")
+    assert text == card(DEFAULT)
+    assert not re.search(r"\{[a-z]|/tmp|/work|\bnan\b", text)
+
+
+def test_the_shipped_model_is_what_its_files_say():
+    recipe, release = load_recipe(), json.loads((DEFAULT / "release.json").read_text())
+    assert (recipe.name, recipe.passes) == ("lite", release["pretraining"]["passes"])
+    assert release["bytes"] == {p.name: p.stat().st_size for p in sorted(DEFAULT.glob("*.safetensors"))}
+    assert release["float16"]["largest_difference"] < 0.01
+    probe = json.loads((DEFAULT / "probe.json").read_text())
+    assert np.mean([entry["pcc"] for entry in probe["per_category"].values()]) == pytest.approx(probe["mean_pcc"])
+    assert not any("/tmp" in p.read_text() for p in DEFAULT.glob("*.json"))

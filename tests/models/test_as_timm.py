@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
+from clicv2lite.errors import UserError
+from clicv2lite.method.encoder import EncoderConfig, build_vit
+from clicv2lite.method.pixels import normalize
+from clicv2lite.models.as_timm import timm_arguments, timm_model
+from clicv2lite.models.by_name import load_encoder
+
+
+def agrees(model, encoder):
+    images = torch.randint(0, 256, (2, 3, encoder.size, encoder.size), dtype=torch.uint8)
+    with torch.no_grad():
+        tokens = model.forward_features(normalize(images / 255))[:, model.num_prefix_tokens :]
+    np.testing.assert_allclose(tokens, encoder.tokens(images).flatten(1, 2), atol=1e-4)
+
+
+def test_timm_creates_the_default_encoder_from_its_file():
+    model = timm.create_model(**timm_arguments()).eval()
+    assert type(model) is VisionTransformer
+    agrees(model, load_encoder("default"))
+    assert all(p.requires_grad for p in timm_model().parameters())
+
+
+@pytest.mark.parametrize("class_token, half", [(False, True), (True, False)])
+def test_timm_creates_an_encoder_of_any_shape(tmp_path, class_token, half):
+    config = EncoderConfig(24, 6, 24, 3, 2, class_token)
+    FrozenEncoder("x", build_vit(config), FrozenConfig(config)).save(tmp_path, half)
+    for spec in (tmp_path, tmp_path / "encoder.safetensors"):
+        agrees(timm_model(str(spec)), load_encoder(str(spec)))
+
+
+def test_what_has_no_file_is_refused():
+    with pytest.raises(UserError, match="no file of clicv2lite"):
+        timm_arguments("random")

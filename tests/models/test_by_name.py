@@ -1,0 +1,155 @@
+"""An encoder by its name: random, default, files good and bad, timm's ViTs."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from clicv2lite.encoders.frozen import PoolConfig
+from clicv2lite.errors import UserError
+from clicv2lite.models.by_name import DEFAULT, load_encoder, random_encoder
+from tests.encoders.test_frozen import SHAPE, frozen, pictures
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch):
+    """Float32 on every machine, as on one without fast bfloat16."""
+    monkeypatch.setattr("clicv2lite.device.has_fast_bfloat16", lambda device: False)
+
+
+def test_the_random_encoder_is_a_function_of_its_seed_and_leaves_the_generator_alone():
+    torch.manual_seed(5)
+    want = torch.rand(3)
+    torch.manual_seed(5)
+    one, same, other = (load_encoder("random", seed) for seed in (1, 1, 2))
+    assert torch.rand(3).equal(want)
+    images = pictures(1, one.size)
+    assert one.features(images).equal(same.features(images)) and not one.features(images).equal(other.features(images))
+    assert one.name == "random" and one.size == random_encoder(0).size
+
+
+def test_the_default_encoder_comes_with_the_package_and_is_trained():
+    encoder = load_encoder("default")
+    assert encoder.name == "default" and encoder.config.encoder == random_encoder(0).config.encoder
+    assert not encoder.vit.blocks[0].attn.qkv.weight.equal(random_encoder(0).vit.blocks[0].attn.qkv.weight)
+    assert sum(p.stat().st_size for p in DEFAULT.iterdir()) < 5_000_000
+
+
+def one_line_of(spec):
+    with pytest.raises(UserError) as caught:
+        load_encoder(str(spec))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_is_no_encoder_is_named_in_one_line(tmp_path):
+    assert "check the spelling" in one_line_of("vit_of_no_shape_at_all")
+    assert "not a readable safetensors file" in one_line_of(tmp_path / "absent.safetensors")
+    assert "no encoder.safetensors in this folder" in one_line_of(tmp_path)
+    (tmp_path / "text.txt").write_text("hello")
+    assert "not a readable safetensors file" in one_line_of(tmp_path / "text.txt")
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -1])
+def test_a_truncated_file_is_named_in_one_line(tmp_path, keep):
+    frozen().save(tmp_path)
+    path = tmp_path / "encoder.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    assert str(path) in one_line_of(path)
+
+
+class Bomb:
+    """An object whose unpickling would leave a trace."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_a_pickle_is_refused_and_never_executed(tmp_path):
+    (tmp_path / "encoder.safetensors").write_bytes(pickle.dumps(Bomb(tmp_path / "executed")))
+    assert "not a readable safetensors file" in one_line_of(tmp_path)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {"clicv2lite": "not json"},
+        {"clicv2lite": "[]"},
+        {"clicv2lite": '{"encoder": {}}'},
+        {"clicv2lite": '{"encoder": 3}'},
+    ],
+)
+def test_weights_of_somebody_else_are_named_in_one_line(tmp_path, metadata):
+    safetensors.torch.save_file({"x": torch.zeros(2)}, tmp_path / "encoder.safetensors", metadata)
+    assert "not an encoder written by clicv2lite" in one_line_of(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"width": 16}, {"depth": 2}, {"heads": 0}, {"patch": 0}, {"size": 25}, {"colour": 3}])
+def test_weights_that_do_not_fit_their_configuration_are_named_in_one_line(tmp_path, change):
+    encoder = frozen()
+    encoder.save(tmp_path)
+    stored = {"encoder": {**vars(SHAPE), **change}, "pool": vars(PoolConfig())}
+    metadata = {"clicv2lite": json.dumps(stored)}
+    safetensors.torch.save_file(encoder.vit.state_dict(), tmp_path / "encoder.safetensors", metadata)
+    assert "not an encoder written by clicv2lite" in one_line_of(tmp_path)
+
+
+def timm_vit(**changes):
+    """A tiny ViT as `timm.create_model` returns one, with a normalisation of its own."""
+    torch.manual_seed(0)
+    shape = {"img_size": 24, "patch_size": 6, "embed_dim": 8, "depth": 2, "num_heads": 2, "num_classes": 0}
+    vit = VisionTransformer(**(shape | changes))
+    vit.pretrained_cfg = {"mean": (0.5, 0.5, 0.4), "std": (0.5, 0.5, 0.3)}
+    return vit
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_timm_vit_is_an_encoder_too_and_sees_what_it_was_trained_on(monkeypatch, bias):
+    vit = timm_vit()
+    if not bias:
+        vit.patch_embed.proj.bias = None
+    images = pictures(2, 24)
+    own = (images / 255 - torch.tensor([0.5, 0.5, 0.4])[:, None, None]) / torch.tensor([0.5, 0.5, 0.3])[:, None, None]
+    with torch.no_grad():
+        want = vit.forward_features(own)[:, 1:]
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: vit)
+    encoder = load_encoder("vit_tiny_patch16_224")
+    assert (encoder.name, encoder.size, encoder.width) == ("vit_tiny_patch16_224", 24, 8)
+    np.testing.assert_allclose(encoder.tokens(images).flatten(1, 2), want, atol=1e-5)
+    assert encoder.features(images).shape == (2, 16)
+
+
+def test_a_timm_vit_is_stored_if_it_is_a_plain_one_and_refused_if_not(monkeypatch, tmp_path):
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: timm_vit())
+    encoder = load_encoder("vit_tiny_patch16_224")
+    encoder.check_storable("--out")
+    encoder.save(tmp_path)
+    again, images = load_encoder(str(tmp_path)), pictures(2, 24)
+    np.testing.assert_allclose(again.features(images), encoder.features(images), atol=1e-5)
+    for more in ({"init_values": 0.1}, {"reg_tokens": 2}, {"qkv_bias": False}, {"mlp_ratio": 2.0}):
+        monkeypatch.setattr(timm, "create_model", lambda *_, _more=more, **__: timm_vit(**_more))
+        with pytest.raises(UserError, match="--out: vit_tiny_patch16_224 is no plain ViT and cannot be stored"):
+            load_encoder("vit_tiny_patch16_224").check_storable("--out")
+
+
+def test_a_timm_model_that_cannot_be_used_is_named_in_one_line(monkeypatch):
+    def offline(*_, **__):
+        raise OSError("no route to host\nmore lines")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    assert "could not load its pretrained weights (no route to host)" in one_line_of("vit_tiny_patch16_224")
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: torch.nn.Linear(1, 1))
+    assert "give the name of a ViT" in one_line_of("resnet18")
+    oblong = VisionTransformer(img_size=(24, 12), patch_size=6, embed_dim=8, depth=1, num_heads=2)
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: oblong)
+    assert "square" in one_line_of("vit_tiny_patch16_224")

@@ -1,0 +1,66 @@
+import json
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+
+import clicv2lite
+from clicv2lite.models.by_name import DEFAULT
+from clicv2lite.models.hub import ComplexityModel
+from clicv2lite.models.model import load_model
+
+
+@pytest.fixture
+def images():
+    return torch.randint(0, 256, (2, 3, 288, 288), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+def test_a_saved_model_comes_back_and_is_also_a_folder_for_score(tmp_path, images):
+    model = clicv2lite.load()
+    ComplexityModel.of(model).save_pretrained(tmp_path / "mine")
+    want = model.scores(images)
+    back = ComplexityModel.from_pretrained(tmp_path / "mine")
+    assert isinstance(back, ComplexityModel)
+    np.testing.assert_allclose(back.scores(images), want, atol=1e-6)
+    np.testing.assert_allclose(load_model(tmp_path / "mine").scores(images), want, atol=1e-6)
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: clicv2lite\n") and "from_pretrained" in card
+    assert json.loads((tmp_path / "mine" / "config.json").read_text())["kind"] == "ridge"
+
+
+def test_the_default_models_card_goes_with_it(tmp_path):
+    ComplexityModel.of(clicv2lite.load()).save_pretrained(tmp_path)
+    assert (DEFAULT / "model_card.md").read_text() in (tmp_path / "README.md").read_text()
+
+
+def test_push_uploads_the_folder_once(tmp_path, images, monkeypatch):
+    uploaded = {}
+
+    class Api:
+        def __init__(self, **_):
+            pass
+
+        def create_repo(self, repo_id, private, exist_ok):
+            return type("Url", (), {"repo_id": repo_id})
+
+        def upload_folder(self, repo_id, folder_path, **_):
+            uploaded[repo_id] = {p.name: p.read_bytes() for p in Path(folder_path).iterdir()}
+            return "https://example.org/commit"
+
+    monkeypatch.setattr(huggingface_hub.hub_mixin, "HfApi", Api)
+    assert ComplexityModel.of(clicv2lite.load()).push_to_hub("me/complexity") == "https://example.org/commit"
+    files = uploaded["me/complexity"]
+    assert set(files) == {"encoder.safetensors", "head.safetensors", "config.json", "README.md"}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+
+    def download(repo_id, **_):  # what comes back from the Hub is what went there
+        assert repo_id == "me/complexity"
+        return str(tmp_path)
+
+    monkeypatch.setattr("clicv2lite.models.hub.snapshot_download", download)
+    monkeypatch.setattr(huggingface_hub.hub_mixin, "hf_hub_download", lambda **_: str(tmp_path / "config.json"))
+    back = ComplexityModel.from_pretrained("me/complexity")
+    np.testing.assert_allclose(back.scores(images), clicv2lite.load().scores(images), atol=1e-6)

@@ -1,0 +1,162 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from clicv2lite.cli import main
+from clicv2lite.data.embedded import photographs
+from clicv2lite.data.images import read_square
+from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, PoolConfig
+from clicv2lite.errors import UserError
+from clicv2lite.heads.bounds import bounded
+from clicv2lite.heads.icnet import IcnetHead, IcnetShape
+from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.method.encoder import EncoderConfig, build_vit
+from clicv2lite.models.by_name import DEFAULT
+from clicv2lite.models.model import Model, load_model, read_by, save_model
+
+IMAGES = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def tiny_encoder(seed=0):
+    torch.manual_seed(seed)
+    config = EncoderConfig(size=32, patch=8, width=16, depth=2, heads=2)
+    return FrozenEncoder("tiny", build_vit(config), FrozenConfig(config, PoolConfig((-1,))))
+
+
+def ridge_model():
+    encoder = tiny_encoder()
+    return Model(encoder, fit_ridge(encoder.features(IMAGES), np.linspace(0.1, 0.9, 6)))
+
+
+def icnet_model():
+    torch.manual_seed(1)
+    return Model(tiny_encoder(), IcnetHead(IcnetShape(width=16, grid=4, channels=4)))
+
+
+@pytest.mark.parametrize("make", [ridge_model, icnet_model])
+def test_a_saved_model_is_the_same_model_and_needs_only_its_folder(make, tmp_path):
+    model = make()
+    save_model(tmp_path, model, "random")
+    again = load_model(str(tmp_path))
+    assert again.head.kind == model.head.kind
+    np.testing.assert_allclose(again.scores(IMAGES), model.scores(IMAGES), atol=1e-6)
+    np.testing.assert_allclose(again.maps(IMAGES), model.maps(IMAGES), atol=1e-5)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["encoder.safetensors", "head.safetensors"]
+
+
+def test_scores_of_whatever_people_hold_are_those_of_its_squares(tmp_path):
+    model = ridge_model()
+    pixels = [np.random.default_rng(i).integers(0, 256, (20 + i, 50 - i, 3), dtype=np.uint8) for i in range(40)]
+    paths = [tmp_path / f"{i}.png" for i in range(40)]
+    for path, image in zip(paths, pixels, strict=True):
+        Image.fromarray(image).save(path)
+    want = model.ratings(torch.stack([read_square(path, 32) for path in paths]))
+    for images in (paths, [str(p) for p in paths], pixels, [Image.fromarray(p) for p in pixels], iter(paths)):
+        np.testing.assert_allclose(model.score(images), want, atol=1e-5)
+    alone = model.score(paths[7])  # its batch does not matter
+    assert isinstance(alone, float) and abs(alone - want[7]) < 1e-5
+    assert model.score(paths[:1]).shape == (1,)
+
+
+def test_scores_are_bounded_and_features_and_maps_belong_to_them():
+    encoder = tiny_encoder()
+    model = Model(encoder, fit_ridge(encoder.features(IMAGES), np.linspace(-3, 4, 6)))
+    assert model.scores(IMAGES).min() < 0 and model.scores(IMAGES).max() > 1
+    np.testing.assert_allclose(model.score(IMAGES), bounded(torch.tensor(model.scores(IMAGES))), atol=1e-5)
+    assert (model.score(IMAGES).argsort() == model.scores(IMAGES).argsort()).all(), "no two become equal"
+    features = model.features(IMAGES)
+    assert features.shape == (6, 32) and features.dtype == np.float32 and model.features(IMAGES[0]).shape == (32,)
+    np.testing.assert_allclose(model.head.predict(torch.from_numpy(features)), model.scores(IMAGES), atol=1e-4)
+    complexity = model.complexity_map(IMAGES[2])
+    assert complexity.shape == (4, 4)
+    np.testing.assert_allclose(complexity.mean(), model.scores(IMAGES[2:3])[0], atol=1e-4)
+    with pytest.raises(UserError, match="6 images; give one at a time"):
+        model.complexity_map(IMAGES)
+
+
+def test_the_default_model_scores_as_the_command_does(tmp_path):
+    model, paths = load_model(), list(photographs().values())
+    assert main(["score", *map(str, paths), "--csv", str(tmp_path / "s.csv"), "--batch-size", "3"]) == 0
+    lines = (tmp_path / "s.csv").read_text().splitlines()[1:]
+    want = [float(line.split(",")[-2]) for line in lines]
+    np.testing.assert_allclose(model.score(paths), want, atol=1e-5)
+    assert np.ptp(want) > 0.3
+
+
+def test_the_default_model_keeps_to_its_card():
+    result = json.loads((DEFAULT / "probe.json").read_text())
+    assert result["evaluation"] == "cross-validation" and len(result["folds"]) == 5 and result["head"] == "ridge"
+    assert f"{result['mean_pcc']:.3f}" in (DEFAULT / "model_card.md").read_text()
+    assert load_model("default").head.kind == "ridge"
+
+
+def test_a_linear_map_averages_to_the_score():
+    model = ridge_model()
+    np.testing.assert_allclose(model.maps(IMAGES).mean((1, 2)), model.scores(IMAGES), atol=1e-4)
+
+
+def test_each_head_reads_what_it_says():
+    model = ridge_model()
+    assert read_by(model.head, model.encoder, IMAGES).shape == (6, 32)
+    assert read_by(IcnetHead, model.encoder, IMAGES).shape == (6, 4, 4, 16)
+
+
+def test_an_encoder_that_lies_in_the_folder_is_not_written_again(tmp_path):
+    model = ridge_model()
+    model.encoder.save(tmp_path)
+    before = (tmp_path / "encoder.safetensors").stat().st_mtime_ns
+    for spec in (tmp_path, tmp_path / "encoder.safetensors"):
+        save_model(tmp_path, model, str(spec))
+        assert (tmp_path / "encoder.safetensors").stat().st_mtime_ns == before
+    save_model(tmp_path, model, "random")
+    assert (tmp_path / "encoder.safetensors").stat().st_mtime_ns > before
+
+
+def test_another_encoder_in_the_folder_is_noticed(tmp_path):
+    save_model(tmp_path, ridge_model(), "random")
+    tiny_encoder(seed=5).save(tmp_path)
+    with pytest.raises(UserError, match="not the encoder this head was fitted on"):
+        load_model(str(tmp_path))
+    (tmp_path / "encoder.safetensors").unlink()
+    with pytest.raises(UserError, match="missing"):
+        load_model(str(tmp_path))
+
+
+def test_missing_models_are_told_how_to_be_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("clicv2lite.models.model.DEFAULT", tmp_path / "none")
+    for spec in (str(tmp_path), str(tmp_path / "nowhere"), "default"):
+        with pytest.raises(UserError, match=r"probe --encoder E .* --out DIR") as error:
+            load_model(spec)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "foreign", "misfit", "unknown kind"])
+def test_a_damaged_head_is_one_line(damage, tmp_path):
+    save_model(tmp_path, ridge_model(), "random")
+    path = tmp_path / "head.safetensors"
+    with safe_open(path, "pt") as file:
+        about = json.loads(file.metadata()["clicv2lite"])
+    tensors = ridge_model().head.tensors()
+    match damage:
+        case "truncated":
+            path.write_bytes(path.read_bytes()[:-9])
+        case "empty":
+            path.write_bytes(b"")
+        case "text":
+            path.write_text("not a tensor")
+        case "foreign":
+            save_file(tensors, path)
+        case "misfit":
+            about["config"]["width"] = 7
+            save_file(tensors, path, {"clicv2lite": json.dumps(about)})
+        case "unknown kind":
+            about["kind"] = "forest"
+            save_file(tensors, path, {"clicv2lite": json.dumps(about)})
+    with pytest.raises(UserError, match="not a head of clicv2lite") as error:
+        load_model(str(tmp_path))
+    assert "\n" not in str(error.value)

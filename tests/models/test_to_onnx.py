@@ -1,0 +1,78 @@
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, PoolConfig
+from clicv2lite.encoders.plain_vit import PlainViT
+from clicv2lite.errors import UserError
+from clicv2lite.heads.icnet import IcnetHead, IcnetShape
+from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.method.encoder import EncoderConfig
+from clicv2lite.models.model import Model, load_model
+from clicv2lite.models.to_onnx import export_onnx, main
+
+PACKAGES = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
+    reason="onnx, onnxscript or onnxruntime is not installed",
+)
+
+
+@pytest.fixture(scope="module", params=["tokens", "likeness"])
+def model(request):
+    torch.manual_seed(0)
+    config = EncoderConfig(size=24, patch=8, width=16, depth=2, heads=2)
+    halvings = int(request.param == "likeness")
+    pooling = PoolConfig((0, -1), ("mean", "std", "max", "min"), 32, request.param, halvings)  # not the size of training
+    encoder = FrozenEncoder("tiny", PlainViT(config), FrozenConfig(config, pooling))
+    images = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
+    return Model(encoder, fit_ridge(encoder.features(images), np.linspace(-0.2, 1.2, 40)))
+
+
+@PACKAGES
+def test_onnxruntime_gives_the_scores_of_torch_whatever_the_batch(model, tmp_path):
+    import onnxruntime
+
+    export_onnx(model, tmp_path / "m.onnx")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"], "the weights are inside"
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    for batch in (1, 2, 7):
+        images = torch.randint(0, 256, (batch, 3, 32, 32), dtype=torch.uint8)
+        (got,) = session.run(["score"], {"images": images.numpy()})
+        assert got.shape == (batch,) and got.dtype == np.float32
+        np.testing.assert_allclose(got, model.ratings(images), atol=1e-4)
+
+
+def test_a_head_that_is_not_linear_is_refused(model, tmp_path):
+    with pytest.raises(UserError, match="ridge head"):
+        export_onnx(Model(model.encoder, IcnetHead(IcnetShape(16, 4, channels=4))), tmp_path / "m.onnx")
+
+
+def test_missing_packages_are_one_line(model, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find(name))
+    with pytest.raises(UserError, match=r"needs onnxscript; install clicv2lite\[onnx\]"):
+        export_onnx(model, tmp_path / "m.onnx")
+
+
+def test_a_mistake_is_one_line_and_status_2(tmp_path, capsys):
+    assert main(["--model", str(tmp_path), "--out", str(tmp_path / "m.onnx")]) == 2
+    assert "there is no head.safetensors" in capsys.readouterr().err
+    code = "import sys, clicv2lite.models.to_onnx; assert 'onnx' not in sys.modules"  # its own name hides nothing, and it loads nothing
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@PACKAGES
+def test_the_model_in_the_package_can_be_exported(tmp_path):
+    import onnxruntime
+
+    model, path = load_model(), tmp_path / "m.onnx"
+    export_onnx(model, path)
+    images = torch.randint(0, 256, (3, 3, model.encoder.size, model.encoder.size), dtype=torch.uint8)
+    images[1:] = images[1:] // 8 * torch.arange(3).view(3, 1, 1)  # noise alone has few values
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (got,) = session.run(["score"], {"images": images.numpy()})
+    np.testing.assert_allclose(got, model.ratings(images), atol=1e-4)

@@ -1,0 +1,191 @@
+import dataclasses
+import typing
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clicv2lite.encoders.frozen import PoolConfig
+from clicv2lite.errors import UserError
+from clicv2lite.method.clicv2 import ModelConfig
+from clicv2lite.method.decoder import DecoderConfig
+from clicv2lite.method.encoder import EncoderConfig
+from clicv2lite.method.views import ViewConfig
+from clicv2lite.recipes.library import RECIPES, get_recipe
+from clicv2lite.recipes.recipe import EXECUTION, Recipe
+from clicv2lite.recipes.settings import check, describe, parse
+
+
+def one_line_of(*settings, recipe="ci"):
+    with pytest.raises(UserError) as caught:
+        get_recipe(recipe, list(settings))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_has_its_name_and_fits_together(name):
+    recipe = get_recipe(name)
+    check(recipe)
+    assert recipe.name == name and recipe.steps > recipe.warmup // recipe.batch
+    assert recipe.views.grid == (recipe.encoder.size // recipe.encoder.patch,) * 2
+
+
+@pytest.mark.parametrize("name, shape", [
+    ("vit-s32", (384, 12, 6, 32)), ("vit-b32", (768, 12, 12, 32)), ("vit-l16", (1024, 24, 16, 16)),
+    ("vit-l16-star", (1024, 24, 16, 16)),
+])  # fmt: skip
+def test_the_papers_recipes_have_the_papers_numbers(name, shape):
+    recipe = get_recipe(name)
+    assert (recipe.width, recipe.depth, recipe.heads, recipe.patch) == shape
+    assert (recipe.size, recipe.mask_ratio, recipe.temperature, recipe.weight, recipe.momentum) == (224, 0.6, 0.2, 2, 0.999)
+    assert (recipe.batch, recipe.lr, recipe.weight_decay, recipe.beta1, recipe.beta2) == (2048, 0.003, 0.05, 0.9, 0.95)
+    assert (recipe.passes, recipe.warmup) == (300 * 1_500_000, 40 * 1_500_000)
+
+
+def test_defaults_stand_alike_in_the_recipe_and_in_the_parts():
+    recipe = Recipe()
+    assert recipe.views == ViewConfig() and recipe.encoder == EncoderConfig() and recipe.pool == PoolConfig()
+    assert recipe.model == ModelConfig(EncoderConfig(), DecoderConfig())
+
+
+@pytest.mark.parametrize("target, numbers", [("entropy", 1), ("pixels", 192), ("frequency", 40), ("none", 0)])
+def test_the_decoder_predicts_as_many_numbers_as_the_target_has(target, numbers):
+    assert get_recipe("ci", [f"target={target}"]).model.predict == numbers
+
+
+@pytest.mark.parametrize("setting, value", [
+    ("seed=7", 7), ("passes=1_000_000", 1_000_000), ("max_shift=-1", -1), ("max_shift=0", 0),
+    ("lr=3e-4", 3e-4), ("lr=1", 1.0), ("mask_ratio=0", 0.0), ("clip=inf", float("inf")),
+    ("class_token=true", True), ("class_token=False", False), ("class_token=1", True), ("class_token=0", False),
+    ("bins=16", 16), ("bins=none", None), ("bins=None", None),
+    ("negatives=other-images", "other-images"), ("zeros=before", "before"), ("key=full", "full"),
+    ("pool_blocks=0,1", (0, 1)), ("pool_blocks=-1", (-1,)), ("pool_blocks=-2,-1,", (-2, -1)),
+    ("micro=3", 3), ("workers=2", 2), ("compile=true", True), ("checkpointing=1", True), ("store=0", 0), ("tile=0.5", 0.5),
+    ("compare=image", "image"), ("target=none", "none"),
+    ("pool_statistics=std", ("std",)), ("pool_statistics=std,mean", ("std", "mean")), ("pool_size=64", 64),
+    ("pool_read=likeness", "likeness"), ("pool_halvings=1", 1),
+])  # fmt: skip
+def test_a_setting_of_every_type_is_read(setting, value):
+    got = getattr(get_recipe("ci", [setting]), setting.split("=")[0])
+    assert got == value and type(got) is type(value)
+
+
+def test_settings_change_only_what_they_name_and_the_last_one_counts():
+    assert get_recipe("ci", ["seed=1", "lr=0.5", "seed=2"]) == dataclasses.replace(get_recipe("ci"), seed=2, lr=0.5)
+    assert get_recipe("ci", []) == get_recipe("ci") == RECIPES["ci"]()
+
+
+@given(st.sampled_from(["ci", "lite", "vit-b32"]), st.integers(1, 5000), st.integers(1, 10**9))
+def test_the_learning_rate_follows_the_batch_and_the_warmup_the_passes(name, batch, passes):
+    recipe, settings = get_recipe(name), [f"batch={batch}", f"passes={passes}"]
+    changed = get_recipe(name, settings)
+    assert changed.lr / batch == pytest.approx(recipe.lr / recipe.batch)
+    assert changed.warmup == pytest.approx(recipe.warmup * passes / recipe.passes, abs=0.51)
+    own = get_recipe(name, [*settings, "lr=0.125", "warmup=77"])
+    assert (own.lr, own.warmup, own.batch, own.passes) == (0.125, 77, batch, passes)
+
+
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Recipe) if f.name != "name"])
+def test_every_value_of_a_recipe_can_be_set_as_it_is_written(field):
+    value = getattr(get_recipe("lite"), field)
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    assert get_recipe("lite", [f"{field}={text}"]) == get_recipe("lite")
+
+
+@given(st.integers())
+def test_whole_numbers_are_read_back(value):
+    assert parse(str(value), int) == parse(f"{value:_}", int) == value
+
+
+@given(st.floats(allow_nan=False))
+def test_numbers_are_read_back(value):
+    assert parse(repr(value), float) == value
+
+
+@given(st.lists(st.integers(), max_size=5))
+def test_lists_are_read_back(values):
+    assert parse(",".join(map(str, values)), tuple[int, ...]) == tuple(values)
+
+
+@given(st.text(max_size=6), st.sampled_from([int, float, bool, int | None, Literal["a", "b"], tuple[int, ...]]))
+def test_other_text_is_a_value_or_a_value_error(text, kind):
+    try:
+        parse(text, kind)
+    except ValueError:
+        assert describe(kind)
+
+
+@pytest.mark.parametrize("kind, words", [
+    (int, "a whole number"), (float, "a number"), (bool, "true or false"), (str, "text"),
+    (int | None, "a whole number or none"), (Literal["a", "b"], "a or b"),
+    (tuple[int, ...], "a comma-separated list of a whole number"),
+])  # fmt: skip
+def test_types_are_described_in_words(kind, words):
+    assert describe(kind) == words
+
+
+def test_every_type_of_a_recipe_can_be_described():
+    assert all(describe(kind) for kind in typing.get_type_hints(Recipe).values())
+
+
+@pytest.mark.parametrize("setting, reason", [
+    ("seed=1.5", "seed must be a whole number"), ("seed=", "seed must be a whole number"), ("lr=fast", "lr must be a number"),
+    ("class_token=maybe", "class_token must be true or false"), ("bins=few", "bins must be a whole number or none"),
+    ("negatives=all", "negatives must be batch or other-images or same-position or same-image"),
+    ("pool_blocks=first", "pool_blocks must be a comma-separated list of a whole number"),
+    ("pool_statistics=median", "pool_statistics must be a comma-separated list of mean or std"),
+    ("speed=3", "write key=value with one of"), ("seed", "write key=value with one of"), ("=3", "write key=value"),
+    ("name=mine", "write key=value with one of"), ("views=3", "write key=value with one of"),
+])  # fmt: skip
+def test_a_setting_that_cannot_be_read_is_one_line(setting, reason):
+    message = one_line_of(setting)
+    assert message.startswith(f"--set {setting}: ") and reason in message
+
+
+@pytest.mark.parametrize("settings", [
+    *[[f"{key}=0"] for key in ("size", "patch", "width", "depth", "heads", "batch", "passes", "lr", "temperature", "clip",
+                               "workers", "save_every", "log_every", "project", "bins")],
+    ["lr=nan"], ["lr=-1"], ["temperature=nan"], ["mask_ratio=1"], ["mask_ratio=-0.1"], ["mask_ratio=nan"], ["momentum=1.1"],
+    ["flip=2"], ["color=1.5"], ["blur=-1"], ["crop_min=1.2"], ["beta1=1"], ["beta2=1"], ["beta1=-1"], ["weight=-1"],
+    ["weight=nan"], ["weight_decay=-0.1"], ["warmup=-1"], ["seed=-1"], [f"seed={2**63}"], ["max_shift=-2"],
+    ["bins=-3"], ["bins=1", "unit=normalised"], ["patch=5"], ["width=30"], ["width=34", "heads=2"], ["decoder_width=18"],
+    ["heads=3"], ["decoder_heads=3"], ["crop=window", "store=31"], ["pool_blocks="], ["pool_statistics="],
+    ["micro=-1"], ["store=-1"], ["tile=1.5"], ["tile=0.5", "size=24", "patch=3", "tile=-1"], ["tile=1", "size=33", "patch=3"],
+    ["crop=window", "store=0"], ["method=moco", "store=0"], ["method=clic", "tile=0.5"], ["workers=-2"],
+    ["compare=image", "negatives=same-image"],
+    ["pool_blocks=2"], ["pool_blocks=-3"], ["depth=1", "pool_blocks=-2"], ["pool_size=-8"], ["pool_size=20"],
+    ["pool_size=72", "pool_halvings=1"], ["pool_halvings=-1"],
+])  # fmt: skip
+def test_values_that_cannot_work_are_one_line(settings):
+    message = one_line_of(*settings)
+    assert message.startswith("--set ") and any(s.split("=")[0] in message for s in settings)
+
+
+def test_an_unknown_recipe_is_one_line_with_those_there_are():
+    message = one_line_of(recipe="vit-h14")
+    assert "--recipe vit-h14" in message and all(name in message for name in RECIPES)
+
+
+def test_a_run_shorter_than_a_batch_is_one_step():
+    assert get_recipe("ci", ["passes=3"]).steps == 1
+
+
+def test_the_star_is_the_paper_recipe_with_half_of_the_images_tiled():
+    plain, star = get_recipe("vit-l16"), get_recipe("vit-l16-star")
+    assert star == dataclasses.replace(plain, name="vit-l16-star", tile=0.5)
+
+
+def test_without_a_store_crops_come_from_the_files_unless_the_method_crops_twice():
+    assert get_recipe("vit-b32").views.crop == "given" and get_recipe("ci").views.crop == "resized"
+    both = get_recipe("vit-b32", ["method=moco"])
+    assert both.store == 256 and both.views.crop == "resized"
+
+
+def test_execution_settings_change_no_part_that_learns():
+    plain = get_recipe("ci")
+    other = get_recipe("ci", ["micro=2", "workers=1", "compile=true", "checkpointing=true", "save_every=7", "log_every=9"])
+    different = {f.name for f in dataclasses.fields(Recipe) if getattr(plain, f.name) != getattr(other, f.name)}
+    assert different == set(EXECUTION)
+    assert (plain.views, plain.model, plain.pool, plain.steps) == (other.views, other.model, other.pool, other.steps)
