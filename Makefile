@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup lock lint unit notebooks book browser test results model serve lab clean
+.PHONY: help setup lock lint unit notebooks book browser test results model release-check serve lab clean
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -21,7 +21,7 @@ export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /et
 unexport PYTHONPATH PYTHONHOME MPLBACKEND VIRTUAL_ENV
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
 
 setup: .venv/.stamp  ## build .venv from requirements.lock (once)
 
@@ -42,7 +42,15 @@ lock: setup  ## renew requirements.lock from pyproject.toml
 
 lint: setup
 	$(BIN)/ruff check .
-	$(BIN)/mypy clicv2lite
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy clicv2lite book/_ext
+	@# what no Python tool reads: forms and rules that a host would only reject after a push
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format --default-filetype yaml CITATION.cff
+	$(BIN)/zizmor --offline --quiet --no-progress .github
 
 unit: setup
 	$(BIN)/python -m pytest tests --ignore=tests/browser -n $(JOBS) --dist worksteal
@@ -120,6 +128,20 @@ model: setup  ## train the model of the package again (an hour; needs CLICV2LITE
 	$(BIN)/python -m clicv2lite.models runs/default --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
 		--set pool_read=likeness pool_halvings=1 pool_size=448 pool_statistics=mean,std
 
+# What a release consists of, each in an environment that holds nothing else: it scores an image, and its types reach a user's script.
+release-check: setup  ## build wheel and sdist into dist/, install each alone, score an image there
+	rm -rf dist _build/release-check
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m build --installer uv --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	for kind in wheel:whl sdist:tar.gz; do \
+		place=_build/release-check/$${kind%:*} && \
+		$(BIN)/uv venv --quiet --python $(BIN)/python $$place && \
+		$(BIN)/uv pip install --quiet --python $$place/bin/python --constraints requirements.lock dist/*.$${kind#*:} && \
+		cp book/_static/picture.png tests/user_script.py $$place && \
+		(cd $$place && bin/clicv2lite score picture.png) || exit 1; \
+	done
+	cd _build/release-check/wheel && "$(CURDIR)/$(BIN)/mypy" --strict --config-file= --cache-dir=.mypy_cache --python-executable bin/python user_script.py
+
 serve: book  ## serve the book on 127.0.0.1
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
@@ -127,4 +149,4 @@ lab: setup  ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=book $(if $(filter 0,$(shell id -u)),--allow-root)
 
 clean:  ## remove what was built, but not .venv
-	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf _build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,5 +1,6 @@
 """For the whole suite: one thread a process, property tests that no slow machine fails, a few images and models."""
 
+# ruff: noqa: E402 (the number of threads is set before torch is imported)
 import os
 
 from hypothesis import settings

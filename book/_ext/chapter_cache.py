@@ -108,12 +108,12 @@ def _mentions(code: str, package: str) -> _Mentions:
     handed_on = frozenset((alias, source) for alias, source in bound if alias in strings and alias not in used)
     names |= {source for _, source in bound - handed_on}
     sources = defaultdict(set)
-    for alias, source in bound:
-        sources[alias].add(source)
+    for name, source in bound:
+        sources[name].add(source)
     for node in nodes:
-        alias, _, rest = _dotted(node).partition(".")
+        name, _, rest = _dotted(node).partition(".")
         if rest:
-            names |= {f"{source}.{rest}" for source in sources[alias]}
+            names |= {f"{source}.{rest}" for source in sources[name]}
     return _Mentions(frozenset(names), strings, handed_on)
 
 

@@ -63,8 +63,9 @@ class LaunchNote(SphinxDirective):
 def _configure(app: Sphinx, config: Config) -> None:
     # from the file: Jupyter Book drops its own repository options where html_theme_options is set
     settings = yaml.safe_load((app.srcdir / "_config.yml").read_text(encoding="utf-8"))
-    config.repository_url, config.repository_branch = address(settings), settings["repository"]["branch"]
-    config.html_theme_options |= theme_options(config.repository_url, config.repository_branch)
+    url, branch = address(settings), settings["repository"]["branch"]
+    config.repository_url, config.repository_branch = url, branch
+    config.html_theme_options |= theme_options(url, branch)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.method.pixels import normalize
+from clicv2lite.ranges import WholeNumber
 
 if TYPE_CHECKING:  # timm takes seconds to import; what needs it imports it
     from timm.models.vision_transformer import VisionTransformer
@@ -31,10 +32,10 @@ class PoolConfig:
     """How an image's tokens become one feature vector."""
 
     blocks: tuple[int, ...] = (-1,)  # which blocks are read, negative from the end
-    statistics: tuple[str, ...] = ("mean", "std")  # over the patches of the image
-    size: int = 0  # side of the image for features, pixels; 0 is the size of pretraining
+    statistics: tuple[Literal["mean", "std", "max", "min"], ...] = ("mean", "std")  # over the patches of the image
+    size: WholeNumber = 0  # side of the image for features, pixels; 0 is the size of pretraining
     read: Literal["tokens", "likeness"] = "tokens"  # the tokens themselves, or how alike each is to the others of its image
-    halvings: int = 0  # how often the image is halved and read again
+    halvings: WholeNumber = 0  # how often the image is halved and read again
 
 
 @dataclass(frozen=True)

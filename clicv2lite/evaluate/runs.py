@@ -12,7 +12,6 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from clicv2lite.evaluate.sizes import Data, Size
 from clicv2lite.files import write_json
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import place
-from clicv2lite.pretrain.engine import pretrain
+from clicv2lite.pretrain.engine import Pretraining, pretrain
 from clicv2lite.pretrain.log import read_log
 from clicv2lite.probe.command import encode, fitter
 from clicv2lite.probe.crossval import cross_validate, folds
@@ -42,7 +41,7 @@ BATCH = 64  # images encoded at once
 
 def run_key(recipe: Recipe, images: Sequence[str]) -> str:
     """Twelve hexadecimal digits of everything that a run learns from: settings, and the names and number of its images."""
-    learned = {key: value for key, value in asdict(recipe).items() if key not in (*EXECUTION, "name")}
+    learned = {key: value for key, value in sorted(recipe.flat().items()) if key not in (*EXECUTION, "name")}
     return _digest(json.dumps([learned, *_about(tuple(images))]).encode())
 
 
@@ -55,7 +54,7 @@ def train(recipe: Recipe, images: Sequence[str], folder: Path) -> None:
     """
     if (folder / WEIGHTS).is_file():
         return
-    if not pretrain(recipe, images, folder, resume=True, progress=sys.stderr.isatty()):
+    if not pretrain(Pretraining(recipe, images, folder, resume=True, progress=sys.stderr.isatty())):
         raise KeyboardInterrupt
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the encoder is what counts from here on
 

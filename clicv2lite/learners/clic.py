@@ -18,6 +18,7 @@ Named choices, where a small ViT asks for one ("CLIC-style" for that reason):
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from clicv2lite.learners import moco
 from clicv2lite.learners.moco import DRAWS, MoCo, one_crop
 from clicv2lite.method.clicv2 import Keys, Output
 from clicv2lite.method.entropy import patch_entropy
@@ -89,8 +91,18 @@ class CLIC(MoCo):
     """L = L_IN + weight * mean (FAE - GE)^2, with the weight 0.25 of the paper."""
 
     def forward(self, views: CropsWithEntropy, keys: Keys | None = None) -> Output:  # type: ignore[override]
-        """As MoCo; ``entropy`` is the complexity-aware loss, in nats squared."""
+        """As MoCo; ``auxiliary`` is the complexity-aware loss, in nats squared."""
         with activations(self.query) as stages:
             output = super().forward(views, keys)  # type: ignore[arg-type]  # it has MoCo's two fields
         complexity = F.mse_loss(activation_energy(stages), views.entropy)
-        return output._replace(total=output.contrast + self.config.weight * complexity, entropy=complexity)
+        return output._replace(total=output.contrast + self.config.auxiliary_weight * complexity, auxiliary=complexity)
+
+
+METHOD = replace(
+    moco.METHOD,
+    build=lambda model, own: CLIC(model, own.queue),
+    draws_per_image=draws_per_image,
+    make_views=make_views,
+    auxiliary=lambda views: "complexity",
+    brings={**moco.METHOD.brings, "auxiliary_weight": 0.25},  # of the complexity-aware loss
+)

@@ -5,18 +5,20 @@ this package's ViT and its mean token the image's feature, where the paper's tab
 conversion to gray are left out, so that all methods share one augmentation (views.augment).
 """
 
-import copy
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor, nn
+from torch import Tensor
 
+from clicv2lite.learners.base import Method, Price, Step
 from clicv2lite.method.clicv2 import Keys, ModelConfig, Output
-from clicv2lite.method.encoder import ProjectionHead, build_vit
+from clicv2lite.method.momentum import QueryAndKey
 from clicv2lite.method.pixels import normalize
 from clicv2lite.method.views import CROP_DRAWS, ViewConfig, augment, base_crop
+from clicv2lite.ranges import Count
 
 AUGMENT_DRAWS = 5  # uniform numbers that augment consumes
 DRAWS = CROP_DRAWS + AUGMENT_DRAWS  # of one crop
@@ -73,7 +75,14 @@ def infonce_queue(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Te
         return F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long, device=q.device))
 
 
-class MoCo(nn.Module):
+@dataclass(frozen=True)
+class QueueSettings:
+    """What MoCo has beside the settings of every method."""
+
+    queue: Count = 65_536  # keys that are remembered
+
+
+class MoCo(QueryAndKey):
     """Query and momentum key encoder on whole crops, and a first-in-first-out queue of keys.
 
     Attributes:
@@ -83,14 +92,9 @@ class MoCo(nn.Module):
     queue: Tensor
 
     def __init__(self, config: ModelConfig, queue: int) -> None:
-        super().__init__()
+        super().__init__(config.encoder, config.momentum)
         self.config = config
-        size = config.encoder
-        self.query = build_vit(size)  # first, so that every method starts from the same weights at the same seed
-        self.query_head = ProjectionHead(size.width, size.project)
-        self.key = copy.deepcopy(self.query).requires_grad_(False)
-        self.key_head = copy.deepcopy(self.query_head).requires_grad_(False)
-        self.register_buffer("queue", F.normalize(torch.randn(queue, size.project), dim=1))
+        self.register_buffer("queue", F.normalize(torch.randn(queue, config.encoder.project), dim=1))
         self.fresh = self.queue[:0]  # the last batch's keys, which the queue takes after the step
 
     def forward(self, views: Crops, keys: Keys | None = None) -> Output:
@@ -115,9 +119,8 @@ class MoCo(nn.Module):
 
     @torch.no_grad()
     def update_key(self) -> None:
-        """After a step: key = m key + (1 - m) query, and the batch's keys push the oldest out of the queue."""
-        for key, query in ((self.key, self.query), (self.key_head, self.query_head)):
-            torch._foreach_lerp_(list(key.parameters()), list(query.parameters()), 1 - self.config.momentum)
+        """After a step: the key encoder follows, and the batch's keys push the oldest out of the queue."""
+        super().update_key()
         self.queue.copy_(torch.cat([self.fresh, self.queue])[: len(self.queue)])
 
 
@@ -125,3 +128,33 @@ def mean_token(vit: VisionTransformer, images: Tensor) -> Tensor:
     """Mean of the last block's patch tokens: (B, 3, S, S), normalised -> (B, width)."""
     tokens: Tensor = vit.forward_features(images)
     return tokens[:, vit.num_prefix_tokens :].mean(1)
+
+
+def price(step: Step, own: QueueSettings) -> Price:
+    """Of InfoNCE against a queue of K keys: its logits for a micro-batch, the queue and its next state."""
+    products = 2 * own.queue * step.project
+    return Price(step.batch * own.queue, products, products, 2 * own.queue + 3 * step.share, 8 * step.micro * own.queue)
+
+
+def check(own: QueueSettings, passes: int) -> str | None:
+    """A queue that the run never fills would hold random keys to the end."""
+    return f"queue={own.queue}: the run has no more than passes={passes} keys to fill it" if own.queue > passes else None
+
+
+# whole crops are compared: nothing is masked, no patch moves
+WHOLE_CROPS = {"mask_ratio": 0.0, "max_shift": 0, "augment": "image", "crop": "resized", "crop_mix": 0.0}
+COLOURS = {"crop_min": 0.2, "color": 0.4, "blur": 0.5}  # the crops and colours of MoCo v2
+
+METHOD = Method(
+    build=lambda model, own: MoCo(model, own.queue),
+    draws_per_image=draws_per_image,
+    make_views=make_views,
+    price=price,
+    compared=lambda model, visible: 1,
+    auxiliary=lambda views: None,
+    settings=QueueSettings,
+    brings=WHOLE_CROPS | COLOURS,
+    fixed=WHOLE_CROPS,
+    crops=2,
+    check=check,
+)

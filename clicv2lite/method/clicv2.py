@@ -1,32 +1,38 @@
 """CLICv2: a query encoder, its momentum key encoder, a decoder, two losses (CLICv2, equation 12, figure 4; chapter 6)."""
 
-import copy
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from clicv2lite.method.decoder import Decoder, DecoderConfig
-from clicv2lite.method.encoder import EncoderConfig, ProjectionHead, build_vit, encode_visible
-from clicv2lite.method.infonce import Negatives, infonce
+from clicv2lite.method.encoder import EncoderConfig, encode_visible
+from clicv2lite.method.infonce import NEGATIVES, infonce
 from clicv2lite.method.masking import take
+from clicv2lite.method.momentum import QueryAndKey
 from clicv2lite.method.views import Views
+from clicv2lite.ranges import NonNegative, OneOf, Positive, Share
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """The model and its losses; numbers are the paper's."""
+class LossConfig:
+    """How queries and keys are compared, and what the second loss counts; numbers are the paper's."""
+
+    temperature: Positive = 0.2
+    auxiliary_weight: NonNegative = 2.0  # lambda of equation 12; of another method, of its own second loss
+    momentum: Share = 0.999  # of the key encoder
+    negatives: Annotated[str, OneOf(NEGATIVES)] = "batch"
+    compare: Literal["patch", "image"] = "patch"  # image: one feature an image, of its mean visible token (table 4)
+
+
+@dataclass(frozen=True)
+class ModelConfig(LossConfig):
+    """The model and its losses."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
-    temperature: float = 0.2
-    weight: float = 2.0  # lambda of equation 12
-    momentum: float = 0.999  # of the key encoder
-    negatives: Negatives = "batch"
-    compare: Literal["patch", "image"] = "patch"  # image: one feature an image, of its mean visible token (table 4)
-    reduction: Literal["mean", "sum"] = "mean"  # of L_rec over the masked patches of an image
-    predict: int = 1  # numbers the decoder predicts per patch: 1 for entropy; 0: there is no decoder (table 5, none)
+    target_size: int = 1  # numbers the decoder predicts for a patch: 1 for entropy; 0: there is no decoder (table 5, none)
 
 
 class Keys(NamedTuple):
@@ -42,24 +48,19 @@ class Output(NamedTuple):
 
     total: Tensor  # scalar, equation 12
     contrast: Tensor  # scalar, L_PwIN in nats
-    entropy: Tensor  # scalar, L_rec in bits^2
+    auxiliary: Tensor  # scalar, the second loss without its weight: L_rec, in bits^2 for entropy; 0 if there is none
     queries: Tensor  # (B, V, d), unit length
     keys: Tensor  # (B, V, d), unit length, no gradient, of the same patches
 
 
-class CLICv2(nn.Module):
+class CLICv2(QueryAndKey):
     """Query and key encoders on visible patches; the decoder fills in the entropy of the others (figure 4)."""
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
+        super().__init__(config.encoder, config.momentum)
         self.config = config
-        size = config.encoder
-        self.query = build_vit(size)
-        self.query_head = ProjectionHead(size.width, size.project)
-        self.key = copy.deepcopy(self.query).requires_grad_(False)
-        self.key_head = copy.deepcopy(self.query_head).requires_grad_(False)
-        grid = (size.size // size.patch,) * 2
-        self.decoder = Decoder(size.width, grid, config.decoder, config.predict) if config.predict else None
+        shape = config.encoder
+        self.decoder = Decoder(shape.width, shape.grid, config.decoder, config.target_size) if config.target_size else None
 
     def forward(self, views: Views, keys: Keys | None = None) -> Output:
         """L = L_PwIN + lambda L_rec of some images of a batch (equation 12).
@@ -74,9 +75,10 @@ class CLICv2(nn.Module):
         contrast = infonce(
             queries, keys.features, keys.places, self.config.temperature, self.config.negatives, first=keys.first
         )
-        entropy = self.reconstruction(tokens, views)
+        reconstruction = self.reconstruction(tokens, views)
+        total = contrast + self.config.auxiliary_weight * reconstruction
         own = keys.features[keys.first : keys.first + len(queries)]
-        return Output(contrast + self.config.weight * entropy, contrast, entropy, queries.detach(), own)
+        return Output(total, contrast, reconstruction, queries.detach(), own)
 
     def keys(self, views: Views) -> Keys:
         """The keys of these images and their places: one a visible patch, or one an image at place 0."""
@@ -101,11 +103,4 @@ class CLICv2(nn.Module):
         """L_rec (equation 11) from the query tokens (B, V, D); 0 when nothing is masked or predicted."""
         if self.decoder is None or views.masked.shape[1] == 0:
             return tokens.new_zeros((), dtype=torch.float32)
-        error = (self.decoder(tokens, views.visible, views.masked) - views.target).square().mean(-1)  # (B, M)
-        return error.mean() if self.config.reduction == "mean" else error.sum(1).mean()
-
-    @torch.no_grad()
-    def update_key(self) -> None:
-        """Move the key encoder towards the query: key = m key + (1 - m) query (MoCo)."""
-        for key, query in ((self.key, self.query), (self.key_head, self.query_head)):
-            torch._foreach_lerp_(list(key.parameters()), list(query.parameters()), 1 - self.config.momentum)
+        return (self.decoder(tokens, views.visible, views.masked) - views.target).square().mean(-1).mean()  # of (B, M)

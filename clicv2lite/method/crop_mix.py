@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 
 BOX_DRAWS, AUGMENT_DRAWS = 3, 5
-TILE_DRAWS = 1 + 2 * BOX_DRAWS + 2 * AUGMENT_DRAWS + 4  # replaced or not, two boxes, two copies, the order of four
+MIX_DRAWS = 1 + 2 * BOX_DRAWS + 2 * AUGMENT_DRAWS + 4  # replaced or not, two boxes, two copies, the order of four
 
 
-def tiled(images: Tensor, noise: Tensor, share: float, augment: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def mixed(images: Tensor, noise: Tensor, share: float, augment: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Replace a share of the images by two by two tiles of their own crops.
 
     Args:
         images: (B, 3, S, S) float in [0, 1], S even.
-        noise: (B, TILE_DRAWS) uniform in [0, 1).
+        noise: (B, MIX_DRAWS) uniform in [0, 1).
         share: of the images that are replaced, in [0, 1].
         augment: (B, 2, 3, S/2, S/2) crops in [0, 1] and (B, 2, 5) noise -> such crops.
 

@@ -8,15 +8,16 @@ from torch import Tensor, nn
 
 from clicv2lite.method.encoder import run_blocks, sincos_positions
 from clicv2lite.method.masking import put, take
+from clicv2lite.ranges import Count
 
 
 @dataclass(frozen=True)
 class DecoderConfig:
     """Shape of the decoder; the paper says only that it is smaller than the encoder."""
 
-    width: int = 256
-    depth: int = 4
-    heads: int = 8
+    width: Count = 256
+    depth: Count = 4
+    heads: Count = 8
 
 
 class Decoder(nn.Module):

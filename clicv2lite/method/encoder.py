@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from clicv2lite.method.masking import take
 from clicv2lite.method.patches import Grid
+from clicv2lite.ranges import Count
 
 if TYPE_CHECKING:  # timm takes seconds to import, and scoring needs the configuration only
     from timm.models.vision_transformer import VisionTransformer
@@ -19,11 +20,11 @@ if TYPE_CHECKING:  # timm takes seconds to import, and scoring needs the configu
 class EncoderConfig(Grid):
     """Shape of a ViT; see ``SHAPES`` for the paper's."""
 
-    width: int = 768
-    depth: int = 12
-    heads: int = 12
+    width: Count = 768
+    depth: Count = 12
+    heads: Count = 12
     class_token: bool = False  # dropped: the loss is per patch and the probe pools patches; MAE keeps it
-    project: int = 256  # width of the features that InfoNCE compares
+    project: Count = 256  # width of the features that InfoNCE compares
 
 
 SHAPES = {  # timm's names for the paper's backbones: (width, depth, heads)
@@ -67,8 +68,7 @@ def build_vit(config: EncoderConfig) -> "VisionTransformer":
         num_classes=0,
         dynamic_img_size=True,
     )
-    grid = (config.size // config.patch,) * 2
-    positions = sincos_positions(grid, config.width)
+    positions = sincos_positions(config.grid, config.width)
     if config.class_token:
         positions = torch.cat([torch.zeros(1, config.width), positions])
     if vit.pos_embed is None:

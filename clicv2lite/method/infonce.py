@@ -1,43 +1,45 @@
 """Patch-wise InfoNCE: dense to read, tiled to use (CLICv2, equations 2 and 3; book chapter 4)."""
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Negatives = Literal["batch", "other-images", "same-position", "same-image"]
-NEGATIVES: tuple[Negatives, ...] = ("batch", "other-images", "same-position", "same-image")
+NEGATIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "batch": lambda same_image, same_place: torch.zeros_like(same_image),
+    "other-images": lambda same_image, same_place: same_image,
+    "same-position": lambda same_image, same_place: ~same_place,
+    "same-image": lambda same_image, same_place: ~same_image,
+}
+"""Name -> which pairs are left out, from (N, K) bool: whether query and key are of the same image, and of the same place.
+
+``batch`` keeps every other patch of the batch; ``other-images`` those of other images, since patches of the same image can be
+told apart by position alone; ``same-position`` the same position in other images; ``same-image`` other patches of the image.
+"""
 SAFE = 60.0  # exp(60) times a billion keys is far below the largest float32, and exp(-60) far above the smallest
 CPU_TILE, GPU_TILE = 1024, 4096  # 4 MiB of logits, which the caches of two cores hold; 64 MiB, which fill a GPU
 
 
-def excluded(image_q: Tensor, place_q: Tensor, image_k: Tensor, place_k: Tensor, negatives: Negatives) -> Tensor:
+def excluded(image_q: Tensor, place_q: Tensor, image_k: Tensor, place_k: Tensor, negatives: str) -> Tensor:
     """Which keys may not be a negative of which query; a patch's own key is never excluded (it is the positive).
 
     Args:
         image_q, place_q: (N,) int64, image and patch position of each query.
         image_k, place_k: (K,) int64, the same of each key.
-        negatives: ``batch``: every other patch of the batch; ``other-images``: not those of the same image, which can be
-            told apart by position alone; ``same-position``: only the same position in other images; ``same-image``:
-            only other patches of the same image.
+        negatives: one of ``NEGATIVES``.
 
     Returns:
         (N, K) bool, True where the pair is left out of the sum.
+
+    Raises:
+        ValueError: for another name.
     """
-    same_image = image_q[:, None] == image_k
-    same_place = place_q[:, None] == place_k
-    positive = same_image & same_place
-    match negatives:
-        case "batch":
-            return torch.zeros_like(positive)
-        case "other-images":
-            return same_image & ~positive
-        case "same-position":
-            return ~same_place
-        case "same-image":
-            return ~same_image
-    raise ValueError(f"negatives {negatives!r}: choose one of {', '.join(NEGATIVES)}")
+    if negatives not in NEGATIVES:
+        raise ValueError(f"negatives {negatives!r}: choose one of {', '.join(NEGATIVES)}")
+    same_image, same_place = image_q[:, None] == image_k, place_q[:, None] == place_k
+    return NEGATIVES[negatives](same_image, same_place) & ~(same_image & same_place)
 
 
 def _labels(q: Tensor, k: Tensor, visible: Tensor, temperature: float, first: int) -> tuple[Tensor, Tensor, slice]:
@@ -53,7 +55,7 @@ def _labels(q: Tensor, k: Tensor, visible: Tensor, temperature: float, first: in
 
 
 def infonce_dense(
-    q: Tensor, k: Tensor, visible: Tensor, temperature: float = 0.2, negatives: Negatives = "batch", first: int = 0
+    q: Tensor, k: Tensor, visible: Tensor, temperature: float = 0.2, negatives: str = "batch", first: int = 0
 ) -> Tensor:
     """Patch-wise InfoNCE as it is written: all logits at once, N x N for the N = B * V patches (equations 2 and 3).
 
@@ -85,7 +87,7 @@ def infonce(
     k: Tensor,
     visible: Tensor,
     temperature: float = 0.2,
-    negatives: Negatives = "batch",
+    negatives: str = "batch",
     tile: int | None = None,
     first: int = 0,
 ) -> Tensor:
@@ -127,7 +129,7 @@ def _flash(q: Tensor, k: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
 
 
 def _tiles(
-    q: Tensor, k: Tensor, image: Tensor, place: Tensor, own: slice, temperature: float, negatives: Negatives, tile: int
+    q: Tensor, k: Tensor, image: Tensor, place: Tensor, own: slice, temperature: float, negatives: str, tile: int
 ) -> tuple[Tensor, Tensor]:
     """As :func:`_flash`, over admissible keys only: a running softmax over tiles of keys, for a tile of queries at a time."""
     lse, mean = torch.empty_like(q[:, :1]), torch.zeros_like(q)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clicv2lite.ranges import Count
+
 # (dy, dx), clockwise from "up"; the paper's eight directions: vertical, horizontal, diagonal
 DIRECTIONS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 
@@ -25,8 +27,8 @@ def grid_size(height: int, width: int, patch: int) -> tuple[int, int]:
 class Grid:
     """The square that the encoder sees, and its patches; the paper's ViT-B/32."""
 
-    size: int = 224  # side of the square (the base crop), pixels
-    patch: int = 32  # side of a patch, pixels
+    size: Count = 224  # side of the square (the base crop), pixels
+    patch: Count = 32  # side of a patch, pixels
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from clicv2lite.method.entropy import default_bins, luma, patch_entropy
+from clicv2lite.ranges import Count, OneOf
 
 
 def entropy_target(patches: Tensor, bins: int | None = None, unit: str = "bits") -> Tensor:
@@ -67,8 +68,8 @@ TARGETS: dict[str, Target] = {
 class TargetConfig:
     """What the decoder predicts (table 5)."""
 
-    target: str = field(default="entropy", metadata={"choices": TARGETS})
-    bins: int | None = None  # of the entropy histogram; None chooses from the patch size
+    target: Annotated[str, OneOf(TARGETS)] = "entropy"
+    bins: Count | None = None  # of the entropy histogram; None chooses from the patch size
     unit: Literal["bits", "normalised"] = "bits"  # of the entropy
 
 

@@ -2,19 +2,21 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge
 from torch import Tensor
 
-from clicv2lite.method.crop_mix import TILE_DRAWS, tiled
+from clicv2lite.method.crop_mix import MIX_DRAWS, mixed
 from clicv2lite.method.entropy import luma
 from clicv2lite.method.masking import random_mask, take
 from clicv2lite.method.patches import Grid, offsets, patchify, shift
 from clicv2lite.method.pixels import normalize
 from clicv2lite.method.targets import TargetConfig, reconstruction_target, target_size
+from clicv2lite.ranges import Share, ShareBelowOne
 
 CROP_DRAWS, PATCH_DRAWS = 5, 7  # uniform numbers one image, and one patch in one view, consume
 
@@ -23,17 +25,17 @@ CROP_DRAWS, PATCH_DRAWS = 5, 7  # uniform numbers one image, and one patch in on
 class ViewConfig(TargetConfig, Grid):
     """How the views are made. Defaults are the paper's, or the choice that the book's decisions page gives a reason for."""
 
-    mask_ratio: float = 0.6
-    max_shift: int = -1  # pixels; -1 is a quarter of the patch, 0 switches the shift off
+    mask_ratio: ShareBelowOne = 0.6
+    max_shift: Annotated[int, Ge(-1)] = -1  # pixels; -1 is a quarter of the patch, 0 switches the shift off
     zeros: Literal["after", "before"] = "after"  # shift after normalisation (zeros are the mean colour) or before it
     augment: Literal["patch", "image", "none"] = "patch"
     crop: Literal["resized", "window", "given"] = "resized"  # random resized, a window at the image's own scale, or cut already
-    crop_min: float = 0.5  # smallest area of the base crop, as a share of the image
-    flip: float = 0.5  # probability that a patch is mirrored
-    color: float = 0.4  # strength of brightness, contrast and saturation jitter, as in MoCo v2
-    blur: float = 0.5  # probability of blur
-    tile: float = 0.0  # share of images that tiles of their crops replace (CLIC's data-set augmentation, see tiling)
-    key: Literal["visible", "full"] = "visible"  # the key encoder sees the query's patches, or all of them
+    crop_min: Share = 0.5  # smallest area of the base crop, as a share of the image
+    flip: Share = 0.5  # probability that a patch is mirrored
+    color: Share = 0.4  # strength of brightness, contrast and saturation jitter, as in MoCo v2
+    blur: Share = 0.5  # probability of blur
+    crop_mix: Share = 0.0  # of the images that mixes of their own crops replace (CLIC's data-set augmentation, see crop_mix)
+    key_patches: Literal["visible", "full"] = "visible"  # the key encoder sees the query's patches, or all of them
 
     @property
     def shift_limit(self) -> int:
@@ -78,7 +80,7 @@ def uniform(seed: int, epoch: np.ndarray, index: np.ndarray, count: int) -> Tens
 def draws_per_image(config: ViewConfig) -> int:
     """How many uniform numbers :func:`make_views` consumes for one image."""
     g = config.grid[0] * config.grid[1]
-    return CROP_DRAWS + g + 2 * g * PATCH_DRAWS + (TILE_DRAWS if config.tile else 0)
+    return CROP_DRAWS + g + 2 * g * PATCH_DRAWS + (MIX_DRAWS if config.crop_mix else 0)
 
 
 def crop_boxes(noise: Tensor, height: int, width: int, crop_min: float) -> Tensor:
@@ -133,11 +135,11 @@ def base_crop(images: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
     else:
         boxes = crop_boxes(noise[:, :4], height, width, config.crop_min).tolist()
     out = torch.empty(len(images), 3, *size, dtype=torch.uint8, device=images.device)
-    for image, (top, left, h, w), mirror, place in zip(images, boxes, (noise[:, 4] < 0.5).tolist(), out, strict=True):
+    for image, (top, left, h, w), mirror, slot in zip(images, boxes, (noise[:, 4] < 0.5).tolist(), out, strict=True):
         part = image[:, top : top + h, left : left + w]
         if part.shape[-2:] != size:
             part = F.interpolate(part[None], size, mode="bilinear", antialias=True)[0]
-        place.copy_(part.flip(-1) if mirror else part)
+        slot.copy_(part.flip(-1) if mirror else part)
     return out.float().div_(255)
 
 
@@ -204,14 +206,14 @@ def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> Views:
     """
     g = config.grid[0] * config.grid[1]
     parts = [CROP_DRAWS, g, 2 * g * PATCH_DRAWS]
-    crop_noise, mask_noise, view_noise, tile_noise = noise.split([*parts, noise.shape[1] - sum(parts)], dim=1)
+    crop_noise, mask_noise, view_noise, mix_noise = noise.split([*parts, noise.shape[1] - sum(parts)], dim=1)
     base = base_crop(images, crop_noise, config)
-    if config.tile:
-        base = tiled(base, tile_noise, config.tile, partial(augment, config=replace(config, augment="patch")))
+    if config.crop_mix:
+        base = mixed(base, mix_noise, config.crop_mix, partial(augment, config=replace(config, augment="patch")))
     clean = patchify(base, config.patch)  # (B, G, 3, p, p)
     visible, masked = random_mask(mask_noise, config.mask_ratio)
     query_noise, key_noise = view_noise.reshape(len(images), g, 2, PATCH_DRAWS).unbind(2)
-    places = visible if config.key == "visible" else torch.arange(g, device=images.device).expand(len(images), g)
+    places = visible if config.key_patches == "visible" else torch.arange(g, device=images.device).expand(len(images), g)
     return Views(
         query=one_view(take(clean, visible), take(query_noise, visible), config),
         key=one_view(take(clean, places), take(key_noise, places), config),

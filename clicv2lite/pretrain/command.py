@@ -11,7 +11,9 @@ from clicv2lite.recipes.recipe import Recipe
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the contract."""
-    parser.add_argument("--recipe", required=True, metavar="NAME", help=f"one of {', '.join(RECIPES)}")
+    parser.add_argument(
+        "--recipe", required=True, metavar="NAME", help=f"one of {', '.join(RECIPES)}, or a .toml file that changes one"
+    )
     parser.add_argument(
         "--images", nargs="+", metavar="SRC",
         help="folder, tar, brace pattern of tars, `embedded`, or `worlds:N` generated images",
@@ -37,13 +39,13 @@ def run(args: argparse.Namespace) -> int:
     for option, value in (("--images", args.images), ("--out", args.out)):
         if not value:
             raise UserError(f"{option}: needed, except with --dry-run (see clicv2lite pretrain --help)")
-    from clicv2lite.pretrain.engine import pretrain
+    from clicv2lite.pretrain.engine import Pretraining, pretrain
+    from clicv2lite.pretrain.monitor import Watch
 
     try:
-        finished = pretrain(
-            recipe, args.images, args.out, args.resume, args.device,
-            tensorboard=args.tensorboard, ratings=args.probe_ratings, probe_every=args.probe_every,
-        )  # fmt: skip
+        watch = Watch(args.tensorboard, args.probe_ratings, args.probe_every)
+        file = Path(args.recipe) if args.recipe.endswith(".toml") else None
+        finished = pretrain(Pretraining(recipe, args.images, args.out, args.resume, args.device, watch=watch, recipe_file=file))
     except OSError as error:  # reading an image raises no such error: what failed is a file of the run
         raise UserError(f"--out {args.out}: {error.strerror or error}; make room there and go on with --resume") from None
     if int(os.environ.get("RANK", 0)) > 0:

@@ -1,13 +1,12 @@
 """The pretraining loop, from a recipe and images to an encoder, on one rank or many (CLICv2, section 4.1; chapter 7)."""
 
 import os
-import signal
-import threading
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -17,82 +16,99 @@ from tqdm import tqdm
 from clicv2lite.data.sources import ImageSet, open_images
 from clicv2lite.device import autocast
 from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
-from clicv2lite.learners.methods import METHODS, Learner
+from clicv2lite.learners import METHODS
 from clicv2lite.method.clicv2 import Keys, Output
 from clicv2lite.method.encoder import prepare
+from clicv2lite.method.momentum import QueryAndKey
 from clicv2lite.method.views import uniform
 from clicv2lite.pretrain import checkpoint
 from clicv2lite.pretrain.distributed import Ranks, join, without_exchange
 from clicv2lite.pretrain.folder import claim, list_bad
 from clicv2lite.pretrain.input.feed import Batch, Feed
-from clicv2lite.pretrain.monitor import Monitor
+from clicv2lite.pretrain.monitor import Monitor, Watch
 from clicv2lite.pretrain.optim import learning_rate, make_optimizer
+from clicv2lite.pretrain.stop import Stop
 from clicv2lite.recipes.recipe import Recipe
 
-LOSSES = ("total", "contrast", "entropy")
+LOSSES = ("total", "contrast", "auxiliary")
 
 
-def pretrain(
-    recipe: Recipe,
-    sources: Sequence[str],
-    out: Path,
-    resume: bool = False,
-    device: str | None = None,
-    progress: bool = True,
-    tensorboard: bool = False,
-    ratings: Path | None = None,
-    probe_every: int = 0,
-) -> bool:
+@dataclass(frozen=True)
+class Pretraining:
+    """What is trained, on which images, and where to.
+
+    Attributes:
+        recipe: the complete configuration.
+        images: folders, tars, brace patterns, ``embedded`` or ``worlds:N``.
+        out: folder of the run; on many machines, one that all of them see.
+        resume: go on from the newest whole checkpoint; start afresh when there is none. A restart by torchrun always does.
+        device: ``cuda`` or ``cpu``; None takes a GPU when there is one.
+        progress: show a bar with images/s and the time left on standard error.
+        watch: what is measured on the way.
+        recipe_file: the file that the recipe was read from, to be kept with the run.
+    """
+
+    recipe: Recipe
+    images: Sequence[str]
+    out: Path
+    resume: bool = False
+    device: str | None = None
+    progress: bool = True
+    watch: Watch = field(default_factory=Watch)
+    recipe_file: Path | None = None
+
+
+def pretrain(what: Pretraining) -> bool:
     """Pretrain and write out/config.json, metrics.jsonl, checkpoints/ and, at the end, encoder.safetensors.
 
     The sample order, the crops, shifts and masks are functions of (seed, epoch, index) alone, so a resumed run ends in the
     same weights as one that was never stopped. Under torchrun every rank calls this with the same arguments.
 
-    Args:
-        recipe: the complete configuration.
-        sources: folders, tars, brace patterns, ``embedded`` or ``worlds:N``.
-        out: folder of the run; on many machines, one that all of them see.
-        resume: go on from the newest whole checkpoint; start afresh when there is none. A restart by torchrun always does.
-        device: ``cuda`` or ``cpu``; None takes a GPU when there is one.
-        progress: show a bar with images/s and the time left on standard error.
-        tensorboard: write the metrics to out/tensorboard, too.
-        ratings: a rating table, on which a ridge probe measures the encoder now and then, into out/probes.jsonl.
-        probe_every: steps between these probes; 0 for none.
-
     Returns:
         True when finished; False when stopped by SIGTERM or SIGINT, after saving.
 
     Raises:
-        UserError: for sources or folders that cannot be used, a run that another recipe wrote, or a loss that is not finite.
+        UserError: for images or folders that cannot be used, a run that another recipe wrote, or a loss that is not finite.
     """
     began = time.perf_counter()
-    resume = resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
-    watch = (tensorboard, ratings, probe_every)
-    with join(device) as ranks:
-        return _train(recipe, sources, out, resume, ranks, progress, watch, began)
+    what = replace(what, resume=what.resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0)
+    with join(what.device) as ranks:
+        return _train(what, ranks, began)
 
 
-def _train(
-    recipe: Recipe,
-    sources: Sequence[str],
-    out: Path,
-    resume: bool,
+def _train(what: Pretraining, ranks: Ranks, began: float) -> bool:
+    """What `pretrain` does once the ranks have met; a function, so that nothing in it outlives their meeting (see `join`)."""
+    recipe, out = what.recipe, what.out
+    ranks.share(recipe.batch)  # an error now, not after the images were read
+    found = ranks.first_alone(lambda: _open(what, ranks))
+    images = open_images(what.images) if found is None else found
+    model, optimizer = _build(recipe, ranks.device)
+    done = checkpoint.restore(out / "checkpoints", model, optimizer, ranks) if what.resume else 0
+    monitor = Monitor(out, recipe, ranks.device, ranks.size, done, what.watch) if ranks.first else None
+    with Feed(images, recipe, ranks.rank, ranks.size, done, what.progress and ranks.first) as feed:
+        finished = _loop(what, ranks, model, optimizer, feed, monitor, began)
+        list_bad(feed.bad, out, ranks)
+    if monitor and finished:
+        monitor.close()
+        FrozenEncoder(str(out), model.query, FrozenConfig(recipe.encoder, recipe.pool)).save(out)
+    return finished
+
+
+def _loop(
+    what: Pretraining,
     ranks: Ranks,
-    progress: bool,
-    watch: tuple[bool, Path | None, int],
+    model: QueryAndKey,
+    optimizer: torch.optim.Optimizer,
+    feed: Feed,
+    monitor: Monitor | None,
     began: float,
 ) -> bool:
-    """What `pretrain` does once the ranks have met; a function, so that nothing in it outlives their meeting (see `join`)."""
-    ranks.share(recipe.batch)  # an error now, not after the images were read
-    found = ranks.first_alone(lambda: _open(recipe, sources, out, resume, ranks))
-    images = open_images(sources) if found is None else found
-    model, optimizer = _build(recipe, ranks.device)
-    done = checkpoint.restore(out / "checkpoints", model, optimizer, ranks) if resume else 0
+    """Every step that is left, with its log, probes and checkpoints; False when asked to stop, after saving."""
+    recipe, done = what.recipe, feed.start
     wrapped = ranks.wrap(model, unused=recipe.mask_ratio == 0)  # then the decoder has nothing to predict
-    monitor = Monitor(out, recipe, ranks.device, ranks.size, done, *watch) if ranks.first else None
-    total, already = recipe.steps * recipe.batch, done * recipe.batch
-    bar = tqdm(total=total, initial=already, unit="img", desc=recipe.name, disable=not (progress and ranks.first))
-    with Feed(images, recipe, ranks.rank, ranks.size, done, progress and ranks.first) as feed, bar, _Stop() as stop:
+    total, quiet = recipe.steps * recipe.batch, not (what.progress and ranks.first)
+    bar = tqdm(total=total, initial=done * recipe.batch, unit="img", desc=recipe.name, disable=quiet)
+    with bar, Stop() as stop:
         first = time.perf_counter()
         for batch in feed:
             step = batch.step + 1
@@ -101,21 +117,17 @@ def _train(
             if monitor and (step % recipe.log_every == 0 or step == recipe.steps):
                 now = time.perf_counter()
                 rate, wait = (step - done) * recipe.batch / (now - first), feed.waited / (now - first)
-                row = monitor.record(batch.step, output, norm, rate, wait, monitor.seconds + now - began)
-                bar.set_postfix_str(f"contrast {row['contrast']:.3f} entropy {row['entropy']:.3f}")
+                monitor.record(batch.step, output, norm, rate, wait, monitor.seconds + now - began)
+                bar.set_postfix_str(" ".join(f"{name} {value.item():.3f}" for name, value in monitor.losses(output).items()))
             if monitor and monitor.probe_due(batch.step):
                 monitor.probe(batch.step, model)
             stopping = stop.anywhere(ranks)
             if step % recipe.save_every == 0 or stopping:
                 if ranks.first:
-                    checkpoint.save(out / "checkpoints", step, model, optimizer)
-                list_bad(feed.bad, out, ranks)
+                    checkpoint.save(what.out / "checkpoints", step, model, optimizer)
+                list_bad(feed.bad, what.out, ranks)
             if stopping:
                 return False
-        list_bad(feed.bad, out, ranks)
-    if monitor:
-        monitor.close()
-        FrozenEncoder(str(out), model.query, FrozenConfig(recipe.encoder, recipe.pool)).save(out)
     return True
 
 
@@ -128,7 +140,7 @@ def train_step(
     the loss nor its gradient.
 
     Args:
-        model: from ``METHODS``, or that wrapped by :meth:`~clicv2lite.pretrain.distributed.Ranks.wrap`.
+        model: as a method builds it, or that wrapped by :meth:`~clicv2lite.pretrain.distributed.Ranks.wrap`.
         batch: this rank's images.
         ranks: None if this is the only one.
 
@@ -139,7 +151,7 @@ def train_step(
         UserError: before the weights change, if the loss or the gradient is not finite.
     """
     ranks = ranks or Ranks()
-    learner: Any = getattr(model, "module", model)  # a Learner, wrapped or not
+    learner: Any = getattr(model, "module", model)  # wrapped or not
     where = next(model.parameters()).device
     method, size, whole = METHODS[recipe.method], recipe.micro or len(batch.images), len(batch.images)
     noise = uniform(recipe.seed, batch.epoch, batch.index, method.draws_per_image(recipe.views))
@@ -173,9 +185,9 @@ def train_step(
 
 def _joined(parts: list[Output], ranks: Ranks) -> Output:
     """The weighted losses of all micro-batches and ranks, and the features of this rank's images."""
-    total, contrast, entropy = ranks.mean(torch.stack([sum(getattr(part, loss) for part in parts) for loss in LOSSES]))
+    total, contrast, auxiliary = ranks.mean(torch.stack([sum(getattr(part, loss) for part in parts) for loss in LOSSES]))
     queries, keys = (torch.cat(features) for features in zip(*((part.queries, part.keys) for part in parts), strict=True))
-    return Output(total, contrast, entropy, queries, keys)
+    return Output(total, contrast, auxiliary, queries, keys)
 
 
 def _check_finite(what: str, value: Tensor, batch: Batch, output: Output, ranks: Ranks) -> None:
@@ -188,16 +200,18 @@ def _check_finite(what: str, value: Tensor, batch: Batch, output: Output, ranks:
     ranks.refuse(f"step {batch.step + 1}: the {what} is {value.item()} (images {', '.join(names[:3])}, ...); lower --set lr")
 
 
-def _open(recipe: Recipe, sources: Sequence[str], out: Path, resume: bool, ranks: Ranks) -> ImageSet:
+def _open(what: Pretraining, ranks: Ranks) -> ImageSet:
     """The images, and the folder of the run claimed for them."""
-    images = open_images(sources)
-    claim(out, recipe, len(images), resume, ranks)
+    images = open_images(what.images)
+    claim(what.out, what.recipe, len(images), what.resume, ranks)
+    if what.recipe_file:
+        shutil.copyfile(what.recipe_file, what.out / "recipe.toml")
     return images
 
 
-def _build(recipe: Recipe, device: torch.device) -> tuple[Learner, torch.optim.Optimizer]:
+def _build(recipe: Recipe, device: torch.device) -> tuple[QueryAndKey, torch.optim.Optimizer]:
     torch.manual_seed(recipe.seed)
-    model = METHODS[recipe.method].build(recipe).to(device)
+    model = METHODS[recipe.method].build(recipe.model, recipe.learner).to(device)
     if device.type == "cpu":
         plain_attention(model)
     for part in (model.query, model.key, getattr(model, "decoder", None)):
@@ -211,27 +225,3 @@ def plain_attention(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "fused_attn"):
             module.fused_attn = False  # type: ignore[assignment]
-
-
-class _Stop:
-    """While it is open, SIGTERM and SIGINT are remembered, so that the loop can save first."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> "_Stop":
-        if threading.current_thread() is threading.main_thread():  # only there may signals be handled
-            self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-
-    def anywhere(self, ranks: Ranks) -> bool:
-        """Whether any rank was asked to stop: all of them must save after the same step."""
-        return bool(ranks.mean(torch.tensor(float(self.asked), device=ranks.device)) > 0)

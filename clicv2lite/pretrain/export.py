@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.pretrain import checkpoint
 from clicv2lite.pretrain.optim import make_optimizer
 from clicv2lite.recipes.recipe import Recipe
-from clicv2lite.recipes.settings import check
+from clicv2lite.recipes.settings import check, stored_recipe
 
 HEADS, CONFIG = "pretraining.safetensors", "config.json"
 
@@ -36,9 +35,7 @@ def load_recipe(spec: str = "default") -> Recipe:
     """
     path = _folder(spec) / CONFIG
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))["recipe"]
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
-        return Recipe(**fields)
+        return stored_recipe(json.loads(path.read_text(encoding="utf-8"))["recipe"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: no configuration of a pretraining; give the --out folder of `clicv2lite pretrain`") from None
 
@@ -77,7 +74,7 @@ def export(run: Path, folder: Path, pooling: Mapping[str, Any] | None = None) ->
     Raises:
         UserError: if the settings do not fit the run, or it has no checkpoint.
     """
-    recipe = replace(load_recipe(str(run)), **pooling or {})
+    recipe = load_recipe(str(run)).changed(pooling or {})
     check(recipe)
     model = load_pretraining(str(run))
     FrozenEncoder(str(run), model.query, FrozenConfig(recipe.encoder, recipe.pool)).save(folder, half=True)
@@ -86,7 +83,7 @@ def export(run: Path, folder: Path, pooling: Mapping[str, Any] | None = None) ->
     write_bytes(folder / HEADS, safetensors.torch.save({k: v.half().contiguous() for k, v in (heads | decoder).items()}))
     stored = json.loads((run / CONFIG).read_text(encoding="utf-8"))
     command = re.sub(r"--out \S+", f"--out runs/{run.resolve().name}", stored["command"])  # others keep it elsewhere
-    write_json(folder / CONFIG, stored | {"command": command, "recipe": asdict(recipe)})
+    write_json(folder / CONFIG, stored | {"command": command, "recipe": recipe.flat()})
 
 
 def _load_exported(folder: Path, model: CLICv2) -> None:

@@ -1,7 +1,6 @@
 """The folder of a run: who may write to it, and what is listed in it (book chapter 7)."""
 
 import json
-from dataclasses import asdict, fields
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,6 +10,7 @@ from clicv2lite.files import write_bytes, write_json
 from clicv2lite.pretrain.distributed import Ranks
 from clicv2lite.provenance import provenance
 from clicv2lite.recipes.recipe import EXECUTION, Recipe
+from clicv2lite.recipes.settings import stored_recipe
 
 
 def claim(out: Path, recipe: Recipe, count: int, resume: bool, ranks: Ranks) -> None:
@@ -20,18 +20,17 @@ def claim(out: Path, recipe: Recipe, count: int, resume: bool, ranks: Ranks) -> 
         UserError: if it does not, if a run is there that is not to be resumed, or the folder cannot be written.
     """
     path = out / "config.json"
-    config = json.loads(json.dumps({"recipe": asdict(recipe), "images": count}))
+    config = json.loads(json.dumps({"recipe": recipe.flat(), "images": count}))
     if path.is_file():
         if not resume:
             raise UserError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
-        now = {**config["recipe"], "images": count}
         try:
-            stored = json.loads(path.read_text())
+            stored = json.loads(path.read_text(encoding="utf-8"))
             # settings that came later had one value only, their default, when the file was written
-            older = {field.name: field.default for field in fields(Recipe)} | {"queue": recipe.queue}
-            before = {**older, **stored["recipe"], "images": stored["images"]}
-        except (json.JSONDecodeError, KeyError, TypeError):
+            before = {**recipe.own, **stored_recipe(stored["recipe"]).flat(), "images": stored["images"]}
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"{path}: not readable as a run's configuration; choose another --out") from None
+        before, now = json.loads(json.dumps(before)), {**config["recipe"], "images": count}
         same = {*EXECUTION, *(key for key in before | now if before.get(key) == now.get(key))}
         changed = [f"{key} {before.get(key)} -> {now.get(key)}" for key in sorted((before | now).keys() - same)]
         if changed:

@@ -3,29 +3,43 @@
 import copy
 import resource
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
 from clicv2lite.errors import UserError
+from clicv2lite.learners import METHODS
 from clicv2lite.method.clicv2 import Output
 from clicv2lite.pretrain.cost.budget import image_flops
 from clicv2lite.pretrain.cost.hardware import peak
-from clicv2lite.pretrain.diagnostics import diagnostics as diagnostics
-from clicv2lite.pretrain.diagnostics import effective_rank as effective_rank
-from clicv2lite.pretrain.diagnostics import feature_std as feature_std
-from clicv2lite.pretrain.diagnostics import similarities as similarities
+from clicv2lite.pretrain.diagnostics import diagnostics
 from clicv2lite.pretrain.log import Log
-from clicv2lite.pretrain.log import read_log as read_log
 from clicv2lite.pretrain.optim import learning_rate
 from clicv2lite.recipes.recipe import Recipe
 
 TIMING = ("images_per_second", "seconds", "data_wait", "mfu", "memory_bytes")
 """Keys of a row that differ when a run is repeated."""
 FOLDS, PROBE_BATCH = 5, 64
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is measured of a run beside its log.
+
+    Attributes:
+        tensorboard: write the same numbers for TensorBoard.
+        ratings: a rating table, on which a ridge probe measures the encoder now and then, into probes.jsonl.
+        probe_every: steps between these probes; the last step has one, too. 0 for none.
+    """
+
+    tensorboard: bool = False
+    ratings: Path | None = None
+    probe_every: int = 0
 
 
 class Monitor:
@@ -37,9 +51,7 @@ class Monitor:
         out: folder of the run.
         device, ranks: what it runs on, to say which share of the peak is reached.
         step: steps already done.
-        tensorboard: write the same numbers for TensorBoard.
-        ratings: a rating table; its images are read now, and kept.
-        probe_every: steps between two probes on it; the last step has one, too.
+        watch: what else is measured; the images of its rating table are read now, and kept.
 
     Attributes:
         seconds: that earlier parts of the run took, up to the last row kept.
@@ -49,16 +61,17 @@ class Monitor:
     """
 
     def __init__(
-        self, out: Path, recipe: Recipe, device: torch.device, ranks: int = 1, step: int = 0,
-        tensorboard: bool = False, ratings: Path | None = None, probe_every: int = 0,
-    ) -> None:  # fmt: skip
-        self.recipe, self.device, self.probe_every = recipe, device, probe_every
-        if (ratings is None) != (probe_every == 0) or probe_every < 0:
-            raise UserError(f"--probe-every {probe_every}: give it above 0 and together with --probe-ratings TABLE.csv")
-        self.rated = Rated(ratings, recipe) if ratings else None
-        self.board = _board(out / "tensorboard", step) if tensorboard else None
+        self, out: Path, recipe: Recipe, device: torch.device, ranks: int = 1, step: int = 0, watch: Watch | None = None
+    ) -> None:
+        watch = watch or Watch()
+        self.recipe, self.device, self.probe_every = recipe, device, watch.probe_every
+        self.auxiliary = METHODS[recipe.method].auxiliary(recipe.views)
+        if (watch.ratings is None) != (watch.probe_every == 0) or watch.probe_every < 0:
+            raise UserError(f"--probe-every {watch.probe_every}: give it above 0 and together with --probe-ratings TABLE.csv")
+        self.rated = RatedSquares(watch.ratings, recipe) if watch.ratings else None
+        self.board = _board(out / "tensorboard", step) if watch.tensorboard else None
         self.log = Log(out / "metrics.jsonl", step)
-        self.probes = Log(out / "probes.jsonl", step) if ratings else None
+        self.probes = Log(out / "probes.jsonl", step) if watch.ratings else None
         self.seconds = self.log.seconds
         each = sum(part.forward + part.backward for part in image_flops(recipe).values())
         best = peak(device, recipe.precision)
@@ -77,8 +90,7 @@ class Monitor:
             "step": step + 1,
             "passes": (step + 1) * self.recipe.batch,
             "total": output.total.item(),
-            "contrast": output.contrast.item(),
-            "entropy": output.entropy.item(),  # the mean squared error of the decoder, bits^2
+            **{name: value.item() for name, value in self.losses(output).items()},
             "lr": learning_rate(step, self.recipe),
             "gradient_norm": norm,
             **diagnostics(output.queries, output.keys),
@@ -91,6 +103,11 @@ class Monitor:
         self.log.write(row)
         self._show(row)
         return row
+
+    def losses(self, output: Output) -> dict[str, Tensor]:
+        """The parts of the loss by the names that the log has for them; the second is named after what is predicted."""
+        parts = {"contrast": output.contrast}
+        return parts | {self.auxiliary: output.auxiliary} if self.auxiliary else parts
 
     def probe_due(self, step: int) -> bool:
         """Whether the encoder is to be probed after this step (from 0)."""
@@ -128,7 +145,7 @@ class Monitor:
             self.board.flush()
 
 
-class Rated:
+class RatedSquares:
     """The images of a rating table as squares, and a probe of encoders on them."""
 
     def __init__(self, ratings: Path, recipe: Recipe) -> None:

@@ -1,25 +1,64 @@
-"""Settings from the command line: text to a value of the annotated type, and values that fit together (book chapter 7)."""
+"""Settings: from text, a file or a stored run to values of their type and range that fit together (book chapter 7)."""
 
 import types
 import typing
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from clicv2lite.errors import UserError
-from clicv2lite.recipes.recipe import Recipe
+from clicv2lite.learners import METHODS
+from clicv2lite.ranges import OneOf, fault
+from clicv2lite.recipes.recipe import PARTS, Recipe
 
-# whole crops are compared: nothing is masked, no patch moves
-IMAGE_WISE = {"mask_ratio": 0.0, "max_shift": 0, "augment": "image", "crop": "resized"}
-# what a method brings along unless it is set: the crops and colours of MoCo v2, the weight of CLIC's complexity-aware loss
-METHOD_SETTINGS: dict[str, dict[str, Any]] = {
-    "clicv2": {},
-    "moco": IMAGE_WISE | {"crop_min": 0.2, "color": 0.4, "blur": 0.5},
-    "clic": IMAGE_WISE | {"crop_min": 0.2, "color": 0.4, "blur": 0.5, "weight": 0.25},
-}
+RENAMED = {"weight": "auxiliary_weight", "key": "key_patches", "tile": "crop_mix"}
+"""Settings that had another name when some stored runs were made; their commands and files are still read."""
+DROPPED = {"reduction": "mean"}
+"""Settings that were, and the one value that runs may have had."""
+
+
+def kinds() -> dict[str, Any]:
+    """Every setting by its name on the command line: its type, with the range if it has one."""
+    found = typing.get_type_hints(Recipe, include_extras=True)
+    for part in PARTS:
+        hints = typing.get_type_hints(found.pop(part), include_extras=True)
+        found |= {f"{part}_{key}": kind for key, kind in hints.items()}
+    for method in METHODS.values():
+        found |= typing.get_type_hints(method.settings, include_extras=True)
+    return {key: kind for key, kind in found.items() if key not in ("name", "own")}
+
+
+def read_settings(settings: Sequence[str], only: str = "") -> dict[str, Any]:
+    """``key=value`` strings as values by key.
+
+    Args:
+        settings: as given to ``--set``.
+        only: what keys must begin with.
+
+    Raises:
+        UserError: for an unknown key, or a value of the wrong type.
+    """
+    known = {key: kind for key, kind in kinds().items() if key.startswith(only)}
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        key = RENAMED.get(key, key)
+        if not equals or key not in known:
+            raise UserError(f"--set {setting}: write key=value with one of {', '.join(sorted(known))}")
+        try:
+            changes[key] = parse(text, known[key])
+        except ValueError:
+            raise UserError(f"--set {setting}: {key} must be {describe(known[key])}") from None
+    return changes
 
 
 def parse(text: str, kind: Any) -> Any:
     """Read a value of the annotated type from text; ValueError if it does not fit."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        value = parse(text, args[0])
+        if any(isinstance(bound, OneOf) and value not in bound.names for bound in args[1:]):
+            raise ValueError(text)
+        return value
     if origin in (typing.Union, types.UnionType):
         return None if text.lower() == "none" else parse(text, next(a for a in args if a is not type(None)))
     if origin is Literal:
@@ -35,9 +74,20 @@ def parse(text: str, kind: Any) -> Any:
     return kind(text)
 
 
+def valued(value: Any, kind: Any) -> Any:
+    """A value of a TOML file as one of the annotated type; ValueError if it does not fit."""
+    found = parse(",".join(map(str, value)) if isinstance(value, list) else str(value), kind)
+    if isinstance(value, dict) or (isinstance(value, str) and found is not None and not isinstance(found, str)):
+        raise ValueError(value)  # a table; a number in quotes
+    return found
+
+
 def describe(kind: Any) -> str:
     """The annotated type in words, for an error message."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        names = next((bound.names for bound in args[1:] if isinstance(bound, OneOf)), None)
+        return describe(args[0]) if names is None else " or ".join(names)
     if origin is Literal:
         return " or ".join(args)
     if origin is tuple:
@@ -47,59 +97,88 @@ def describe(kind: Any) -> str:
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
 
 
+def stored_recipe(stored: Mapping[str, Any]) -> Recipe:
+    """The recipe that :meth:`Recipe.flat` was stored of, also by an earlier version of this package.
+
+    Raises:
+        KeyError, TypeError, ValueError: if it is none, or a setting in it is gone.
+    """
+    values = {RENAMED.get(key, key): tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
+    for key, only in DROPPED.items():
+        if values.pop(key, only) != only:
+            raise ValueError(key)
+    unknown = values.keys() - kinds().keys() - {"name"}
+    if unknown:
+        raise KeyError(*sorted(unknown))
+    return Recipe().changed(values)
+
+
 def check(recipe: Recipe) -> None:
-    """Raise UserError for values that cannot work together."""
-    positive = ("size", "patch", "width", "depth", "heads", "project", "decoder_width", "decoder_depth", "decoder_heads",
-                "queue", "batch", "passes", "lr", "temperature", "clip", "save_every", "log_every")  # fmt: skip
-    for key in positive:
-        if not getattr(recipe, key) > 0:
-            raise UserError(f"--set {key}={getattr(recipe, key)}: must be above 0")
-    for key in ("weight", "weight_decay", "warmup", "store", "micro", "pool_size", "pool_halvings", "seed"):
-        if not getattr(recipe, key) >= 0:
-            raise UserError(f"--set {key}={getattr(recipe, key)}: must be 0 or more")
-    for key in ("mask_ratio", "momentum", "flip", "color", "blur", "crop_min", "tile", "beta1", "beta2"):
-        if not 0 <= getattr(recipe, key) <= 1:
-            raise UserError(f"--set {key}={getattr(recipe, key)}: must lie within 0..1")
-    for width, heads in (("width", "heads"), ("decoder_width", "decoder_heads")):
-        if getattr(recipe, width) % getattr(recipe, heads) or getattr(recipe, width) % 4:
-            raise UserError(f"--set {width}={getattr(recipe, width)}: must be a multiple of 4 and of {heads}")
-    if recipe.method != "clicv2":
-        for key, only in IMAGE_WISE.items():
-            if getattr(recipe, key) != only:
-                raise UserError(f"--set {key}={getattr(recipe, key)}: method={recipe.method} has {key}={only}; leave it out")
-        if recipe.queue > recipe.passes:
-            raise UserError(f"--set queue={recipe.queue}: the run has no more than passes={recipe.passes} keys to fill it")
-        if not recipe.store:
-            raise UserError(f"--set store=0: method={recipe.method} crops an image twice; take store={recipe.size} or more")
-        if recipe.tile:
-            raise UserError(f"--set tile={recipe.tile}: method={recipe.method} has whole crops only; leave it out")
-    if recipe.size % recipe.patch:
-        raise UserError(f"--set patch={recipe.patch}: patches of {recipe.patch} px do not tile size={recipe.size}")
-    if recipe.mask_ratio == 1:
-        raise UserError("--set mask_ratio=1: no patch would be left to see; take less than 1")
-    if recipe.crop == "window" and not recipe.store:
-        raise UserError("--set store=0: crop=window looks at squares; take crop=resized, or a store of at least the size")
-    if recipe.crop == "window" and recipe.store < recipe.size:
-        raise UserError(f"--set store={recipe.store}: a window of size={recipe.size} needs at least that store")
-    if recipe.tile and recipe.size % 2:
-        raise UserError(f"--set tile={recipe.tile}: two by two cells need an even size, not {recipe.size}")
-    if recipe.compare == "image" and recipe.negatives == "same-image":
-        raise UserError("--set negatives=same-image: with compare=image an image has one feature, so no negatives in itself")
-    if recipe.workers < -1 or recipe.workers == 0:
-        raise UserError(f"--set workers={recipe.workers}: must be above 0, or -1 for as many as the cores allow")
-    if 1 in (recipe.beta1, recipe.beta2):
-        raise UserError("--set beta1 or beta2 to less than 1: at 1 AdamW would never forget a gradient")
+    """Raise UserError for a value out of its range, or values that cannot work together."""
+    for each in (_check_ranges, _check_method, _check_shapes, _check_input, _check_pooling):
+        reason = each(recipe)
+        if reason:
+            raise UserError(f"--set {reason}")
+
+
+def _check_ranges(recipe: Recipe) -> str | None:
+    known = kinds()
+    for key, value in recipe.flat().items():
+        for kind in (known.get(key), *typing.get_args(known.get(key))):  # of `Count | None`, the part that has a range
+            if typing.get_origin(kind) is not Annotated or value is None or isinstance(value, str):
+                continue
+            wrong = fault(value, kind.__metadata__)
+            if wrong:
+                return f"{key}={value}: {wrong}"
+    if recipe.workers == 0:
+        return "workers=0: must be above 0, or -1 for as many as the cores allow"
     if recipe.seed >= 2**63:
-        raise UserError(f"--set seed={recipe.seed}: must be below 2**63")
-    if recipe.max_shift < -1:
-        raise UserError(f"--set max_shift={recipe.max_shift}: must be -1 (a quarter of the patch) or more")
-    least = 2 if recipe.unit == "normalised" else 1  # log2(1) = 0 cannot normalise
-    if recipe.bins is not None and recipe.bins < least:
-        raise UserError(f"--set bins={recipe.bins}: must be none or at least {least}")
-    if not recipe.pool_statistics or not recipe.pool_blocks:
-        raise UserError("--set pool_statistics and pool_blocks: name at least one each")
-    if any(not -recipe.depth <= block < recipe.depth for block in recipe.pool_blocks):
-        raise UserError(f"--set pool_blocks: with depth={recipe.depth} they lie within {-recipe.depth}..{recipe.depth - 1}")
-    if (recipe.pool_size or recipe.size) % (recipe.patch << recipe.pool_halvings):
-        halved = f" halved {recipe.pool_halvings} times" if recipe.pool_halvings else ""
-        raise UserError(f"--set pool_size={recipe.pool_size}: patches of {recipe.patch} px do not tile it{halved}")
+        return f"seed={recipe.seed}: must be below 2**63"
+    return None
+
+
+def _check_method(recipe: Recipe) -> str | None:
+    method = METHODS[recipe.method]
+    for key, only in method.fixed.items():
+        if getattr(recipe, key) != only:
+            return f"{key}={getattr(recipe, key)}: method={recipe.method} has {key}={only}; leave it out"
+    if method.crops > 1 and not recipe.store:
+        return f"store=0: method={recipe.method} crops an image twice; take store={recipe.size} or more"
+    if recipe.compare == "image" and recipe.negatives == "same-image":
+        return "negatives=same-image: with compare=image an image has one feature, so no negatives in itself"
+    return method.check(recipe.learner, recipe.passes)
+
+
+def _check_shapes(recipe: Recipe) -> str | None:
+    for part, shape in (("", recipe.encoder), ("decoder_", recipe.decoder)):
+        if shape.width % shape.heads or shape.width % 4:
+            return f"{part}width={shape.width}: must be a multiple of 4 and of {part}heads"
+    if recipe.size % recipe.patch:
+        return f"patch={recipe.patch}: patches of {recipe.patch} px do not tile size={recipe.size}"
+    if recipe.crop_mix and recipe.size % 2:
+        return f"crop_mix={recipe.crop_mix}: two by two cells need an even size, not {recipe.size}"
+    if recipe.unit == "normalised" and recipe.bins == 1:
+        return "bins=1: must be none or at least 2, since log2(1) = 0 cannot normalise"
+    return None
+
+
+def _check_input(recipe: Recipe) -> str | None:
+    if recipe.crop == "given":
+        return "crop=given: take store=0, with which crops come from the files"
+    if recipe.crop == "window" and not recipe.store:
+        return "store=0: crop=window looks at squares; take crop=resized, or a store of at least the size"
+    if recipe.crop == "window" and recipe.store < recipe.size:
+        return f"store={recipe.store}: a window of size={recipe.size} needs at least that store"
+    return None
+
+
+def _check_pooling(recipe: Recipe) -> str | None:
+    pool, depth, patch = recipe.pool, recipe.depth, recipe.patch
+    if not pool.statistics or not pool.blocks:
+        return "pool_statistics and pool_blocks: name at least one each"
+    if any(not -depth <= block < depth for block in pool.blocks):
+        return f"pool_blocks: with depth={depth} they lie within {-depth}..{depth - 1}"
+    if (pool.size or recipe.size) % (patch << pool.halvings):
+        halved = f" halved {pool.halvings} times" if pool.halvings else ""
+        return f"pool_size={pool.size}: patches of {patch} px do not tile it{halved}"
+    return None

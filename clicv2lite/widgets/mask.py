@@ -121,8 +121,8 @@ def patch_sizes(model: CLICv2 | None) -> list[int]:
         raise UserError(
             f"model: expected a CLICv2, got {type(model).__name__}; see clicv2lite.pretrain.export.load_pretraining"
         )
-    if model.config.predict != 1:
-        raise UserError(f"model: predicts {model.config.predict} numbers a patch; take one pretrained with target=entropy")
+    if model.config.target_size != 1:
+        raise UserError(f"model: predicts {model.config.target_size} numbers a patch; take one pretrained with target=entropy")
     size = model.config.encoder
     return sorted({size.patch} | {p for p in PATCH_SIZES if size.size % p == 0 and size.size > p})
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from clicv2lite.errors import UserError
 from clicv2lite.method.clicv2 import CLICv2, ModelConfig
 from clicv2lite.method.encoder import encode_visible
-from clicv2lite.method.infonce import NEGATIVES, Negatives, excluded, infonce_dense
+from clicv2lite.method.infonce import NEGATIVES, excluded, infonce_dense
 from clicv2lite.method.patches import patchify, unpatchify
 from clicv2lite.method.pixels import MEAN, STD
 from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, Views, one_view
@@ -40,7 +40,7 @@ class Contrast(NamedTuple):
 
 
 def contrast(
-    queries: Tensor, keys: Tensor, image: int, patch: int, temperature: float = PAPER, negatives: Negatives = "batch"
+    queries: Tensor, keys: Tensor, image: int, patch: int, temperature: float = PAPER, negatives: str = "batch"
 ) -> Contrast:
     """One row of the logits that :func:`clicv2lite.method.infonce.infonce_dense` averages over, and the average.
 
@@ -136,7 +136,7 @@ class SimilarityExplorer(anywidget.AnyWidget):
     image = t.Int(0, help="the query's image, counted from 0").tag(sync=True)
     patch = t.Int(0, help="the query's patch, counted from 0, row by row").tag(sync=True)
     temperature = t.Float(PAPER, min=0.05, max=1, help="tau").tag(sync=True)
-    negatives = t.Enum[Negatives](NEGATIVES, "batch", help="which keys may be negatives").tag(sync=True)
+    negatives = t.Enum[str](list(NEGATIVES), "batch", help="which keys may be negatives").tag(sync=True)
     show = t.Enum(("logits", "probabilities"), "logits", help="what the map shows").tag(sync=True)
     beneath = t.Bool(True, help="the keys' pictures shine through the map").tag(sync=True)
     grid = t.Bool(True, help="show the borders of the patches").tag(sync=True)
@@ -152,7 +152,7 @@ class SimilarityExplorer(anywidget.AnyWidget):
         image: int = 0,
         patch: int = 0,
         temperature: float = PAPER,
-        negatives: Negatives = "batch",
+        negatives: str = "batch",
         show: str = "logits",
         beneath: bool = True,
         grid: bool = True,

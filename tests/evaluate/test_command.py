@@ -55,9 +55,7 @@ def test_fig5_has_every_category_of_three_methods(out):
 def test_two_suites_share_a_run_and_nothing_is_trained_twice(tmp_path, monkeypatch, capsys):
     trained = []
     pretrain = runs.pretrain
-    monkeypatch.setattr(
-        runs, "pretrain", lambda recipe, *rest, **more: trained.append(recipe) or pretrain(recipe, *rest, **more)
-    )
+    monkeypatch.setattr(runs, "pretrain", lambda what: trained.append(what.recipe) or pretrain(what))
     assert evaluate(tmp_path, "table4", "--seeds", "0", "1") == 0
     assert len(trained) == 4
     first = json.loads((tmp_path / "table4.json").read_text())

@@ -67,7 +67,7 @@ def test_settings_are_those_of_the_recipe_and_of_the_head():
         "mask_ratio": recipe.mask_ratio,
         "temperature": recipe.temperature,
         "key_momentum": recipe.momentum,
-        "weight": recipe.weight,
+        "weight": recipe.auxiliary_weight,
         "input_size": recipe.size,
         "batch": recipe.batch,
         "learning_rate": recipe.lr,

@@ -10,7 +10,7 @@ from clicv2lite.data import worlds
 from clicv2lite.evaluate.release import card, main
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import load_model
-from clicv2lite.pretrain.engine import pretrain
+from clicv2lite.pretrain.engine import Pretraining, pretrain
 from clicv2lite.pretrain.export import load_recipe
 from clicv2lite.recipes.library import ci
 
@@ -19,7 +19,9 @@ from clicv2lite.recipes.library import ci
 def made(tmp_path_factory):
     """A model folder made of a tiny run and thirty ratings."""
     root = tmp_path_factory.mktemp("made")
-    assert pretrain(replace(ci(), passes=64, save_every=2), ["worlds:20"], root / "runs" / "tiny", device="cpu", progress=False)
+    assert pretrain(
+        Pretraining(replace(ci(), passes=64, save_every=2), ["worlds:20"], root / "runs" / "tiny", device="cpu", progress=False)
+    )
     pictures, levels, categories = worlds.sample(40, seed=0, size=40)
     rows = ["image,score,category"]
     for i, picture in enumerate(pictures):

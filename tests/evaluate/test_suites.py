@@ -47,7 +47,7 @@ def test_case_f_patch_wise_entropy_2_and_ratio_06_are_one_run():
 def test_full_runs_are_the_papers():
     full = recipe("table2", "(f) SP + PwIN + MEM", "full")
     said = paper_settings()
-    assert (full.mask_ratio, full.weight, full.batch) == (said["mask_ratio"], said["weight"], said["batch"])
+    assert (full.mask_ratio, full.auxiliary_weight, full.batch) == (said["mask_ratio"], said["weight"], said["batch"])
     assert full.passes == said["epochs"] * said["images_million"] * 1e6
     assert recipe("table3", "(e) shift, augmentation patch", "full").passes == 200 * 1_500_000
     assert [recipe("table1", f"CLICv2 ViT-{shape}", "full").name for shape in ("S/32", "B/32", "L/16", "L/16*")] == [

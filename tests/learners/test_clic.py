@@ -36,7 +36,7 @@ def noise(b=6, seed=0):
 
 def model_of(recipe=RECIPE, seed=0):
     torch.manual_seed(seed)
-    return CLIC(recipe.model, recipe.queue)
+    return CLIC(recipe.model, recipe.learner.queue)
 
 
 @given(st.integers(0, 999), st.integers(1, 40), st.sampled_from([1, 4, 255]))
@@ -90,7 +90,7 @@ def test_the_loss_is_mocos_and_a_quarter_of_the_squared_gap_to_the_entropy():
     with activations(model.query) as stages, torch.no_grad():
         model.query.forward_features(views.query)
     gaps = [(float(e) - float(h)) ** 2 for e, h in zip(activation_energy(stages), views.entropy, strict=True)]
-    assert float(output.entropy) == pytest.approx(np.mean(gaps), rel=1e-4)
+    assert float(output.auxiliary) == pytest.approx(np.mean(gaps), rel=1e-4)
     contrast = infonce_queue(output.queries[:, 0], output.keys[:, 0], model.queue, RECIPE.temperature)
     assert float(output.contrast) == pytest.approx(float(contrast), rel=1e-5)
     assert float(output.total) == pytest.approx(float(contrast) + 0.25 * np.mean(gaps), rel=1e-4)
@@ -99,7 +99,7 @@ def test_the_loss_is_mocos_and_a_quarter_of_the_squared_gap_to_the_entropy():
 
 
 def test_with_weight_zero_it_is_moco():
-    recipe = get_recipe("ci", ["method=clic", "queue=20", "weight=0"])
+    recipe = get_recipe("ci", ["method=clic", "queue=20", "auxiliary_weight=0"])
     views = make_views(images(), noise(), VIEWS)
     torch.manual_seed(0)
     other = MoCo(recipe.model, 20)

@@ -86,7 +86,7 @@ def test_the_output_is_made_of_mean_tokens_and_no_gradient_reaches_the_key():
     tokens = encode_visible(model.query, patchify(views.query, 8), every)  # CLICv2's way with all patches visible
     np.testing.assert_allclose(output.queries[:, 0], model.query_head(tokens.mean(1)).detach(), atol=1e-5)
     np.testing.assert_allclose(output.keys[:, 0], model.key_head(mean_token(model.key, views.key)).detach(), atol=1e-5)
-    assert output.total.equal(output.contrast) and output.entropy == 0
+    assert output.total.equal(output.contrast) and output.auxiliary == 0
     output.total.backward()
     assert all(p.grad is None for p in [*model.key.parameters(), *model.key_head.parameters()])
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.query.parameters() if p.requires_grad)

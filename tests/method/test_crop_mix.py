@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clicv2lite.method.crop_mix import TILE_DRAWS, resample, scale_boxes, tiled
+from clicv2lite.method.crop_mix import MIX_DRAWS, mixed, resample, scale_boxes
 from clicv2lite.method.views import ViewConfig, base_crop, draws_per_image, make_views, uniform
 
 PLAIN = ViewConfig(size=32, patch=8, augment="none", max_shift=0, mask_ratio=0.0)
 
 
-def draws(b, count=TILE_DRAWS, seed=0):
+def draws(b, count=MIX_DRAWS, seed=0):
     return uniform(seed, np.zeros(b, np.int64), np.arange(b), count)
 
 
@@ -49,7 +49,7 @@ def test_resampling_is_that_of_torch_on_one_crop_after_the_other(size, side, see
 @settings(max_examples=20, deadline=None)
 def test_a_tiled_image_has_two_crops_and_their_copies_in_the_order_drawn(seed):
     images, noise = pictures(4, 16, seed), draws(4, seed=seed)
-    got = tiled(images, noise, 1.0, lambda crops, given: 1 - crops)
+    got = mixed(images, noise, 1.0, lambda crops, given: 1 - crops)
     for image, row, found in zip(images, noise, got, strict=True):
         boxes = scale_boxes(row[None, 1:7].unflatten(1, (2, 3)), 16)
         crops = resample(image[None], boxes, 8)[0]
@@ -62,24 +62,24 @@ def test_a_tiled_image_has_two_crops_and_their_copies_in_the_order_drawn(seed):
 def test_copies_get_the_noise_meant_for_them():
     seen = []
     noise = draws(3)
-    tiled(pictures(3, 8), noise, 0.5, lambda crops, given: (seen.append(given), crops)[1])
+    mixed(pictures(3, 8), noise, 0.5, lambda crops, given: (seen.append(given), crops)[1])
     assert seen[0].equal(noise[:, 7:17].unflatten(1, (2, 5)))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_a_share_of_the_images_is_replaced_and_the_others_stay(share):
     images, noise = pictures(400, 8), draws(400)
-    same = (tiled(images, noise, share, lambda crops, given: crops) == images).flatten(1).all(1)
+    same = (mixed(images, noise, share, lambda crops, given: crops) == images).flatten(1).all(1)
     assert same.equal(noise[:, 0] >= share)
     assert float((~same).float().mean()) == pytest.approx(share, abs=0.08)
 
 
 def test_without_tiles_draws_and_views_are_what_they_were_and_with_them_the_rest_keeps_its_draws():
-    config, star = ViewConfig(size=32, patch=8), ViewConfig(size=32, patch=8, tile=0.5)
+    config, star = ViewConfig(size=32, patch=8), ViewConfig(size=32, patch=8, crop_mix=0.5)
     count = draws_per_image(config)
-    assert draws_per_image(star) == count + TILE_DRAWS
+    assert draws_per_image(star) == count + MIX_DRAWS
     images = (pictures(16, 40) * 255).byte()
-    noise = draws(16, count + TILE_DRAWS)
+    noise = draws(16, count + MIX_DRAWS)
     plain, some = make_views(images, noise[:, :count], config), make_views(images, noise, star)
     whole = noise[:, count] >= 0.5
     assert 0 < whole.sum() < 16
@@ -89,7 +89,7 @@ def test_without_tiles_draws_and_views_are_what_they_were_and_with_them_the_rest
 
 
 def test_the_entropy_to_predict_is_that_of_the_tiles():
-    star = replace(PLAIN, tile=1.0, mask_ratio=0.5, augment="patch")
+    star = replace(PLAIN, crop_mix=1.0, mask_ratio=0.5, augment="patch")
     images = torch.full((4, 3, 32, 32), 77, dtype=torch.uint8)
     assert make_views(images, draws(4, draws_per_image(star)), star).target.abs().max() < 1e-5  # flat stays flat
 

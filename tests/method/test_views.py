@@ -56,7 +56,7 @@ def cases(draw):
         crop_min=draw(st.sampled_from([0.1, 0.5, 1.0])),
         target=draw(st.sampled_from(["entropy", "pixels", "frequency"])),
         unit=draw(st.sampled_from(["bits", "normalised"])),
-        key=draw(st.sampled_from(["visible", "full"])),
+        key_patches=draw(st.sampled_from(["visible", "full"])),
     )
     smallest = config.size if config.crop == "window" else 1
     sides = st.integers(smallest, smallest + 20)
@@ -71,7 +71,7 @@ def test_shapes_and_types(case):
     v = visible_count(g, config.mask_ratio)
     views = make_views(images, draws(b, config), config)
     assert views.query.shape == (b, v, 3, p, p)
-    assert views.key.shape == (b, v if config.key == "visible" else g, 3, p, p)
+    assert views.key.shape == (b, v if config.key_patches == "visible" else g, 3, p, p)
     assert views.visible.shape == (b, v) and views.masked.shape == (b, g - v)
     numbers = {"entropy": 1, "pixels": 3 * p * p, "frequency": p * (p // 2 + 1)}[config.target]
     assert views.target.shape == (b, g - v, numbers)
@@ -296,7 +296,7 @@ def test_zeros_enter_as_the_mean_colour_or_as_black(recorded, zeros):
 def test_the_key_of_visible_patches_is_part_of_the_full_key(augmentation):
     config, images = ViewConfig(size=32, patch=8, augment=augmentation), pictures(5, 40, 50)
     noise = draws(5, config)
-    some, every = make_views(images, noise, config), make_views(images, noise, replace(config, key="full"))
+    some, every = make_views(images, noise, config), make_views(images, noise, replace(config, key_patches="full"))
     assert every.key.shape[1] == 16 and take(every.key, some.visible).equal(some.key)
     assert every.query.equal(some.query) and every.visible.equal(some.visible) and every.target.equal(some.target)
 

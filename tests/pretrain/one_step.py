@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 
 from clicv2lite.data.sources import open_images
-from clicv2lite.learners.methods import METHODS
+from clicv2lite.learners import METHODS
 from clicv2lite.pretrain.distributed import Ranks, join
 from clicv2lite.pretrain.engine import train_step
 from clicv2lite.pretrain.input.feed import Feed
@@ -16,7 +16,7 @@ from clicv2lite.recipes.library import get_recipe
 
 CHOICES = {
     "default": [],
-    "class-token": ["class_token=true", "key=full"],
+    "class-token": ["class_token=true", "key_patches=full"],
     "other-images": ["negatives=other-images"],
     "same-position": ["negatives=same-position"],
     "image-wise": ["compare=image"],
@@ -31,12 +31,12 @@ def step(choice: str, images: str, ranks: Ranks, *more: str) -> dict[str, torch.
     """Losses, gradient norm, gradients and next weights of a first step on 64 images in float32."""
     recipe = get_recipe("ci", ["batch=64", "precision=fp32", "clip=1000000", "warmup=0", *CHOICES[choice], *more])
     torch.manual_seed(0)
-    model = METHODS[recipe.method].build(recipe)
+    model = METHODS[recipe.method].build(recipe.model, recipe.learner)
     optimizer = make_optimizer(model, recipe)
     wrapped = ranks.wrap(model, unused=recipe.mask_ratio == 0)
     with Feed(open_images([images]), recipe, ranks.rank, ranks.size, progress=False) as feed:
         output, norm = train_step(wrapped, optimizer, next(iter(feed)), recipe, ranks)
-    found = {"loss.total": output.total, "loss.contrast": output.contrast, "loss.entropy": output.entropy}
+    found = {"loss.total": output.total, "loss.contrast": output.contrast, "loss.auxiliary": output.auxiliary}
     found |= {f"gradient.{name}": p.grad for name, p in model.named_parameters() if p.grad is not None}
     found |= {f"state.{name}": value for name, value in model.state_dict().items() if name == "queue"}
     return {name: value.detach().clone() for name, value in found.items()} | {"norm": torch.tensor(norm)}

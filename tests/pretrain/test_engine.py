@@ -11,12 +11,12 @@ import torch
 
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
-from clicv2lite.learners.methods import METHODS
+from clicv2lite.learners import METHODS
 from clicv2lite.method.clicv2 import CLICv2
 from clicv2lite.method.views import ViewConfig, draws_per_image, make_views, uniform
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.pretrain import engine
-from clicv2lite.pretrain.engine import plain_attention, pretrain, train_step
+from clicv2lite.pretrain.engine import Pretraining, plain_attention, pretrain, train_step
 from clicv2lite.pretrain.input.feed import Feed
 from clicv2lite.pretrain.input.store import ImageStore
 from clicv2lite.pretrain.log import read_log
@@ -29,7 +29,7 @@ RECIPE = get_recipe("ci", TEN_STEPS)
 
 
 def run(photos, out, recipe=RECIPE, **options):
-    return pretrain(recipe, [str(photos)], out, device="cpu", progress=False, **options)
+    return pretrain(Pretraining(recipe, [str(photos)], out, device="cpu", progress=False, **options))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_run_writes_its_configuration_its_metrics_and_two_checkpoints(finished
     for row in found:
         assert row.keys() >= {"total", "contrast", "entropy", "lr", "gradient_norm", "feature_std", "effective_rank",
                               "positive_similarity", "negative_similarity", "images_per_second", "seconds"}  # fmt: skip
-        assert row["total"] == pytest.approx(row["contrast"] + RECIPE.weight * row["entropy"], rel=1e-5)
+        assert row["total"] == pytest.approx(row["contrast"] + RECIPE.auxiliary_weight * row["entropy"], rel=1e-5)
     seconds = [row["seconds"] for row in found]
     assert seconds == sorted(seconds)
 
@@ -193,7 +193,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(photos, tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_one_line(photos, tmp_path):
     with pytest.raises(UserError, match=r"--device cuda: .*no usable GPU"):
-        pretrain(RECIPE, [str(photos)], tmp_path / "run", device="cuda", progress=False)
+        pretrain(Pretraining(RECIPE, [str(photos)], tmp_path / "run", device="cuda", progress=False))
     assert not (tmp_path / "run").exists()
 
 
@@ -250,7 +250,7 @@ def test_training_learns_the_entropy_of_masked_patches(training):
     """Over and over the same few images: the reconstruction must become better than at the start."""
     model, optimizer, batches = training
     recipe = replace(RECIPE, lr=3e-3, passes=8 * 40)
-    errors = [train_step(model, optimizer, batch, recipe)[0].entropy.item() for batch in batches]
+    errors = [train_step(model, optimizer, batch, recipe)[0].auxiliary.item() for batch in batches]
     assert len(errors) == 40
     assert np.mean(errors[-5:]) < 0.5 * np.mean(errors[:5])
 
@@ -291,9 +291,9 @@ def test_plain_attention_is_the_same_arithmetic():
 
 
 @pytest.mark.parametrize("settings", [
-    ["mask_ratio=0"], ["mask_ratio=0.95"], ["key=full", "augment=image"], ["negatives=other-images", "batch=1"],
+    ["mask_ratio=0"], ["mask_ratio=0.95"], ["key_patches=full", "augment=image"], ["negatives=other-images", "batch=1"],
     ["target=pixels"], ["target=frequency", "zeros=before"], ["class_token=true", "crop=window"], ["unit=normalised", "bins=4"],
-    ["reduction=sum", "negatives=same-position"], ["patch=32", "max_shift=40"], ["precision=fp32"], ["precision=bf16"],
+    ["target=none", "negatives=same-position"], ["patch=32", "max_shift=40"], ["precision=fp32"], ["precision=bf16"],
 ])  # fmt: skip
 def test_every_choice_trains(photos, tmp_path, settings):
     recipe = get_recipe("ci", ["batch=4", "passes=8", "warmup=0", "log_every=1", "save_every=1", *settings])

@@ -11,7 +11,7 @@ from clicv2lite.data.images import read_square
 from clicv2lite.errors import UserError
 from clicv2lite.method.views import draws_per_image, make_views
 from clicv2lite.models.by_name import load_encoder
-from clicv2lite.pretrain.engine import pretrain
+from clicv2lite.pretrain.engine import Pretraining, pretrain
 from clicv2lite.pretrain.export import export, load_pretraining, load_recipe
 from clicv2lite.recipes.library import ci
 
@@ -21,7 +21,7 @@ RECIPE = replace(ci(), passes=96, warmup=16, save_every=3)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    assert pretrain(RECIPE, ["worlds:20"], folder, device="cpu", progress=False)
+    assert pretrain(Pretraining(RECIPE, ["worlds:20"], folder, device="cpu", progress=False))
     return folder
 
 
@@ -60,7 +60,7 @@ def test_an_exported_model_computes_what_the_run_did_to_half_precision(run, expo
     with torch.no_grad():
         want, got = load_pretraining(str(run))(views), load_pretraining(str(exported))(views)
     np.testing.assert_allclose(got.queries, want.queries, atol=5e-3)
-    np.testing.assert_allclose(got.entropy, want.entropy, rtol=1e-2)
+    np.testing.assert_allclose(got.auxiliary, want.auxiliary, rtol=1e-2)
     assert not got.queries.equal(want.queries), "the rounding should show in the last digits"
 
 
@@ -140,7 +140,7 @@ def test_the_shipped_model_predicts_entropy_and_finds_its_patches_again():
     noise = torch.rand(len(images), draws_per_image(recipe.views), generator=torch.Generator().manual_seed(0))
     views = make_views(images, noise, recipe.views)
     output = model(views)
-    assert output.entropy < 0.6 * views.target.var()
+    assert output.auxiliary < 0.6 * views.target.var()
     own = (output.queries * output.keys).sum(-1)
     other = (output.queries * output.keys.roll(1, 0)).sum(-1)
     assert (own > other).float().mean() > 0.9

@@ -13,9 +13,9 @@ from clicv2lite.method.clicv2 import CLICv2, Output
 from clicv2lite.pretrain import monitor as module
 from clicv2lite.pretrain.cost.budget import image_flops
 from clicv2lite.pretrain.diagnostics import diagnostics, effective_rank, feature_std, similarities
-from clicv2lite.pretrain.engine import pretrain
+from clicv2lite.pretrain.engine import Pretraining, pretrain
 from clicv2lite.pretrain.log import Log, read_log
-from clicv2lite.pretrain.monitor import TIMING, Monitor, memory_bytes
+from clicv2lite.pretrain.monitor import TIMING, Monitor, Watch, memory_bytes
 from clicv2lite.pretrain.optim import learning_rate
 from clicv2lite.recipes.library import get_recipe
 
@@ -136,14 +136,14 @@ def test_the_share_of_the_peak_is_operations_a_second_over_that_of_all_ranks(tmp
 
 
 def test_a_resumed_monitor_drops_later_rows_of_all_its_files(tmp_path, rated):
-    monitor, model = Monitor(tmp_path, CI, CPU, ratings=rated, probe_every=2), CLICv2(CI.model)
+    monitor, model = Monitor(tmp_path, CI, CPU, watch=Watch(ratings=rated, probe_every=2)), CLICv2(CI.model)
     for step in range(4):
         monitor.record(step, output(), 1.0, 10.0, 0.0, 2.0 * step)
         if monitor.probe_due(step):
             monitor.probe(step, model)
     monitor.close()
     assert [row["step"] for row in read_log(tmp_path / "probes.jsonl")] == [2, 4]
-    again = Monitor(tmp_path, CI, CPU, step=3, ratings=rated, probe_every=2)
+    again = Monitor(tmp_path, CI, CPU, step=3, watch=Watch(ratings=rated, probe_every=2))
     assert again.seconds == 4.0
     again.close()
     assert [row["step"] for row in read_log(tmp_path / "metrics.jsonl")] == [1, 2, 3]
@@ -152,7 +152,7 @@ def test_a_resumed_monitor_drops_later_rows_of_all_its_files(tmp_path, rated):
 
 def test_a_probe_finds_the_noise_and_leaves_the_training_as_it_was(tmp_path, rated):
     model = CLICv2(CI.model).train()
-    monitor = Monitor(tmp_path, CI, CPU, ratings=rated, probe_every=3)
+    monitor = Monitor(tmp_path, CI, CPU, watch=Watch(ratings=rated, probe_every=3))
     before, state = {k: v.clone() for k, v in model.state_dict().items()}, torch.get_rng_state()
     flags = [(p.requires_grad, m.training) for m in model.modules() for p in m.parameters()]
     found = monitor.probe(2, model)
@@ -167,15 +167,15 @@ def test_a_probe_finds_the_noise_and_leaves_the_training_as_it_was(tmp_path, rat
 @pytest.mark.parametrize("every, table", [(0, True), (3, False), (-1, True)])
 def test_ratings_and_their_interval_come_together(tmp_path, rated, every, table):
     with pytest.raises(UserError, match="--probe-every"):
-        Monitor(tmp_path, CI, CPU, ratings=rated if table else None, probe_every=every)
+        Monitor(tmp_path, CI, CPU, watch=Watch(ratings=rated if table else None, probe_every=every))
 
 
 def test_tensorboard_can_read_the_same_numbers(tmp_path):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="needs tensorboard")
-    first = Monitor(tmp_path, CI, CPU, tensorboard=True)
+    first = Monitor(tmp_path, CI, CPU, watch=Watch(tensorboard=True))
     rows = [first.record(step, output(step), 1.0, 10.0, 0.0, 1.0) for step in range(3)]
     first.close()
-    resumed = Monitor(tmp_path, CI, CPU, step=2, tensorboard=True)
+    resumed = Monitor(tmp_path, CI, CPU, step=2, watch=Watch(tensorboard=True))
     rows[2] = resumed.record(2, output(9), 1.0, 10.0, 0.0, 1.0)
     resumed.close()
     found = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
@@ -187,14 +187,14 @@ def test_tensorboard_can_read_the_same_numbers(tmp_path):
 def test_missing_tensorboard_is_one_line_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UserError, match="pip install tensorboard"):
-        Monitor(tmp_path, CI, CPU, tensorboard=True)
+        Monitor(tmp_path, CI, CPU, watch=Watch(tensorboard=True))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_watched_run_ends_in_the_same_weights(tmp_path, photos, rated):
     recipe = get_recipe("ci", ["passes=80", "batch=8", "log_every=2"])
-    for name, options in (("alone", {}), ("watched", {"ratings": rated, "probe_every": 3})):
-        assert pretrain(recipe, [str(photos)], tmp_path / name, device="cpu", progress=False, **options)
+    for name, watch in (("alone", Watch()), ("watched", Watch(ratings=rated, probe_every=3))):
+        assert pretrain(Pretraining(recipe, [str(photos)], tmp_path / name, device="cpu", progress=False, watch=watch))
     assert [row["step"] for row in read_log(tmp_path / "watched" / "probes.jsonl")] == [3, 6, 9, 10]
     alone, watched = ((tmp_path / name / "encoder.safetensors").read_bytes() for name in ("alone", "watched"))
     assert alone == watched

@@ -168,7 +168,7 @@ def test_decoder_is_asked_what_pretraining_asks_it():
     noise = torch.full((1, 5 + 16 + 2 * 16 * 7), 0.9)
     noise[0, 5:21] = mask_widget.uniforms(3, 16)
     views = make_views(torch.from_numpy(image).permute(2, 0, 1)[None], noise, config)
-    want = made(views).entropy
+    want = made(views).auxiliary
     got = masked_entropy(image, 8, 0.6, 3, made).errors["decoder"]
     np.testing.assert_allclose(got, want.item(), rtol=1e-4)
 

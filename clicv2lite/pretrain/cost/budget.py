@@ -7,15 +7,12 @@ weights under autocast, fused attention, the gradients of data-parallel ranks ke
 
 from typing import Literal, NamedTuple
 
+from clicv2lite.learners import METHODS
+from clicv2lite.learners.base import Price, Step
 from clicv2lite.method.masking import visible_count
-from clicv2lite.pretrain.cost.hardware import A100 as A100
-from clicv2lite.pretrain.cost.hardware import H100 as H100
-from clicv2lite.pretrain.cost.hardware import MACHINES as MACHINES
-from clicv2lite.pretrain.cost.hardware import RTX_3090 as RTX_3090
-from clicv2lite.pretrain.cost.hardware import Machine as Machine
+from clicv2lite.pretrain.cost.hardware import Machine
 from clicv2lite.recipes.recipe import Recipe
 
-TILE = 4096  # rows and columns of logits that infonce holds at a time
 TRAINED = ("query encoder", "query head", "decoder")
 
 
@@ -40,37 +37,49 @@ def tokens(recipe: Recipe) -> Tokens:
     """How many patches of an image go where; of whole crops (MoCo, CLIC) both encoders carry all."""
     g = (recipe.size // recipe.patch) ** 2
     v, extra = visible_count(g, recipe.mask_ratio), int(recipe.class_token)
-    return Tokens(g, v, g - v, v + extra, (v if recipe.key == "visible" else g) + extra)
+    return Tokens(g, v, g - v, v + extra, (v if recipe.key_patches == "visible" else g) + extra)
 
 
 def compared(recipe: Recipe) -> int:
     """Features of an image that the loss compares: one a visible patch, or one in all."""
-    return tokens(recipe).visible if recipe.method == "clicv2" and recipe.compare == "patch" else 1
+    return METHODS[recipe.method].compared(recipe.model, tokens(recipe).visible)
 
 
 def decodes(recipe: Recipe) -> bool:
     """Whether there is a decoder and something masked for it to predict."""
-    return recipe.method == "clicv2" and recipe.target != "none" and tokens(recipe).masked > 0
+    return _has_decoder(recipe) and tokens(recipe).masked > 0
+
+
+def price(recipe: Recipe, ranks: int = 1, images: int | None = None, dense: bool = False) -> Price:
+    """What the loss costs in a step.
+
+    Args:
+        ranks: that share the global batch equally.
+        images: of one forward pass on one rank; None if they are all of its share.
+        dense: all logits of this rank's queries and their gradient at once, where the method has another way.
+    """
+    share = -(-recipe.batch // ranks)
+    step = Step(recipe.batch, share, share if images is None else images, compared(recipe), recipe.project, dense)
+    return METHODS[recipe.method].price(step, recipe.learner)
 
 
 def pairs(recipe: Recipe) -> int:
     """Logits of one step: N^2 for the N = B G' features of the global batch (equation 3); B K with a queue of K keys."""
-    n = recipe.batch * compared(recipe)
-    return n * (n if recipe.method == "clicv2" else recipe.queue)
+    return price(recipe).pairs
 
 
 def parameters(recipe: Recipe) -> dict[str, int]:
     """Weights by part: those of ``TRAINED`` get gradients, the others follow (keys) or stay (positions)."""
     d, g = recipe.width, tokens(recipe).all
-    pixels, w, out = 3 * recipe.patch**2, recipe.decoder_width, recipe.model.predict
+    pixels, w, out = 3 * recipe.patch**2, recipe.decoder.width, recipe.model.target_size
     start = d if recipe.class_token else 0
     encoder = pixels * d + d + start + recipe.depth * _block_weights(d) + 2 * d
     head = d * d + d + d * recipe.project + recipe.project
-    decoder = (d * w + w) + w + recipe.decoder_depth * _block_weights(w) + 2 * w + (w * out + out)
+    decoder = (d * w + w) + w + recipe.decoder.depth * _block_weights(w) + 2 * w + (w * out + out)
     return {
         "query encoder": encoder,
         "query head": head,
-        "decoder": decoder if recipe.method == "clicv2" and out else 0,
+        "decoder": decoder if _has_decoder(recipe) else 0,
         "key encoder": encoder,
         "key head": head,
         "positions": 2 * (g * d + start),
@@ -80,21 +89,18 @@ def parameters(recipe: Recipe) -> dict[str, int]:
 def image_flops(recipe: Recipe) -> dict[str, Flops]:
     """Operations that one image costs in one step, by part.
 
-    A backward pass is twice the forward pass, once for the inputs and once for the weights; the pixels need no gradient. The
-    loss sees the global batch, so its share of an image grows with the batch: 4 N G' d, the logits and the softmax-weighted
-    keys; with frozen keys that is the gradient already (:func:`clicv2lite.method.infonce.infonce`). MoCo and CLIC see their queue.
+    A backward pass is twice the forward pass, once for the inputs and once for the weights; the pixels need no gradient. What
+    the loss costs, the method says (:class:`clicv2lite.learners.base.Price`).
     """
-    t, d, w = tokens(recipe), recipe.width, recipe.decoder_width
+    t, d, w = tokens(recipe), recipe.width, recipe.decoder.width
     pixels = 6 * t.visible * recipe.patch**2 * d
     query = recipe.depth * _block_flops(t.query, d)
     key_patches = t.key - int(recipe.class_token)
-    decode = 2 * t.visible * d * w + recipe.decoder_depth * _block_flops(t.all, w) + 2 * t.masked * w * recipe.model.predict
+    decode = 2 * t.visible * d * w + recipe.decoder.depth * _block_flops(t.all, w) + 2 * t.masked * w * recipe.model.target_size
     decode = decode if decodes(recipe) else 0
     n = compared(recipe)
     head = 2 * d * (d + recipe.project)  # of one token
-    loss = Flops(4 * recipe.batch * n**2 * recipe.project, 0)
-    if recipe.method != "clicv2":
-        loss = Flops(2 * recipe.queue * recipe.project, 2 * recipe.queue * recipe.project)
+    loss = price(recipe)
     key = 6 * key_patches * recipe.patch**2 * d + recipe.depth * _block_flops(t.key, d)
     return {
         "query encoder": Flops(pixels + query, pixels + 2 * query),
@@ -102,7 +108,7 @@ def image_flops(recipe: Recipe) -> dict[str, Flops]:
         "decoder": Flops(decode, 2 * decode),
         "key encoder": Flops(key, 0),
         "key head": Flops(n * head, 0),
-        "InfoNCE": loss,
+        "InfoNCE": Flops(loss.forward, loss.backward),
     }
 
 
@@ -122,22 +128,18 @@ def memory(
     t, count = tokens(recipe), parameters(recipe)
     trained = sum(count[part] for part in TRAINED)
     share = -(-recipe.batch // gpus)
-    n, rows = recipe.batch * compared(recipe), share * compared(recipe)
+    held = price(recipe, gpus, images, dense=loss == "dense")
     low = recipe.precision != "fp32"
-    if recipe.method == "clicv2":
-        features, logits = n + 2 * rows, 8 * rows * n if loss == "dense" else 4 * min(TILE, rows) * min(TILE, n)
-    else:
-        features, logits = 2 * recipe.queue + 3 * rows, 8 * images * recipe.queue  # of a queue, and of its next state
     return {
         "weights": 4 * (trained + count["positions"] // 2),
         "gradients": 4 * trained,
         "AdamW": 8 * trained,
         "key copy": 4 * (count["key encoder"] + count["key head"] + count["positions"] // 2),
         "bf16 weights": 2 * trained if low else 0,  # autocast's, for one forward and backward pass
-        "views": 4 * 3 * recipe.patch**2 * share * (2 * t.visible if recipe.key == "visible" else t.visible + t.all),
+        "views": 4 * 3 * recipe.patch**2 * share * (2 * t.visible if recipe.key_patches == "visible" else t.visible + t.all),
         "activations": images * _activations(recipe, checkpointing),
-        "features": 4 * recipe.project * features,  # keys of all ranks; own queries and their gradient
-        "logits": logits,
+        "features": 4 * recipe.project * held.features,  # keys of all ranks; own queries and their gradient
+        "logits": held.logits,
     }
 
 
@@ -183,6 +185,10 @@ def energy(hours: float, machine: Machine) -> float:
     return hours * machine.gpus * machine.gpu.watts / 1000
 
 
+def _has_decoder(recipe: Recipe) -> bool:
+    return METHODS[recipe.method].decodes and recipe.model.target_size > 0
+
+
 def _block_weights(width: int) -> int:
     """A Transformer block: 12 D^2 in matrices, 9 D in their biases, 4 D in two norms."""
     return 12 * width**2 + 13 * width
@@ -195,7 +201,7 @@ def _block_flops(length: int, width: int) -> int:
 
 def _activations(recipe: Recipe, checkpointing: bool) -> int:
     """Bytes that one image leaves behind for the backward pass."""
-    t, d, w, wide = tokens(recipe), recipe.width, recipe.decoder_width, 2 if recipe.precision != "fp32" else 4
+    t, d, w, wide = tokens(recipe), recipe.width, recipe.decoder.width, 2 if recipe.precision != "fp32" else 4
 
     def block(width: int, heads: int) -> int:
         # a token: fp32 inputs of two norms and their statistics; normed twice, q, k, v, attended, hidden twice (4 D each)
@@ -203,7 +209,7 @@ def _activations(recipe: Recipe, checkpointing: bool) -> int:
 
     stacks = [(t.query, recipe.depth, d, recipe.heads)]
     if decodes(recipe):
-        stacks.append((t.all, recipe.decoder_depth, w, recipe.decoder_heads))
+        stacks.append((t.all, recipe.decoder.depth, w, recipe.decoder.heads))
     if checkpointing:  # the inputs of all blocks, and the inside of the one that is computed again
         kept = sum(n * depth * 4 * width for n, depth, width, _ in stacks)
         blocks = kept + max(n * block(width, heads) for n, _, width, heads in stacks)

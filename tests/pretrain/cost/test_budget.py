@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from clicv2lite.learners.methods import METHODS
+from clicv2lite.learners import METHODS
 from clicv2lite.method.clicv2 import CLICv2
+from clicv2lite.method.decoder import DecoderConfig
 from clicv2lite.method.encoder import prepare
 from clicv2lite.method.views import draws_per_image, make_views, uniform
 from clicv2lite.pretrain.cost.budget import (
@@ -45,11 +46,11 @@ def recipes():
         depth=st.integers(1, 3),
         heads=st.sampled_from([1, 2]),
         class_token=st.booleans(),
-        key=st.sampled_from(["visible", "full"]),
+        key_patches=st.sampled_from(["visible", "full"]),
         project=st.sampled_from([8, 20]),
-        decoder_width=st.sampled_from([8, 16]),
-        decoder_depth=st.integers(1, 2),
-        decoder_heads=st.sampled_from([1, 2]),
+        decoder=st.builds(
+            DecoderConfig, width=st.sampled_from([8, 16]), depth=st.integers(1, 2), heads=st.sampled_from([1, 2])
+        ),
         target=st.sampled_from(["entropy", "pixels", "frequency", "none"]),
         compare=st.sampled_from(["patch", "image"]),
         batch=st.integers(2, 5),
@@ -112,7 +113,7 @@ def test_operations_of_a_step_are_those_that_torch_counts(recipe):
 def test_operations_and_weights_of_the_other_methods_are_those_that_torch_counts(method, class_token):
     recipe = get_recipe("ci", [f"method={method}", "batch=4", f"class_token={class_token}"])
     with torch.random.fork_rng():
-        model = METHODS[method].build(recipe)
+        model = METHODS[method].build(recipe.model, recipe.learner)
     plain_attention(model)
     pictures = torch.randint(0, 256, (4, 3, 40, 40), dtype=torch.uint8)
     noise = uniform(0, np.zeros(4, int), np.arange(4), METHODS[method].draws_per_image(recipe.views))
