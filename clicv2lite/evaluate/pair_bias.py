@@ -23,7 +23,7 @@ from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError, exit_status
 from clicv2lite.files import check_output_file, put_json
 from clicv2lite.method.patches import patchify, unpatchify
-from clicv2lite.method.pixels import MEAN, STD
+from clicv2lite.method.pixels import denormalize
 from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, base_crop, one_view
 from clicv2lite.probe.metrics import interval
 from clicv2lite.provenance import provenance
@@ -73,12 +73,11 @@ def draw_pair(images: Tensor, kind: PairKind, generator: torch.Generator) -> Ten
     noise[..., 4] = 1  # mirroring one of two crops changes no measure, only our own comparing of pictures
     crops = [base_crop(images, noise[0], config)]
     crops.append(crops[0] if kind.one_crop else base_crop(images, noise[1], config))
-    std, mean = (torch.tensor(v)[:, None, None] for v in (STD, MEAN))
     views = []
     for crop in crops:
         draws = torch.rand(b, h * w, PATCH_DRAWS, generator=generator)
         cells = one_view(patchify(crop, config.patch), draws, config)
-        views.append(unpatchify(cells * std + mean, (h, w)).clamp(0, 1))
+        views.append(unpatchify(denormalize(cells), (h, w)).clamp(0, 1))
     return torch.stack(views)
 
 

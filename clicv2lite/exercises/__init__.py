@@ -12,7 +12,3 @@ In a chapter an exercise is a few cells, in this order (tests/notebooks/test_not
    nothing else changed, and where there is a check a last line ``assert why_not_roll.check(my_shift)``.
 5. If there is something to see in it, Markdown that begins with ``*Solution above, folded.*``.
 """
-
-from clicv2lite.exercises.exercise import Exercise, Verdict
-
-__all__ = ["Exercise", "Verdict"]

@@ -74,24 +74,24 @@ class Model:
 
         ICNet's maps lie in 0..1. A linear head's are exact shares of its score (their mean is the score) in any range.
         """
-        images = images.to(place(self.encoder))
+        images = images.to(use_device(self.encoder))
         read = shares(self.encoder, images) if self.head.reads == "features" else self.encoder.tokens(images)
         return self.head.maps(read)
 
 
 def read_by(head: Head | type[Head], encoder: FrozenEncoder, images: Tensor) -> Tensor:
     """What `head` reads of (B, 3, S, S) uint8 images, on any device."""
-    images = images.to(place(encoder))
+    images = images.to(use_device(encoder))
     return encoder.features(images) if head.reads == "features" else encoder.tokens(images)
 
 
 def pooled(encoder: FrozenEncoder, images: list[Any]) -> Tensor:
     """(N, F) float32 pooled features, on the CPU, of N images as people have them; errors as `Model.score`."""
-    return torch.cat([encoder.features(batch.to(place(encoder))).cpu() for batch in squares(images, encoder.size)])
+    return torch.cat([encoder.features(batch.to(use_device(encoder))).cpu() for batch in squares(images, encoder.size)])
 
 
-def place(encoder: FrozenEncoder) -> torch.device:
-    """Where an encoder computes: a GPU if there is one, to which it is moved."""
+def use_device(encoder: FrozenEncoder) -> torch.device:
+    """The device that an encoder computes on: a GPU if there is one, to which it is moved."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder.to(device)  # nothing to do from the second call on
     return device
@@ -150,3 +150,6 @@ def load_model(spec: str | Path = "default") -> Model:
     if not encoder_file.is_file() or digest(encoder_file) != expected:
         raise UserError(f"{encoder_file}: missing, or not the encoder this head was fitted on; run probe --out again")
     return Model(load_encoder(str(folder)), head)
+
+
+place = use_device

@@ -77,8 +77,9 @@ def parse(text: str, kind: Any) -> Any:
 def valued(value: Any, kind: Any) -> Any:
     """A value of a TOML file as one of the annotated type; ValueError if it does not fit."""
     found = parse(",".join(map(str, value)) if isinstance(value, list) else str(value), kind)
-    if isinstance(value, dict) or (isinstance(value, str) and found is not None and not isinstance(found, str)):
-        raise ValueError(value)  # a table; a number in quotes
+    in_quotes = isinstance(value, str) and not isinstance(found, str | None)  # a number
+    if in_quotes or isinstance(value, dict) or (isinstance(value, list) and not isinstance(found, tuple)):
+        raise ValueError(value)
     return found
 
 

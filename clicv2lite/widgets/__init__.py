@@ -4,10 +4,3 @@ try:
     import anywidget as _anywidget  # noqa: F401
 except ImportError:
     raise ImportError("clicv2lite.widgets: anywidget is not installed; pip install 'clicv2lite[book]'") from None
-
-from clicv2lite.widgets.leaderboard import Leaderboard
-from clicv2lite.widgets.mask import MaskExplorer
-from clicv2lite.widgets.patchify import PatchifyExplorer
-from clicv2lite.widgets.similarity import SimilarityExplorer
-
-__all__ = ["Leaderboard", "MaskExplorer", "PatchifyExplorer", "SimilarityExplorer"]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clicv2lite.method.entropy import LUMA
 from clicv2lite.method.patches import DIRECTIONS, grid_size, patchify, unpatchify
-from clicv2lite.method.pixels import MEAN, STD
+from clicv2lite.method.pixels import MEAN, denormalize
 from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, one_view
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import PATCH_SIZES, Explorer, Pictures, as_batch, front_end
@@ -31,10 +31,6 @@ class ViewPair(NamedTuple):
     shared: float  # share that both views still show, wherever they show it
 
 
-def _undo_normalize(patches: Tensor) -> Tensor:
-    return patches * patches.new_tensor(STD)[:, None, None] + patches.new_tensor(MEAN)[:, None, None]
-
-
 def _sources(noise: Tensor, config: ViewConfig) -> Tensor:
     """Which pixels of each clean patch are left in its view: noise (1, G, 7) -> (G, p * p) bool.
 
@@ -44,7 +40,7 @@ def _sources(noise: Tensor, config: ViewConfig) -> Tensor:
     colour = torch.arange(1, p * p + 1, dtype=torch.float64) / (p * p)
     moved_only = replace(config, zeros="before", color=0, blur=0)
     view = one_view(colour.reshape(p, p).expand(1, g, 3, p, p), noise, moved_only)
-    found = (_undo_normalize(view)[0, :, 0] * p * p).round().long().reshape(g, p * p)
+    found = (denormalize(view)[0, :, 0] * p * p).round().long().reshape(g, p * p)
     return torch.zeros(g, p * p + 1, dtype=torch.bool).scatter_(1, found, True)[:, 1:]
 
 
@@ -90,7 +86,7 @@ def view_pair(
     drawn = uniforms(seed, h * w * 2 * PATCH_DRAWS).reshape(1, h * w, 2, PATCH_DRAWS)
     noise = turned(drawn, overrides or {}).unbind(2)
     clean = patchify(as_batch(image), patch)  # (1, G, 3, p, p)
-    views = [unpatchify(_undo_normalize(one_view(clean, n, config)), (h, w)) for n in noise]
+    views = [unpatchify(denormalize(one_view(clean, n, config)), (h, w)) for n in noise]
     query, key = ((v[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy() for v in views)
     in_query, in_key = (_sources(n, config) for n in noise)
     share = [float(s.double().mean()) for s in (in_query, in_key, in_query & in_key)]

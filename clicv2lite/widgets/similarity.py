@@ -16,7 +16,7 @@ from clicv2lite.method.clicv2 import CLICv2, ModelConfig
 from clicv2lite.method.encoder import encode_visible
 from clicv2lite.method.infonce import NEGATIVES, excluded, infonce_dense
 from clicv2lite.method.patches import patchify, unpatchify
-from clicv2lite.method.pixels import MEAN, STD
+from clicv2lite.method.pixels import denormalize
 from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, Views, one_view
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import HERE, as_batch, front_end, square
@@ -91,8 +91,7 @@ def two_views(squares: Sequence[np.ndarray], model: CLICv2, config: ViewConfig, 
     noise = uniforms(seed, n * g * 2 * PATCH_DRAWS).reshape(n, g, 2, PATCH_DRAWS).unbind(2)
     clean = patchify(torch.cat([as_batch(image) for image in squares]), config.patch)
     query, key = (one_view(clean, own, config) for own in noise)
-    shown = torch.stack([unpatchify(view, grid) for view in (query, key)]).movedim(2, -1)  # (2, n, S, S, 3)
-    color = shown * shown.new_tensor(STD) + shown.new_tensor(MEAN)
+    color = denormalize(torch.stack([unpatchify(view, grid) for view in (query, key)])).movedim(2, -1)  # (2, n, S, S, 3)
     every = torch.arange(g).expand(n, g)
     views = Views(query.float(), key.float(), every, every[:, :0], torch.empty(n, 0, 1))
     was_training = model.training

@@ -20,7 +20,10 @@ import numpy as np
 from skimage import data
 from sklearn.datasets import load_sample_images
 from clicv2lite.pretrain.export import load_pretraining
-from clicv2lite.widgets import Leaderboard, MaskExplorer, PatchifyExplorer, SimilarityExplorer
+from clicv2lite.widgets.leaderboard import Leaderboard
+from clicv2lite.widgets.mask import MaskExplorer
+from clicv2lite.widgets.patchify import PatchifyExplorer
+from clicv2lite.widgets.similarity import SimilarityExplorer
 pictures = {name: getattr(data, name)() for name in ("coffee", "chelsea", "astronaut", "rocket")}
 pictures |= zip(("china", "flower"), load_sample_images().images)
 rng = np.random.default_rng(0)

@@ -21,7 +21,8 @@ CELLS = [
 import json
 from pathlib import Path
 import numpy as np
-from clicv2lite.widgets import Leaderboard, PatchifyExplorer
+from clicv2lite.widgets.leaderboard import Leaderboard
+from clicv2lite.widgets.patchify import PatchifyExplorer
 
 rng = np.random.default_rng(0)
 pictures = {name: rng.integers(0, 256, (14, 14, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1) for name in "abcdefgh"}

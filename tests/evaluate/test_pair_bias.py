@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr
 
 from clicv2lite.baselines.measures.basic import edge_density, jpeg_size, local_entropy
-from clicv2lite.evaluate import pair_bias as module
 from clicv2lite.evaluate.pair_bias import (
     KINDS,
     PROXIES,
@@ -21,6 +20,7 @@ from clicv2lite.evaluate.pair_bias import (
     proxies,
     twice,
 )
+from clicv2lite.method.pixels import MEAN
 
 
 def anova(pairs):
@@ -118,7 +118,7 @@ def test_aligned_pairs_differ_only_where_the_shift_put_zeros_or_moved():
     torch.testing.assert_close(a, b)
     torch.testing.assert_close(a, torch.full_like(a, 200 / 255))
     a, _ = draw_pair(images, KINDS["shift"], torch.Generator().manual_seed(0))
-    mean = torch.tensor(module.MEAN)[:, None, None].expand(3, 224, 224)
+    mean = torch.tensor(MEAN)[:, None, None].expand(3, 224, 224)
     gray, colour = (a - 200 / 255).abs() < 1e-5, (a - mean).abs() < 1e-5
     assert (gray | colour).all()
     assert 0.1 < colour.float().mean() < 0.4  # distances 1..8 of 32 pixels

@@ -11,8 +11,9 @@ from traitlets import TraitError
 
 from clicv2lite.errors import UserError
 
-widgets = pytest.importorskip("clicv2lite.widgets", exc_type=ImportError)
-BOTH = pytest.mark.parametrize("explorer", [widgets.PatchifyExplorer, widgets.MaskExplorer])
+MaskExplorer = pytest.importorskip("clicv2lite.widgets.mask", exc_type=ImportError).MaskExplorer
+PatchifyExplorer = pytest.importorskip("clicv2lite.widgets.patchify", exc_type=ImportError).PatchifyExplorer
+BOTH = pytest.mark.parametrize("explorer", [PatchifyExplorer, MaskExplorer])
 PICTURE = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
 
 
@@ -57,11 +58,11 @@ def test_setting_that_cannot_be_drawn_is_refused_and_the_old_one_stays(explorer,
 @pytest.mark.parametrize(
     ("explorer", "name", "value"),
     [
-        (widgets.PatchifyExplorer, "max_shift", -1),
-        (widgets.PatchifyExplorer, "max_shift", 57),
-        (widgets.PatchifyExplorer, "zeros", "never"),
-        (widgets.MaskExplorer, "ratio", 1.0),
-        (widgets.MaskExplorer, "ratio", -0.1),
+        (PatchifyExplorer, "max_shift", -1),
+        (PatchifyExplorer, "max_shift", 57),
+        (PatchifyExplorer, "zeros", "never"),
+        (MaskExplorer, "ratio", 1.0),
+        (MaskExplorer, "ratio", -0.1),
     ],
 )
 def test_own_settings_are_checked_too(explorer, name, value):
@@ -91,10 +92,10 @@ def test_picture_and_constants_cannot_be_replaced(explorer):
 
 
 def test_representation_tells_the_settings_and_nothing_that_changes_between_runs():
-    assert repr(widgets.MaskExplorer(PICTURE, seed=3)) == "MaskExplorer(patch=32, ratio=0.6, seed=3, grid=True)"
+    assert repr(MaskExplorer(PICTURE, seed=3)) == "MaskExplorer(patch=32, ratio=0.6, seed=3, grid=True)"
     want = "PatchifyExplorer(patch=16, max_shift=4, seed=0, augment=False, zeros='after', overrides={}, grid=True, arrows=True)"
-    assert repr(widgets.PatchifyExplorer(PICTURE, patch=16)) == want
-    two = widgets.MaskExplorer({"cat": PICTURE, "noise": PICTURE}, picture="noise")
+    assert repr(PatchifyExplorer(PICTURE, patch=16)) == want
+    two = MaskExplorer({"cat": PICTURE, "noise": PICTURE}, picture="noise")
     assert repr(two) == "MaskExplorer(picture='noise', patch=32, ratio=0.6, seed=0, grid=True)"
 
 

@@ -1,0 +1,66 @@
+"""A recipe from a TOML file: the same as by --set, and every mistake in it is one line that names the file."""
+
+import dataclasses
+
+import pytest
+
+from clicv2lite.errors import UserError
+from clicv2lite.recipes.library import get_recipe
+
+
+def written(tmp_path, text, name="mine.toml"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+TEXT = """# half as long, without the shift
+base = "lite"
+passes = 128_000
+max_shift = 0
+lr = 2e-3
+pool_blocks = [0, -1]
+class_token = true
+bins = "none"
+negatives = "other-images"
+"""
+
+
+def test_a_file_changes_its_base_as_set_does(tmp_path):
+    words = ["passes=128000", "max_shift=0", "lr=0.002", "pool_blocks=0,-1", "class_token=true", "bins=none"]
+    wanted = get_recipe("lite", [*words, "negatives=other-images"])
+    assert get_recipe(written(tmp_path, TEXT)) == dataclasses.replace(wanted, name="mine")
+
+
+def test_what_follows_other_settings_follows_those_of_a_file(tmp_path):
+    recipe = get_recipe(written(tmp_path, 'base = "lite"\nbatch = 128\npasses = 512_000\nmethod = "clic"\nname = "big"\n'))
+    plain = get_recipe("lite")
+    assert (recipe.lr, recipe.warmup, recipe.name) == (2 * plain.lr, 2 * plain.warmup, "big")
+    assert recipe.auxiliary_weight == 0.25 and recipe.crop == "resized"
+
+
+def test_set_counts_more_than_the_file(tmp_path):
+    recipe = get_recipe(written(tmp_path, TEXT), ["max_shift=2", "seed=9"])
+    assert (recipe.max_shift, recipe.seed, recipe.passes) == (2, 9, 128_000)
+
+
+@pytest.mark.parametrize("text, reason", [
+    ("passes = 3", 'names no base; begin with a line such as base = "lite"'), ("base = 3", "names no base"),
+    ('base = "vit-h14"', "--recipe vit-h14: no such recipe"), ('base = "ci"\nspeed = 3', "there is no setting speed"),
+    ('base = "ci"\nseed = 1.5', "seed = 1.5 must be a whole number"), ('base = "ci"\nlr = "0.1"', "must be a number"),
+    ('base = "ci"\nlr = [1]', "lr = [1] must be a number"), ('base = "ci"\nclip = true', "clip = True must be a number"),
+    ('base = "ci"\nnegatives = "all"', "must be batch or other-images"), ('base = "ci', "is not TOML"),
+    ('base = "ci"\n[pool]\nsize = 32', "there is no setting pool"), ("base = \udcff", "is not TOML"),
+    ('base = "ci"\nwidth = 30', "--set width=30: must be a multiple of 4"),
+])  # fmt: skip
+def test_a_mistake_in_a_file_is_one_line(tmp_path, text, reason):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError) as caught:
+        get_recipe(str(path))
+    assert reason in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"--recipe .*none\.toml: cannot be read \(No such file"):
+        get_recipe(str(tmp_path / "none.toml"))
