@@ -118,8 +118,8 @@ def main() -> int:
         print(f"{arrow.source} line {arrow.line}: {arrow.target} {arrow.name}")
     of_rooms = cycle(list(counts))
     of_modules = cycle([(arrow.source, arrow.target) for arrow in found if arrow.source != arrow.target])
-    walls = f"{len(set(map(room, modules())))} rooms, {len(counts)} arrows, {len(upward(found))} upward, {len(private(found))} private"
-    print(f"{walls}, {len(of_rooms) > 0:d} cycles of rooms, {len(of_modules) > 0:d} of modules", *of_rooms, *of_modules)
+    print(f"{len(set(map(room, modules())))} rooms, {len(counts)} arrows, {len(upward(found))} upward, ", end="")
+    print(f"{len(private(found))} private, {len(of_rooms) > 0:d} cycles of rooms, {len(of_modules) > 0:d} of modules")
     return 1 if broken or of_rooms or of_modules else 0
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,6 @@ from clicv2lite.recipes.settings import check, kinds
 
 
 def test_every_file_of_the_room_is_a_method_of_its_name():
-    from pathlib import Path
-
     files = {path.stem for path in Path(room.__file__).parent.glob("*.py")} - {"__init__", "base"}
     assert files == METHODS.keys() and {"clicv2", "moco", "clic"} <= files
 

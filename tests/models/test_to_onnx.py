@@ -61,7 +61,7 @@ def test_missing_packages_are_one_line(model, tmp_path, monkeypatch):
 def test_a_mistake_is_one_line_and_status_2(tmp_path, capsys):
     assert main(["--model", str(tmp_path), "--out", str(tmp_path / "m.onnx")]) == 2
     assert "there is no head.safetensors" in capsys.readouterr().err
-    code = "import sys, clicv2lite.models.to_onnx; assert 'onnx' not in sys.modules"  # its own name hides nothing, and it loads nothing
+    code = "import sys, clicv2lite.models.to_onnx; assert 'onnx' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -14,7 +14,7 @@ from clicv2lite.recipes.recipe import Recipe
 from clicv2lite.recipes.settings import DROPPED, RENAMED, kinds, read_settings, stored_recipe
 
 ROOT = Path(__file__).parents[2]
-STORED = sorted(ROOT.glob("data/results/**/*config.json")) + [ROOT / "clicv2lite" / "models" / "default" / "config.json"]
+STORED = [*sorted(ROOT.glob("data/results/**/*config.json")), ROOT / "clicv2lite" / "models" / "default" / "config.json"]
 
 
 def test_every_setting_is_declared_once():
@@ -24,11 +24,8 @@ def test_every_setting_is_declared_once():
         for name in vars(kind).get("__annotations__", {}):
             own.setdefault(name, set()).add(kind)
     assert {name: found for name, found in own.items() if len(found) > 1} == {}
-    prefixed = {
-        f"{part}_{f.name}"
-        for part, kind in (("decoder", DecoderConfig), ("pool", PoolConfig))
-        for f in dataclasses.fields(kind)
-    }
+    parts = {"decoder": DecoderConfig, "pool": PoolConfig}
+    prefixed = {f"{part}_{field.name}" for part, kind in parts.items() for field in dataclasses.fields(kind)}
     assert prefixed <= kinds().keys() and not prefixed & own.keys()
 
 
