@@ -14,13 +14,14 @@ from torch import Tensor
 from clicv2lite.errors import UserError
 from clicv2lite.method.clicv2 import CLICv2, ModelConfig
 from clicv2lite.method.encoder import encode_visible
-from clicv2lite.method.infonce import NEGATIVES, excluded, infonce_dense
+from clicv2lite.method.infonce import excluded, infonce_dense
 from clicv2lite.method.patches import patchify, unpatchify
 from clicv2lite.method.pixels import denormalize
 from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, Views, one_view
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import HERE, as_batch, front_end, square
 
+DRAWN = ("batch", "other-images", "same-position", "same-image")  # rules of infonce.NEGATIVES that the script knows, too
 SMALLEST, LARGEST = 2, 6  # images: negatives of other images need two, and six make 1 MB of state
 PAPER = ModelConfig().temperature
 
@@ -135,7 +136,7 @@ class SimilarityExplorer(anywidget.AnyWidget):
     image = t.Int(0, help="the query's image, counted from 0").tag(sync=True)
     patch = t.Int(0, help="the query's patch, counted from 0, row by row").tag(sync=True)
     temperature = t.Float(PAPER, min=0.05, max=1, help="tau").tag(sync=True)
-    negatives = t.Enum[str](list(NEGATIVES), "batch", help="which keys may be negatives").tag(sync=True)
+    negatives = t.Enum[str](DRAWN, "batch", help="which keys may be negatives").tag(sync=True)
     show = t.Enum(("logits", "probabilities"), "logits", help="what the map shows").tag(sync=True)
     beneath = t.Bool(True, help="the keys' pictures shine through the map").tag(sync=True)
     grid = t.Bool(True, help="show the borders of the patches").tag(sync=True)
@@ -166,7 +167,7 @@ class SimilarityExplorer(anywidget.AnyWidget):
         self._squares = [square(picture, size.size) for picture in images.values()]
         self._constants = {
             "side": size.size, "patch": size.patch, "names": [str(name) for name in images], "dim": size.project,
-            "negatives": list(NEGATIVES), "paper": PAPER,
+            "negatives": list(DRAWN), "paper": PAPER,
         }  # fmt: skip
         self._drawn, self._drawn_seed = self._draw(seed), seed
         super().__init__(

@@ -17,10 +17,9 @@ pytest.importorskip("clicv2lite.widgets", exc_type=ImportError)
 from ipywidgets.embed import dependency_state, embed_data
 
 from clicv2lite.method.clicv2 import CLICv2
-from clicv2lite.method.infonce import NEGATIVES
 from clicv2lite.recipes.library import get_recipe
 from clicv2lite.widgets.leaderboard import Leaderboard
-from clicv2lite.widgets.similarity import SimilarityExplorer
+from clicv2lite.widgets.similarity import DRAWN, SimilarityExplorer
 
 HOST = Path(__file__).parents[2] / "book" / "_ext" / "static" / "offline" / "anywidget-host.js"
 NAMES = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen"]
@@ -102,7 +101,7 @@ def test_mouse_keys_and_every_control_give_the_packages_numbers(visit, folder_se
     assert_similarity(shown, similarity, patch=3 * 8 + 7)
     shown.get_by_role("radio", name="cat").check()
     assert_similarity(shown, similarity, image=2, patch=31)
-    for negatives in NEGATIVES:
+    for negatives in DRAWN:
         shown.get_by_label("Negatives").select_option(negatives)
         assert_similarity(shown, similarity, image=2, patch=31, negatives=negatives)
     slider = shown.get_by_role("slider", name="Temperature")

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from scipy.stats import entropy as scipy_entropy
 
 from clicv2lite.method.entropy import default_bins, luma, patch_entropy
-from clicv2lite.method.targets import frequency_target, pixel_target
 
 FLOATS = st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64])
 
@@ -120,25 +119,3 @@ def test_default_bins_are_used_when_none_are_given():
 def test_luma_is_a_weighted_mean_of_the_channels(batch):
     want = np.array([luma_of(patch) for patch in each(batch)]).reshape(*batch.shape[:-3], *batch.shape[-2:])
     np.testing.assert_allclose(luma(batch), want, atol=1e-12)
-
-
-@given(patches())
-def test_pixel_targets_are_normalised_within_each_patch(batch):
-    want = [((x := patch.flatten()) - x.mean()) / np.sqrt(x.var(ddof=1) + 1e-6) for patch in each(batch)]
-    got = pixel_target(batch)
-    assert got.shape == (*batch.shape[:-3], 3 * batch.shape[-1] ** 2) and got.dtype == torch.float32
-    np.testing.assert_allclose(got.reshape(len(want), -1), want, atol=1e-3)
-
-
-def test_the_pixel_target_of_a_flat_patch_is_zero():
-    assert not pixel_target(torch.full((3, 4, 4), 0.25)).any()
-
-
-@given(patches())
-def test_frequency_targets_are_the_log_amplitudes_of_a_discrete_fourier_transform(batch):
-    p = batch.shape[-1]
-    wave = np.exp(-2j * np.pi * np.outer(np.arange(p), np.arange(p)) / p) / np.sqrt(p)  # the transform as a matrix
-    want = [np.log1p(np.abs(wave @ luma_of(patch) @ wave.T))[:, : p // 2 + 1].flatten() for patch in each(batch)]
-    got = frequency_target(batch)
-    assert got.shape == (*batch.shape[:-3], p * (p // 2 + 1)) and got.dtype == torch.float32
-    np.testing.assert_allclose(got.reshape(len(want), -1), want, atol=1e-4)
