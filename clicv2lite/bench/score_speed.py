@@ -1,4 +1,4 @@
-"""`python -m clicv2lite.bench.score_speed --images SRC`: how fast scoring is, as ratios measured in turn on one machine (chapter 12).
+"""`clicv2lite bench-score`: how fast scoring is, as ratios measured in turn on one machine (book chapter 12).
 
 Scoring means all of it: files read, decoded, squared, encoded, scored. Beside it stand the bare forward passes of the same
 encoder in timm, at every size that the model reads an image at, on tensors that lie ready, with torch's own threads; and
@@ -13,18 +13,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from clicv2lite.data.embedded import photographs
 from clicv2lite.device import cores as default_jobs
-from clicv2lite.errors import UserError, exit_status
-from clicv2lite.files import check_output_file, put_json
+from clicv2lite.errors import UserError
+from clicv2lite.files import add_json, check_output_file, put_json
 from clicv2lite.method.pixels import normalize
 from clicv2lite.models.model import load_model, place
-from clicv2lite.provenance import provenance
+from clicv2lite.provenance import stamped
 from clicv2lite.score.arguments import Row, expand, find_images
 from clicv2lite.score.scoring import score_rows
 
@@ -105,33 +104,25 @@ def startup() -> dict[str, float]:
     return {name: min(values[1:]) for name, values in seconds.items()}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write JSON; 2 for a user's mistake."""
-    parser = argparse.ArgumentParser(prog="python -m clicv2lite.bench.score_speed", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `bench-score`."""
     parser.add_argument("--images", nargs="+", required=True, metavar="SRC", help="as `clicv2lite score` takes them")
     parser.add_argument("--count", type=int, default=1000, metavar="N", help="score at most so many of them (default 1000)")
     parser.add_argument("--model", default="default", metavar="M", help="folder that `clicv2lite probe --out` wrote")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measure so often (default 3)")
-    parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file")
-    args = parser.parse_args(argv)
-
-    def run() -> int:
-        for option, value in (("--count", args.count), ("--rounds", args.rounds)):
-            if value < 1:
-                raise UserError(f"{option} {value}: give 1 or more")
-        if args.json:
-            check_output_file(args.json, "--json")
-        rows, began = find_images(expand(args.images))[: args.count], time.perf_counter()
-        first = startup()
-        found = measure(rows, args.model, args.rounds, default_jobs())
-        found["seconds_to_first_score"] = first
-        found["load"] = os.getloadavg()[0]  # what else the machine was doing
-        source = provenance(place(load_model(args.model).encoder), "python -m clicv2lite.bench.score_speed")
-        put_json(args.json, {"model": args.model, **found, "seconds": time.perf_counter() - began, **source})
-        return 0
-
-    return exit_status(run)
+    add_json(parser)
+    parser.epilog = __doc__.partition("\n\n")[2]
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def run(args: argparse.Namespace) -> int:
+    """Measure and write JSON; exit status 0, UserError for options or images that cannot be used."""
+    for option, value in (("--count", args.count), ("--rounds", args.rounds)):
+        if value < 1:
+            raise UserError(f"{option} {value}: give 1 or more")
+    check_output_file(args.json, "--json")
+    rows, began = find_images(expand(args.images))[: args.count], time.perf_counter()
+    first = startup()
+    found = {"model": args.model, **measure(rows, args.model, args.rounds, default_jobs())}
+    found |= {"seconds_to_first_score": first, "load": os.getloadavg()[0]}  # the load: what else the machine was doing
+    put_json(args.json, stamped(found, began, place(load_model(args.model).encoder)))
+    return 0

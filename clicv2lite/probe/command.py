@@ -26,7 +26,7 @@ from clicv2lite.models.model import Model, place, read_by, save_model
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import Mask, Task, add_score_range, add_within_categories, groups, keep_rows, load_task
-from clicv2lite.provenance import provenance
+from clicv2lite.provenance import stamped
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the probe: encode every image once, fit, predict, report."""
-    started = time.perf_counter()
+    began = time.perf_counter()
     _check(args)
     task = load_task(args.ratings, args.test, args.folds, args.score_range)
     k = 5 if args.folds is None else args.folds
@@ -87,9 +87,8 @@ def run(args: argparse.Namespace) -> int:
         "folds": by_fold or None,
         "skipped": skipped,
         "seed": args.seed,
-        "seconds": round(time.perf_counter() - started, 2),
-        **provenance(place(encoder)),
     }
+    result = stamped(result, began, place(encoder))
     if args.out and head:
         save_model(args.out, Model(encoder, head), args.encoder)
         write_json(args.out / "probe.json", result)
@@ -157,8 +156,7 @@ def _check(args: argparse.Namespace) -> None:
             raise UserError(f"--{option} {value}: only --head icnet has it")
         if value is not None and not value > 0:
             raise UserError(f"--{option} {value}: give a number above 0")
-    if args.json:
-        check_output_file(args.json, "--json")
+    check_output_file(args.json, "--json")
     if args.out:
         make_folder(args.out, "--out")
         source = Path(args.encoder).resolve()

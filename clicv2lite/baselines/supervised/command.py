@@ -1,6 +1,4 @@
-"""Train a supervised baseline on a rating table and report it as `probe` reports a head (CLICv2, table 1; book chapter 11).
-
-    python -m clicv2lite.baselines.supervised.command --model icnet --ratings ratings.csv --size lite --work runs --json icnet.json
+"""`clicv2lite supervised`: train a supervised baseline and report it as `probe` reports a head (table 1; book chapter 11).
 
 The folds are those of `probe --seed`, so the numbers stand side by side. With `--work`, every finished fold is stored under the
 hash of all that it depends on, and a run that was interrupted goes on with the next fold.
@@ -11,7 +9,6 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -26,8 +23,8 @@ from clicv2lite.arrays import Floats
 from clicv2lite.baselines.supervised.registry import BASELINES, SIZES, Settings, Supervised
 from clicv2lite.baselines.supervised.training import predict, train
 from clicv2lite.data.batches import batches
-from clicv2lite.errors import UserError, check_seed, exit_status
-from clicv2lite.files import check_output_file, make_folder, put_json, write_json
+from clicv2lite.errors import UserError, check_seed
+from clicv2lite.files import add_json, check_output_file, make_folder, put_json, write_json
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import Task, add_score_range, keep_rows, load_task
@@ -134,7 +131,7 @@ def read_squares(task: Task, side: int) -> tuple[Tensor, Task, list[str]]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of `supervised`."""
     parser.add_argument("--model", required=True, choices=sorted(BASELINES), help="which baseline")
     parser.add_argument("--ratings", required=True, metavar="CSV", help="table image,score[,category][,split]")
     parser.add_argument("--test", metavar="CSV", help="table to test on; both tables are then used whole")
@@ -148,7 +145,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lr", type=float, help="learning rate (default: the size's)")
     parser.add_argument("--seed", type=int, default=0, help="of folds, weights, order and bootstrap (0)")
     parser.add_argument("--work", type=Path, metavar="DIR", help="keep finished folds here, and go on from them")
-    parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file instead of the screen")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -162,26 +159,11 @@ def run(args: argparse.Namespace) -> int:
         if key in changed and not changed[key] > 0:
             raise UserError(f"--{key} {changed[key]}: give a number above 0")
     check_seed(args.seed)
-    if args.json:
-        check_output_file(args.json, "--json")
+    check_output_file(args.json, "--json")
     if args.work:
         make_folder(args.work, "--work")
     settings = replace(BASELINES[args.model].settings(args.size), **changed)
     task = load_task(args.ratings, args.test, args.folds, args.score_range)
     found = measure(args.model, settings, task, args.seed, 5 if args.folds is None else args.folds, args.work)
-    about = provenance(program="python -m clicv2lite.baselines.supervised.command")
-    put_json(args.json, {**found, "size": args.size, **about})
+    put_json(args.json, {**found, "size": args.size, **provenance()})
     return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line of this module; exit status 2 and one line for a user's mistake."""
-    parser = argparse.ArgumentParser(
-        prog="python -m clicv2lite.baselines.supervised.command", description=__doc__.splitlines()[0]
-    )
-    add_arguments(parser)
-    return exit_status(lambda: run(parser.parse_args(argv)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
