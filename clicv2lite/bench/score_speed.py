@@ -19,19 +19,19 @@ import torch
 
 from clicv2lite.data.embedded import photographs
 from clicv2lite.device import cores as default_jobs
-from clicv2lite.errors import UserError
+from clicv2lite.errors import check_counts
 from clicv2lite.files import add_json, check_output_file, put_json
 from clicv2lite.method.pixels import normalize
 from clicv2lite.models.model import load_model, place
 from clicv2lite.provenance import stamped
-from clicv2lite.score.arguments import Row, expand, find_images
+from clicv2lite.score.arguments import ImageRow, expand, find_images
 from clicv2lite.score.scoring import score_rows
 
 BATCH, ICNET_BATCH, ICNET_SIDE = 32, 8, 512
 STARTS = 5  # of the program; the fastest counts, since what else the machine does can only add
 
 
-def measure(rows: Sequence[Row], spec: str, rounds: int, jobs: int) -> dict[str, Any]:
+def measure(rows: Sequence[ImageRow], spec: str, rounds: int, jobs: int) -> dict[str, Any]:
     """Images a second, medians over rounds in which the three take turns, and medians of the ratios within a round.
 
     Args:
@@ -116,9 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and write JSON; exit status 0, UserError for options or images that cannot be used."""
-    for option, value in (("--count", args.count), ("--rounds", args.rounds)):
-        if value < 1:
-            raise UserError(f"{option} {value}: give 1 or more")
+    check_counts(count=args.count, rounds=args.rounds)
     check_output_file(args.json, "--json")
     rows, began = find_images(expand(args.images))[: args.count], time.perf_counter()
     first = startup()

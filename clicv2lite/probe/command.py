@@ -16,7 +16,7 @@ from tqdm import tqdm
 from clicv2lite.arrays import Floats
 from clicv2lite.data.batches import batches
 from clicv2lite.encoders.frozen import FrozenEncoder
-from clicv2lite.errors import UserError, check_seed
+from clicv2lite.errors import UserError, check_counts, check_seed
 from clicv2lite.files import check_output_file, make_folder, write_json
 from clicv2lite.heads.base import KINDS, Head
 from clicv2lite.heads.icnet import IcnetShape, IcnetTraining, fit_icnet
@@ -145,8 +145,7 @@ def summary(result: dict[str, Any]) -> str:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.batch_size < 1:
-        raise UserError(f"--batch-size {args.batch_size}: give 1 or more")
+    check_counts(batch_size=args.batch_size)
     check_seed(args.seed)
     if args.within_categories and args.head != "ridge":
         raise UserError(f"--within-categories: only --head ridge has it, not {args.head}")

@@ -18,17 +18,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from clicv2lite.data.images import ImageError
+from clicv2lite.data.names import one_line
 from clicv2lite.files import atomic, make_folder
 from clicv2lite.heads.heatmap import overlay, relative, smooth
 from clicv2lite.models.model import Model
-from clicv2lite.score.arguments import Row, one_line
+from clicv2lite.score.arguments import ImageRow
 
 QUIET = 30.0  # seconds before, and between, the lines of progress in a file that is no terminal
 
 
 def score_rows(
-    rows: Sequence[Row], model: Model, batch_size: int = 32, maps: Path | None = None, jobs: int = 1
-) -> Iterator[list[Row]]:
+    rows: Sequence[ImageRow], model: Model, batch_size: int = 32, maps: Path | None = None, jobs: int = 1
+) -> Iterator[list[ImageRow]]:
     """The rows with their scores, in 0..1, or their errors, in order and a batch at a time.
 
     Each error is one line on stderr too; a bar there says how many images a second, on a terminal or when it takes long.
@@ -47,7 +48,7 @@ def score_rows(
         delay=0.0 if terminal else QUIET, mininterval=0.1 if terminal else QUIET,
     )  # fmt: skip
     with bar, shared_cores(min(jobs, len(parts))), ThreadPoolExecutor(jobs) as pool:
-        waiting: deque[Future[list[Row]]] = deque()
+        waiting: deque[Future[list[ImageRow]]] = deque()
         queue = iter(parts)
         try:
             while True:
@@ -78,7 +79,7 @@ def shared_cores(workers: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _score(rows: Sequence[Row], targets: Sequence[Path | None], model: Model) -> list[Row]:
+def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Model) -> list[ImageRow]:
     """One batch: read, encode, score, and write the maps."""
     done = {i: row for i, row in enumerate(rows) if row.error is not None}
     good: dict[int, Tensor] = {}
@@ -105,7 +106,7 @@ def _score(rows: Sequence[Row], targets: Sequence[Path | None], model: Model) ->
     return [done[i] for i in range(len(rows))]
 
 
-def _map_names(rows: Sequence[Row]) -> list[Path | None]:
+def _map_names(rows: Sequence[ImageRow]) -> list[Path | None]:
     """A PNG for each image below the map folder; x.jpg becomes x.jpg.png, and a second one x.jpg-2.png."""
     taken: dict[Path, int] = {}
     names: list[Path | None] = []
@@ -119,7 +120,7 @@ def _map_names(rows: Sequence[Row]) -> list[Path | None]:
     return names
 
 
-def _write_map(path: Path, row: Row, complexity: np.ndarray) -> None:
+def _write_map(path: Path, row: ImageRow, complexity: np.ndarray) -> None:
     make_folder(path.parent, "--map")
     with atomic(path) as temporary:
         overlay(row.picture(), complexity).save(temporary, format="PNG")

@@ -26,7 +26,7 @@ from clicv2lite.data.packing.form import Form
 from clicv2lite.data.packing.pack import pack, shard_pattern, written
 from clicv2lite.data.packing.shards import read_rows
 from clicv2lite.data.tars.index import TarImages, index_tar
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, check_counts
 from clicv2lite.files import atomic, digest, make_folder, write_json
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def build(
     Raises:
         UserError: for a mistake in the tables or options, an unreachable network, a full disk.
     """
-    if which.count < 1:
-        raise UserError(f"--count {which.count}: give 1 or more")
+    check_counts(count=which.count)
     files = find_files(metadata)
     asked = {"files": [[path.name, path.stat().st_size] for path in files], **asdict(which), **asdict(form)}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clicv2lite.data.ic1m.metadata import LICENCES
 from clicv2lite.data.packing.form import Form, add_form
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, check_counts
 
 DISTRIBUTORS = ("multiprocessing", "pyspark", "ray")
 
@@ -49,9 +49,8 @@ def run(args: argparse.Namespace) -> int:
     parquet()
     form = Form(args.side, args.quality, args.shard)
     pace = Pace(args.processes, args.threads, args.timeout, args.attempts, args.round)
-    for option in ("count", "processes", "threads", "attempts", "round", "jobs"):
-        if getattr(args, option) < 1:
-            raise UserError(f"--{option} {getattr(args, option)}: give 1 or more")
+    check_counts(count=args.count, processes=args.processes, threads=args.threads)
+    check_counts(attempts=args.attempts, round=args.round, jobs=args.jobs)
     if not args.timeout > 0:
         raise UserError(f"--timeout {args.timeout}: give a number of seconds above 0")
     engine = find_engine(args.img2dataset, args.distributor)

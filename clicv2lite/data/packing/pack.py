@@ -26,7 +26,7 @@ from tqdm import tqdm
 from clicv2lite.data.packing.form import Form
 from clicv2lite.data.packing.shards import FIELDS, Images, read_rows, write_rows, write_shard
 from clicv2lite.data.sources import ImageSet
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, check_counts
 from clicv2lite.files import atomic, make_folder, write_json
 
 STATE = ".pack"  # a folder: what was asked for, and the manifest of each finished shard
@@ -84,8 +84,7 @@ def pack(images: Images, out: Path, form: Form, jobs: int = 1) -> Packed:
     Raises:
         UserError: if `out` holds something else, cannot be written to or is full, or no image is good.
     """
-    if jobs < 1:
-        raise UserError(f"--jobs {jobs}: give 1 or more")
+    check_counts(jobs=jobs)
     state = make_folder(make_folder(out, "--out") / STATE, "--out")
     try:
         with filelock.FileLock(state / "lock", timeout=0):
