@@ -23,14 +23,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from clicv2lite.arrays import Floats
+from clicv2lite.arrays import Floats, Rows
 from clicv2lite.errors import UserError, check_seed
 from clicv2lite.files import add_json, check_output_file, put_json, write_bytes
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import place
-from clicv2lite.probe.command import encode
-from clicv2lite.probe.crossval import Rows, cross_validate, folds
+from clicv2lite.probe.crossval import cross_validate, folds
+from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.metrics import RESAMPLES, interval, report
 from clicv2lite.probe.task import Task, add_score_range, keep_rows, load_task
 from clicv2lite.provenance import stamped

@@ -20,8 +20,8 @@ from clicv2lite.errors import UserError, check_seed
 from clicv2lite.files import add_json, check_output_file, put_json
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
-from clicv2lite.probe.command import encode
 from clicv2lite.probe.crossval import cross_validate, folds
+from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import add_score_range, add_within_categories, groups
 from clicv2lite.provenance import stamped

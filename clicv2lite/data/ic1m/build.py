@@ -70,14 +70,14 @@ def build(
         came = _download(table, out, pace, download)
         first: dict[str, int] = {}
         for i, photo in enumerate(photos):
-            if i not in came.place:
+            if i not in came.files:
                 photos[i] = replace(photo, status=STATUS[came.status[i]], error=came.error[i])
-            elif (k := first.setdefault(came.place[i][2], i)) != i:  # "photo unavailable", as a picture, above all
+            elif (k := first.setdefault(came.files[i].sha256, i)) != i:  # "photo unavailable", as a picture, above all
                 photos[i] = replace(photo, status="duplicate", error=f"the bytes of photo {photos[k].id}")
         photos = _packed(photos, [i for i, photo in enumerate(photos) if not photo.status], came, out, form, jobs)
         for i, photo in enumerate(photos):
-            if photo.status == "duplicate" and (one := photos[first[came.place[i][2]]]).status != "ok":
-                photos[i] = replace(photo, status=one.status, error=one.error)  # the same web page in place of many photos
+            if photo.status == "duplicate" and (one := photos[first[came.files[i].sha256]]).status != "ok":
+                photos[i] = replace(photo, status=one.status, error=one.error)  # the same web page, instead of many photos
         return photos
 
     return _once(out, asked, made)
@@ -105,15 +105,15 @@ def rebuild(manifest: Path, out: Path, form: Form, pace: Pace, download: Downloa
         came = _download(pa.table({"url": [photos[i].url for i in wanted]}), out, pace, download)
         same = State(came.status, came.attempts)
         for k, i in enumerate(wanted):
-            if k in came.place and came.place[k][2] == photos[i].sha256:
-                same.place[i] = came.place[k]
+            if k in came.files and came.files[k].sha256 == photos[i].sha256:
+                same.files[i] = came.files[k]
                 status, error = "", ""
-            elif k in came.place:
-                status, error = "changed", f"sha256 is now {came.place[k][2]}"
+            elif k in came.files:
+                status, error = "changed", f"sha256 is now {came.files[k].sha256}"
             else:
                 status, error = STATUS[came.status[k]], came.error[k]
             photos[i] = Photo(photos[i].id, photos[i].url, photos[i].licence, photos[i].owner, status, error=error)
-        if not same.place:
+        if not same.files:
             raise UserError(f"--manifest {manifest}: none of its {len(wanted):,} images is to be had any more as it was")
         return _packed(photos, slots, same, out, form, jobs)
 
@@ -167,9 +167,9 @@ def _download(table: "pyarrow.Table", out: Path, pace: Pace, download: Downloade
     """The rounds; once they are over they stay so, whatever `pace` a later run has: the packer has seen their result."""
     over = out / "download" / "over.json"
     state = fetch(table, out / "download", replace(pace, attempts=0) if over.exists() else pace, download)
-    if not state.place:
+    if not state.files:
         raise UserError(f"{out}: no image came ({state.error[0]}); see {out / 'download'}")
-    write_json(over, {"images": len(state.place), "of": len(table)})
+    write_json(over, {"images": len(state.files), "of": len(table)})
     return state
 
 
@@ -231,8 +231,8 @@ def find_downloads(photos: Sequence[Photo], slots: Sequence[int | None], came: S
     texts = []
     for k, i in enumerate(slots):
         photo, sha256 = Photo("", "") if i is None else photos[i], ""
-        if i is not None and i in came.place:
-            path, key, sha256 = came.place[i]
+        if i is not None and i in came.files:
+            path, key, sha256 = came.files[i]
             of_tar.setdefault(path, []).append((k, key))
         about = {"photo": photo.id, "url": photo.url, "licence": photo.licence, "owner": photo.owner, "sha256": sha256}
         texts.append(json.dumps(about))

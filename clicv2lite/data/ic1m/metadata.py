@@ -25,7 +25,7 @@ LICENCES = {
 
 
 @dataclass(frozen=True)
-class Size:
+class SizeColumns:
     """The columns of one size of the photos."""
 
     url: str
@@ -39,7 +39,7 @@ class Columns:
     """Which column of a table is which."""
 
     id: str
-    sizes: tuple[Size, ...]  # ascending
+    sizes: tuple[SizeColumns, ...]  # ascending
     licence: str | None
     owner: str | None
 
@@ -116,7 +116,7 @@ def find_columns(names: Sequence[str], side: int, path: Path) -> Columns:
     photo, sizes = first("id", "photo_id", "photoid"), []
     for suffix, long in (*((f"_{size}", long) for size, long in SIZES.items()), ("_o", WHOLE), ("", WHOLE)):
         if (url := first(f"url{suffix}")) and long >= side:
-            sizes.append(Size(url, first(f"width{suffix}"), first(f"height{suffix}"), long))
+            sizes.append(SizeColumns(url, first(f"width{suffix}"), first(f"height{suffix}"), long))
     if photo is None or not sizes:
         wanted = "id" if photo is None else f"url_m or another size of {side} pixels or more"
         raise UserError(f"{path}: no column {wanted}; its columns are {', '.join(names)}")

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,14 @@ Downloader = Callable[[Path, Path, Pace, int, Callable[[], None]], None]
 layout of `per_shard` rows a shard in the folder `images`; it calls `poll` every second or so."""
 
 
+class Member(NamedTuple):
+    """A downloaded file: the member of a tar."""
+
+    tar: Path
+    key: str
+    sha256: str
+
+
 @dataclass
 class State:
     """What became of each of n addresses."""
@@ -61,7 +69,7 @@ class State:
     status: NDArray[np.int8]  # (n,)
     attempts: NDArray[np.int8]  # (n,)
     error: dict[int, str] = field(default_factory=dict)  # of those that failed
-    place: dict[int, tuple[Path, str, str]] = field(default_factory=dict)  # of the others: tar, member's key, sha256
+    files: dict[int, Member] = field(default_factory=dict)  # of those that came
     streak: int = 0  # rounds, up to the last, that were mostly turned away
 
 
@@ -196,7 +204,7 @@ def _collect(folder: Path, state: State) -> None:
         state.status[number] = row["status"]
         state.attempts[number] += 1
         if row["status"] == OK:
-            state.place[number] = row["tar"], row["key"], row["sha256"]
+            state.files[number] = Member(row["tar"], row["key"], row["sha256"])
             state.error.pop(number, None)
         else:
             state.error[number] = row["error"]

@@ -1,7 +1,7 @@
 """One image made small, and a tar of such images: what `clicv2lite data pack` does a thousand times (book chapter 10).
 
 The tars are plain ustar: one header block of 512 bytes before each member, no extended headers, every time stamp and
-owner zero. So an index of offsets is all that a reader needs, and the same images give the same bytes.
+owner zero. So a reader needs only where each member begins, and the same images give the same bytes.
 """
 
 import csv

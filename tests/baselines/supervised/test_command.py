@@ -9,12 +9,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from clicv2lite.baselines.supervised import command as supervised
-from clicv2lite.baselines.supervised.command import evaluate, fold_key
+from clicv2lite.baselines.supervised import folds as supervised
+from clicv2lite.baselines.supervised.folds import evaluate, fold_key
 from clicv2lite.baselines.supervised.registry import BASELINES, SIZES, Baseline
 from clicv2lite.baselines.supervised.training import GRID, augment, learning_rate, make_optimizer, order, predict, train
 from clicv2lite.cli import main
 from clicv2lite.data.worlds import render
+from clicv2lite.errors import UserError
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.task import Task
 
@@ -220,5 +221,5 @@ def test_a_mistake_is_one_line(table, capsys, words, message):
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tiny):
-    with pytest.raises(supervised.UserError, match=r"the loss became .* lower --lr"):
+    with pytest.raises(UserError, match=r"the loss became .* lower --lr"):
         train("tiny", replace(tiny, lr=1e30, epochs=50), *bright(8), seed=0)
