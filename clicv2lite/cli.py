@@ -18,8 +18,8 @@ FIRST = {
     "bench": ("clicv2lite.bench.command", "measure this machine"),
 }
 CLOSER = {
-    "measures": ("clicv2lite.baselines.measures.agreement", "correlate each hand-made measure with human ratings"),
-    "handcrafted": ("clicv2lite.baselines.measures.handcrafted", "fit ridge on all hand-made measures at once"),
+    "measures": ("clicv2lite.baselines.measures.agreement", "correlate each hand-crafted measure with human ratings"),
+    "handcrafted": ("clicv2lite.baselines.measures.handcrafted", "fit ridge on all hand-crafted measures at once"),
     "supervised": ("clicv2lite.baselines.supervised.command", "train a supervised baseline on human ratings"),
     "imagenet-features": ("clicv2lite.baselines.supervised.imagenet", "fit ridge on the features of EfficientNet-lite0"),
     "pairs": ("clicv2lite.evaluate.pair_bias", "measure how far two views of an image differ"),

@@ -50,7 +50,7 @@ def provenance(device: torch.device | None = None) -> dict[str, str | None]:
     command = f"clicv2lite {shlex.join(sys.argv[1:])}"
     data = os.environ.get("CLICV2LITE_DATA")
     return {
-        # whoever repeats it has the data elsewhere
+        # another machine has the data elsewhere
         "command": command.replace(data, "$CLICV2LITE_DATA") if data else command,
         "commit": commit(),
         "hardware": hardware(device),

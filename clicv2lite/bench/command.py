@@ -1,4 +1,4 @@
-"""`clicv2lite bench`: what this machine does in which time, as ratios measured in one run (book chapters 7 and 10)."""
+"""`clicv2lite bench`: how fast this machine is, as ratios measured in one run (book chapters 7 and 10)."""
 
 import argparse
 import time
@@ -26,9 +26,7 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     about = provenance()
     print(f"{about['hardware']}, {torch.get_num_threads()} threads; {about['versions']}")
-    print(
-        "x: time of the other over ours, median of rounds in which all took turns; over the floor: ours over what no way avoids"
-    )
+    print("x: time of the reference over ours, median over rounds; over the floor: our time over that of what every way needs")
     found: dict[str, list[Timing]] = {}
     for section, measure in (
         ("timings", lambda: [parts.bench_shift(), parts.bench_entropy(), loss.bench_small()]),

@@ -20,12 +20,12 @@ from clicv2lite.files import check_output_file, write_json
 from clicv2lite.pretrain.cost.peak import peak_bytes
 from clicv2lite.provenance import stamped
 
-LIMIT = {38_912: 0.5e9, 159_744: 1.5e9}  # keys -> bytes that loss and gradient may take beside queries and keys
+LIMIT = {38_912: 0.5e9, 159_744: 1.5e9}  # keys -> bytes that loss and gradient may take, without queries and keys
 
 
 @dataclass(frozen=True)
 class Peak:
-    """What loss and gradient took beside the queries and keys."""
+    """The memory of loss and gradient, without the queries and keys."""
 
     form: str
     keys: int
@@ -64,7 +64,7 @@ def bench_memory() -> list[Peak]:
 
 def print_table(peaks: Sequence[Peak]) -> None:
     """One line for each form and number of keys."""
-    print("\nmemory of loss and gradient beside queries and keys, GB: in tensors, and by which the process grew")
+    print("\nmemory of loss and gradient without queries and keys, GB: in tensors, and growth of the process")
     for peak in peaks:
         resident = "-" if peak.resident is None else f"{peak.resident / 1e9:.3f}"
         wanted = f" (target: at most {peak.limit / 1e9:.1f} for all queries)" if peak.limit else ""

@@ -1,7 +1,7 @@
 """`clicv2lite bench-score`: how fast scoring is, as ratios measured in turn on one machine (book chapter 12).
 
-Scoring means all of it: files read, decoded, squared, encoded, scored. Beside it stand the bare forward passes of the same
-encoder in timm, at every size that the model reads an image at, on tensors that lie ready, with torch's own threads; and
+Scoring means all of it: files are read, decoded, squared, encoded, scored. It is compared with the bare forward passes of the
+same encoder in timm, at every size that the model reads an image at, on tensors in memory, with torch's own threads; and with
 ICNet's forward pass at its 512 pixels.
 """
 
@@ -28,11 +28,11 @@ from clicv2lite.score.arguments import ImageRow, expand, find_images
 from clicv2lite.score.scoring import score_rows
 
 BATCH, ICNET_BATCH, ICNET_SIDE = 32, 8, 512
-STARTS = 5  # of the program; the fastest counts, since what else the machine does can only add
+STARTS = 5  # of the program; the fastest counts, since other load can only add time
 
 
 def measure(rows: Sequence[ImageRow], spec: str, rounds: int, jobs: int) -> dict[str, Any]:
-    """Images a second, medians over rounds in which the three take turns, and medians of the ratios within a round.
+    """Images per second, medians over rounds in which the three take turns, and medians of the ratios within a round.
 
     Args:
         rows: images to score. spec: the model. rounds: how often each is measured. jobs: threads of the scorer.
@@ -78,7 +78,7 @@ def measure(rows: Sequence[ImageRow], spec: str, rounds: int, jobs: int) -> dict
 
 
 def images_per_second(operation: Callable[[], int], device: torch.device) -> float:
-    """How many images an operation, which says how many they were, does in a second."""
+    """Images per second of an operation that returns how many images it did."""
     began = time.perf_counter()
     count = operation()
     if device.type == "cuda":
@@ -87,9 +87,9 @@ def images_per_second(operation: Callable[[], int], device: torch.device) -> flo
 
 
 def startup() -> dict[str, float]:
-    """Seconds from the call of the program to the end of its first score, beside those of `import torch` alone.
+    """Seconds from the call of the program to the end of its first score, and those of `import torch` alone.
 
-    Bytecode lies ready, as pip leaves it: a first, uncounted start compiles it into a folder of its own.
+    Bytecode is there, as after an installation by pip: a first start, which does not count, compiles it into its own folder.
     """
     photo = str(next(iter(photographs().values())))
     commands = {"score": ["-m", "clicv2lite", "score", photo], "import_torch": ["-c", "import torch"]}
@@ -107,9 +107,9 @@ def startup() -> dict[str, float]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench-score`."""
     parser.add_argument("--images", nargs="+", required=True, metavar="SRC", help="as `clicv2lite score` takes them")
-    parser.add_argument("--count", type=int, default=1000, metavar="N", help="score at most so many of them (default 1000)")
+    parser.add_argument("--count", type=int, default=1000, metavar="N", help="score at most N of them (default 1000)")
     parser.add_argument("--model", default="default", metavar="M", help="folder that `clicv2lite probe --out` wrote")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measure so often (default 3)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measure N times (default 3)")
     add_json(parser)
     parser.epilog = __doc__.partition("\n\n")[2]
 

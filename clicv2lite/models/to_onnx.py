@@ -59,7 +59,7 @@ def export_onnx(model: Model, path: str | Path) -> None:
     scorer = Scorer(model).eval().cpu()
     images = torch.zeros(2, 3, model.encoder.size, model.encoder.size, dtype=torch.uint8)
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the exporter's own affairs
+        warnings.simplefilter("ignore")  # the exporter's warnings are about its own code
         program = torch.onnx.export(
             scorer,
             (images,),

@@ -1,4 +1,4 @@
-"""`clicv2lite invariance`: what an encoder knows of content, beside complexity (CLICv2, 4.4 and 4.5; book chapter 9).
+"""`clicv2lite invariance`: what an encoder knows of content, not only of complexity (CLICv2, 4.4 and 4.5; chapter 9).
 
 A class probe, the nearest neighbours, and t-SNE.
 """
@@ -67,7 +67,7 @@ def class_probe(
 
 
 def tsne(features: Tensor, seed: int = 0) -> Floats:
-    """Two coordinates an image (figure 7): t-SNE of the standardised features' first 50 principal components.
+    """Two coordinates per image (figure 7): t-SNE of the standardised features' first 50 principal components.
 
     Args:
         features: (n, F). seed: of the start; n is above the perplexity, 30.
@@ -87,7 +87,7 @@ def tsne(features: Tensor, seed: int = 0) -> Floats:
 
 
 def neighbourhood(points: ArrayLike, categories: Sequence[str], scores: ArrayLike, k: int = NEIGHBOURS) -> dict[str, float]:
-    """What the k nearest neighbours of an image, itself left out, have in common with it: a number beside a picture.
+    """What the k nearest neighbours of an image, without itself, have in common with it: a number for a picture.
 
     Args:
         points: (n, d) features or map coordinates. categories: (n,). scores: (n,). k: below n.

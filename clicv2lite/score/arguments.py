@@ -52,15 +52,15 @@ class ImageRow:
 
 
 def expand(arguments: list[str], null: bool = False) -> list[str]:
-    """Names as given; `-` becomes the lines of standard input, and a pattern the paths that it fits, sorted.
+    """Names as given; `-` becomes the lines of standard input, and a pattern the paths that match it, sorted.
 
-    A pattern that names an existing file is that file. One that fits nothing stays as it is, and becomes an error row.
+    A pattern that names an existing file is that file. A pattern that matches nothing stays as it is, and becomes an error row.
 
     Args:
-        null: names on standard input end with NUL and not with a line's end.
+        null: names on standard input end with NUL instead of a line break.
 
     Raises:
-        UserError: if a name is empty, a brace pattern stands for too many, or nothing comes from standard input.
+        UserError: if a name is empty, a brace pattern names too many files, or nothing comes from standard input.
     """
     found: list[str] = []
     for argument in arguments:
@@ -83,10 +83,10 @@ def input_folders(arguments: list[str]) -> list[Path]:
 
 
 def find_images(arguments: list[str]) -> list[ImageRow]:
-    """The images to score, in the order given and sorted within a folder; hidden ones and links to folders are left out.
+    """The images to score, in the order given, sorted within a folder.
 
-    A file that is named gets a row whatever it is; of a folder's files, those whose ending is an image's; of a tar, its
-    image members, in their order.
+    Every named file gets a row, whatever it is. In a folder, the files with the ending of an image get one; hidden files and
+    links to folders are left out. In a tar, the image members get one, in their order.
 
     Args:
         arguments: from `expand`.
@@ -119,7 +119,7 @@ def _from_stdin(null: bool) -> list[str]:
     data = sys.stdin.buffer.read()
     names = [os.fsdecode(n.removesuffix(b"\r") if not null else n) for n in data.split(b"\0" if null else b"\n")]
     if not any(names):
-        raise UserError("-: no name came from standard input; pipe some in, one a line")
+        raise UserError("-: no name came from standard input; pipe some in, one per line")
     return [name for name in names if name]
 
 
@@ -136,7 +136,7 @@ def _members(argument: str) -> list[ImageRow]:
 
 
 def _inside(stem: str, member: str) -> Path:
-    """Below the map folder, whatever a member calls itself: `/etc/x` and `../x` stay inside."""
+    """A path below the map folder for any name of a member: `/etc/x` and `../x` stay inside."""
     return Path(stem, *(part for part in Path(member).parts if part not in ("/", "..")))
 
 

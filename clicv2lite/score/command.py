@@ -22,20 +22,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="IMAGE_OR_FOLDER",
         help="image files; folders with all below them; tars; quoted patterns such as 'a/*.jpg' and 's-{000..007}.tar'; "
-        "- for names from standard input, one a line",
+        "- for names from standard input, one per line",
     )
     parser.add_argument("--null", "-0", action="store_true", help="names from standard input end with NUL, as of find -print0")
     parser.add_argument("--model", default="default", metavar="M", help="folder that `probe --out` wrote")
     written = parser.add_mutually_exclusive_group()
     written.add_argument(
-        "--csv", type=Path, metavar="F", help="write image,score,error to this file; what it holds already is not scored again"
+        "--csv", type=Path, metavar="F", help="write image,score,error to this file; the images in it are not scored again"
     )
     written.add_argument("--json", type=Path, metavar="F", help="write the scores to this file")
     parser.add_argument("--map", type=Path, metavar="DIR", help="write a heat map over each image here, as PNG")
     parser.add_argument("--top", type=int, metavar="N", help="write a page with the N most and the N least complex images")
     parser.add_argument("--html", type=Path, metavar="F", help="where --top writes (default complexity.html)")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images encoded at once (default 32)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="threads that decode and encode (default: one a core)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="threads that decode and encode (default: one per core)")
 
 
 def run(args: argparse.Namespace) -> int:

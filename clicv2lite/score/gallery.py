@@ -97,7 +97,7 @@ def _card(row: ImageRow, rank: int, title: str) -> str:
     alt = f"{short}, number {rank} of the {title} images, score {_score(row):.3f}"
     try:
         picture = f'<img src="data:image/jpeg;base64,{_thumbnail(row)}" alt="{alt}" loading="lazy">'
-    except ImageError as error:  # it was there when it was scored
+    except ImageError as error:  # the file was readable when it was scored
         picture = f"<p>{html.escape(str(error))}</p>"
     caption = f"<figcaption><strong>{_score(row):.3f}</strong>{short}</figcaption>"
     return f'<li><figure tabindex="0" title="{name}">{picture}{caption}</figure></li>'

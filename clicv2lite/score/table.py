@@ -1,4 +1,4 @@
-"""The table image,score,error: written as the scores come, so that an interrupted run goes on where it was (chapter 12)."""
+"""The table image,score,error: written as the scores come, so that an interrupted run can continue (book chapter 12)."""
 
 import csv
 import io
@@ -13,20 +13,20 @@ from clicv2lite.models.model import Model
 from clicv2lite.score.arguments import ImageRow
 
 COLUMNS = ["image", "score", "error"]
-WITNESSES = 3  # images of an old table that are scored again, to see that it is of this model
+WITNESSES = 3  # images of an old table that are scored again, to check that it is of this model
 TOLERANCE = 1e-4  # a table has six digits, and another machine rounds differently in the fifth
 
 
 class Table:
     """A CSV file that grows; `scores` is what it held when it was opened.
 
-    Rows with an error are forgotten and tried again. A last line that was torn off is dropped.
+    Rows with an error are dropped, and their images scored again. A last line that was cut off is dropped.
 
     Args:
-        path: made by `add`, if it is not there.
+        path: `add` makes the file if it does not exist.
 
     Raises:
-        UserError: if there is a file that is no such table.
+        UserError: if the file exists and is not such a table.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,8 +35,8 @@ class Table:
         self._file: io.TextIOWrapper | None = None
 
     def add(self, rows: Iterable[ImageRow]) -> None:
-        """Append rows, and see that the system has them."""
-        if self._file is None:  # the first time: what was read, without what was torn
+        """Append rows, flushed to the disk."""
+        if self._file is None:  # the first time: what was read, without a cut-off end
             write_csv(self.path, [], others=self.scores)
             self._file = self.path.open("a", newline="", encoding="utf-8")
         csv.writer(self._file, lineterminator="\n").writerows(map(_cells, rows))
@@ -52,7 +52,7 @@ class Table:
 
 
 def write_csv(path: Path, rows: Iterable[ImageRow], others: Mapping[str, float] | None = None) -> None:
-    """Write the columns image,score,error, whole or not at all; an empty score has an error.
+    """Write the columns image,score,error, whole or not at all; a row has a score or an error.
 
     Args:
         others: scores of further images, which come last.
@@ -65,10 +65,10 @@ def write_csv(path: Path, rows: Iterable[ImageRow], others: Mapping[str, float] 
 
 
 def read_table(path: Path) -> dict[str, float]:
-    """The scored images of a table and their scores, without its error rows and without a torn end.
+    """The scored images of a table and their scores, without error rows and without a cut-off end.
 
     Raises:
-        UserError: if it cannot be read or is no table of `clicv2lite score`.
+        UserError: if it cannot be read or is not a table of `clicv2lite score`.
     """
     if not path.is_file():
         raise UserError(f"--csv {path}: this is not a regular file; name another")

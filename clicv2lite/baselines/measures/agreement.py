@@ -1,4 +1,4 @@
-"""`clicv2lite measures`: how far hand-made measures agree with people, one report a measure (book chapters 1 and 11)."""
+"""`clicv2lite measures`: how far hand-crafted measures agree with people, one report a measure (book chapters 1 and 11)."""
 
 import argparse
 import time

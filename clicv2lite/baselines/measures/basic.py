@@ -1,4 +1,4 @@
-"""Hand-made measures of complexity: what can be computed without learning (CLICv2, section 1; book chapter 1).
+"""Hand-crafted measures of complexity: what can be computed without learning (CLICv2, section 1; book chapter 1).
 
 Each measure is a function of one image, (H, W, 3) uint8 RGB, and raises ValueError for anything else. Most of them depend
 on the number of pixels: resize images to one size before comparing them.

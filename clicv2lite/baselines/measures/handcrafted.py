@@ -1,4 +1,4 @@
-"""`clicv2lite handcrafted`: ridge on all hand-made measures at once, which learning must beat (book chapter 11)."""
+"""`clicv2lite handcrafted`: ridge on all hand-crafted measures at once, which learning must beat (book chapter 11)."""
 
 import argparse
 import time

@@ -104,7 +104,7 @@ def evaluate(
 
 
 def fold_key(name: str, settings: Settings, images: Tensor, scores: Floats, fitted: Rows, tested: Rows, seed: int) -> str:
-    """Twelve hexadecimal digits that change when anything changes that a fold's predictions depend on, code aside."""
+    """Twelve hexadecimal digits that change with everything that a fold's predictions depend on, except the code."""
     about = json.dumps([name, asdict(settings), seed, list(images.shape)])
     digest = hashlib.sha256(about.encode())
     for array in (images.numpy(), scores, fitted, tested):

@@ -1,10 +1,10 @@
-"""Download addresses in rounds: what was refused or not reached is tried again later, more slowly; the rest is final.
+"""Download addresses in rounds: what was refused or not reached is tried again later and more slowly; the rest is final.
 
-img2dataset, which does the downloading, repeats a failed request at once and whatever the failure was. A site that says
+img2dataset, which downloads, repeats every failed request at once, whatever the failure was. A site that says
 "too many requests" is then asked faster, not slower. So it gets no retries here, but a limited list of addresses at a
 time; if many of a round were turned away, the next one comes later and with fewer threads.
 
-Everything is decided from what lies on the disk, so a killed run goes on where it was:
+Everything is decided from the files on the disk, so a killed run can continue:
 DIR/0007/urls.parquet (what to fetch), images/ (img2dataset's own output), done.json (written when the round is over).
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NEW, OK, GONE, DISALLOWED, BROKEN, REFUSED, UNREACHABLE = range(7)
 STATUS = ("new", "ok", "gone", "disallowed", "error", "refused", "unreachable")
 AGAIN = (NEW, REFUSED, UNREACHABLE)
-TURNED_AWAY = 0.1  # more than that share of a round, and the next one waits and has fewer threads
+TURNED_AWAY = 0.1  # if a larger share of a round was refused, the next round waits and has fewer threads
 FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0  # seconds
 FEWEST_THREADS = 4
 
@@ -70,20 +70,20 @@ class State:
     attempts: NDArray[np.int8]  # (n,)
     error: dict[int, str] = field(default_factory=dict)  # of those that failed
     files: dict[int, Member] = field(default_factory=dict)  # of those that came
-    streak: int = 0  # rounds, up to the last, that were mostly turned away
+    streak: int = 0  # how many of the last rounds were refused beyond TURNED_AWAY
 
 
 def fetch(
     table: "pyarrow.Table", out: Path, pace: Pace, download: Downloader, wait: Callable[[float], None] = time.sleep
 ) -> State:
-    """Download the column `url` of `table`, as far as it can be had.
+    """Download the column `url` of `table`, as far as possible.
 
     Args:
         table: (n rows) with `url`.
         out: a folder for the rounds.
         pace: of the downloads; may differ from that of an earlier, interrupted run.
-        download: what does it.
-        wait: is called with the seconds to let pass.
+        download: the function that downloads.
+        wait: waits so many seconds.
 
     Raises:
         UserError: if nothing can be reached at all, or the disk is full; what was downloaded stays, and the next run goes on.

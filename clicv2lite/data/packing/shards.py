@@ -26,7 +26,7 @@ FILTER = Image.Resampling.LANCZOS  # antialiased; a large JPEG is first decoded 
 
 
 class Images(Protocol):
-    """What can be packed: `about` goes into each image's JSON, beside what is known of it anyway."""
+    """What can be packed: `about` adds to each image's JSON."""
 
     def __len__(self) -> int: ...
     def name(self, i: int) -> str: ...
@@ -64,7 +64,7 @@ class ShardRow:
 
 
 class _NoImage(Exception):
-    """Nothing in a shard was good."""
+    """No image of a shard could be used."""
 
 
 FIELDS = tuple(field.name for field in fields(ShardRow))
@@ -73,7 +73,7 @@ FIELDS = tuple(field.name for field in fields(ShardRow))
 def small_jpeg(data: bytes, name: str, side: int, quality: int) -> Small:
     """Make the short side of an image `side` pixels long; its aspect ratio stays, and nothing is enlarged.
 
-    A gray or RGB JPEG that is upright and small enough is decoded, to know that it is whole, and kept byte for byte.
+    A gray or RGB JPEG that is upright and small enough is decoded, to check that it is whole, and kept byte for byte.
     Anything else is resized with a Lanczos filter and written as a JPEG of `quality` with 4:2:0 chroma.
 
     Raises:

@@ -19,7 +19,7 @@ from clicv2lite.data.names import one_line
 from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes
 
-COLUMNS = ("image", "score", "category", "split")  # the first two are required, others in the file are passed over
+COLUMNS = ("image", "score", "category", "split")  # the first two are required; other columns of the file are ignored
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,7 @@ class TarImages:
         return f"{self.path}/{self.index.names[i]}"
 
     def read(self, i: int) -> bytes:
-        """The encoded bytes of image i: one positional read, whatever was read before.
+        """The encoded bytes of image i: one positional read, independent of earlier reads.
 
         Raises:
             ImageError: if the tar has become unreadable or shorter since it was indexed.
@@ -56,7 +56,7 @@ class TarImages:
 
 
 class _Descriptor:
-    """An open tar, closed when neither the cache nor a thread that is reading holds it any more."""
+    """An open tar, closed when neither the cache nor a reading thread holds it."""
 
     def __init__(self, path: str) -> None:
         self._number = -1
@@ -83,7 +83,7 @@ def index_tar(path: str | Path) -> TarImages:
     """Find the images of a tar: from the index kept of it, else from its headers (about 30 microseconds a member).
 
     Args:
-        path: an uncompressed tar, or its address; members that are not images (labels, hidden files, links) are passed over.
+        path: an uncompressed tar, or its address; members that are not images (labels, hidden files, links) are skipped.
 
     Raises:
         UserError: if the tar is unreadable, compressed, damaged, truncated, or holds no image.

@@ -19,7 +19,7 @@ from clicv2lite.data.cache import cache_dir
 from clicv2lite.data.names import PackedNames
 from clicv2lite.files import write_bytes
 
-SETTLED = 2.0  # seconds: a tar that was written less long ago may be written again within one tick of the file system's clock
+SETTLED = 2.0  # seconds: a tar that was written later may change again within one tick of the file system's clock
 
 
 @dataclass(frozen=True, eq=False)
