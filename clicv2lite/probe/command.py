@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from clicv2lite.arrays import Floats, Names, Rows
-from clicv2lite.errors import UserError, check_counts, check_seed
+from clicv2lite.errors import UserError, check_counts, check_positive, check_seed
 from clicv2lite.files import check_output_file, make_folder, write_json
 from clicv2lite.heads.base import KINDS
 from clicv2lite.heads.icnet import IcnetTraining
@@ -106,8 +106,7 @@ def _check_options(args: argparse.Namespace) -> None:
         value = getattr(args, option)
         if value is not None and args.head != "icnet":
             raise UserError(f"--{option} {value}: only --head icnet has it")
-        if value is not None and not value > 0:
-            raise UserError(f"--{option} {value}: give a number above 0")
+    check_positive(epochs=args.epochs, lr=args.lr, channels=args.channels)
 
 
 def _check_outputs(args: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clicv2lite.baselines.supervised.folds import measure
 from clicv2lite.baselines.supervised.registry import BASELINES, SIZES
-from clicv2lite.errors import UserError, check_seed
+from clicv2lite.errors import check_positive, check_seed
 from clicv2lite.files import add_json, check_output_file, make_folder, put_json
 from clicv2lite.probe.task import add_score_range, load_task
 from clicv2lite.provenance import provenance
@@ -39,14 +39,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: for a table that cannot be used, a missing package or weights, or an output that cannot be written.
     """
-    changed = {key: getattr(args, key) for key in ("weights", "epochs", "lr") if getattr(args, key) is not None}
-    for key in ("epochs", "lr"):
-        if key in changed and not changed[key] > 0:
-            raise UserError(f"--{key} {changed[key]}: give a number above 0")
+    check_positive(epochs=args.epochs, lr=args.lr)
     check_seed(args.seed)
     check_output_file(args.json, "--json")
     if args.work:
         make_folder(args.work, "--work")
+    changed = {key: getattr(args, key) for key in ("weights", "epochs", "lr") if getattr(args, key) is not None}
     settings = replace(BASELINES[args.model].settings(args.size), **changed)
     task = load_task(args.ratings, args.test, args.folds, args.score_range)
     found = measure(args.model, settings, task, args.seed, 5 if args.folds is None else args.folds, args.work)

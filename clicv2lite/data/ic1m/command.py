@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clicv2lite.data.ic1m.metadata import LICENCES
 from clicv2lite.data.packing.form import Form, add_form
-from clicv2lite.errors import UserError, check_counts
+from clicv2lite.errors import check_counts, check_positive
 
 DISTRIBUTORS = ("multiprocessing", "pyspark", "ray")
 
@@ -55,8 +55,7 @@ def run(args: argparse.Namespace) -> int:
     pace = Pace(args.processes, args.threads, args.timeout, args.attempts, args.round)
     check_counts(count=args.count, processes=args.processes, threads=args.threads)
     check_counts(attempts=args.attempts, round=args.round, jobs=args.jobs)
-    if not args.timeout > 0:
-        raise UserError(f"--timeout {args.timeout}: give a number of seconds above 0")
+    check_positive(timeout=args.timeout)
     engine = find_engine(args.img2dataset, args.distributor)
     if args.manifest:
         built = rebuild(args.manifest, args.out, form, pace, engine, args.jobs)
