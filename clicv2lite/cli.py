@@ -4,19 +4,34 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import clicv2lite
 from clicv2lite.errors import UserError
 
-COMMANDS = {
+FIRST = {
     "score": ("clicv2lite.score.command", "score the complexity of images"),
     "pretrain": ("clicv2lite.pretrain.command", "learn an encoder from unlabelled images"),
     "probe": ("clicv2lite.probe.command", "measure a frozen encoder on human ratings, and fit a head"),
-    "evaluate": ("clicv2lite.evaluate.command", "run a table or figure of the paper again, its values beside ours"),
+    "evaluate": ("clicv2lite.evaluate.command", "run a table or figure of the paper again, beside its values"),
     "data": ("clicv2lite.data.command", "fetch or convert a data set"),
-    "bench": ("clicv2lite.bench", "measure this machine"),
+    "bench": ("clicv2lite.bench.command", "measure this machine"),
 }
+CLOSER = {
+    "measures": ("clicv2lite.baselines.measures.agreement", "correlate each hand-crafted measure with human ratings"),
+    "handcrafted": ("clicv2lite.baselines.measures.handcrafted", "fit ridge on all hand-crafted measures at once"),
+    "supervised": ("clicv2lite.baselines.supervised.command", "train a supervised baseline on human ratings"),
+    "imagenet-features": ("clicv2lite.baselines.supervised.imagenet", "fit ridge on the features of EfficientNet-lite0"),
+    "pairs": ("clicv2lite.evaluate.pair_bias", "measure how far two views of an image differ"),
+    "invariance": ("clicv2lite.probe.invariance", "measure what an encoder knows of content"),
+    "claims": ("clicv2lite.evaluate.claims", "judge the paper's claims by our stored results"),
+    "onnx": ("clicv2lite.models.to_onnx", "write a model as one ONNX file"),
+    "release": ("clicv2lite.evaluate.release", "make the default model out of a pretraining"),
+    "bench-memory": ("clicv2lite.bench.memory", "measure the peak memory of the loss"),
+    "bench-score": ("clicv2lite.bench.score_speed", "measure how fast images are scored"),
+}
+COMMANDS = FIRST | CLOSER
+"""Name -> its module, and one line for `--help`."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,13 +55,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    parser = _Parser(prog="clicv2lite", description="Image complexity learned without labels (CLICv2).")
+    parser = _Parser(
+        prog="clicv2lite",
+        description="Image complexity learned without labels (CLICv2).",
+        epilog=f"{_listed('commands', FIRST)}\n\n{_listed('commands to look closer', CLOSER)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"clicv2lite {clicv2lite.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    about = "one of those below; clicv2lite COMMAND --help lists its options"
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, help=about)
     for name, (module, text) in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(name, description=text)
         if words and words[0] == name:  # import only what is used: a start-up of torch costs seconds
             importlib.import_module(module).add_arguments(command)
     args = parser.parse_args(words)
     status: int = importlib.import_module(COMMANDS[args.command][0]).run(args)
     return status
+
+
+def _listed(title: str, commands: Mapping[str, tuple[str, str]]) -> str:
+    return "\n".join([f"{title}:", *(f"  {name:<17}  {text}" for name, (_, text) in commands.items())])

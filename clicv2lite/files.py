@@ -1,5 +1,6 @@
 """Write a file whole or not at all: a temporary file in the same folder, then a rename."""
 
+import argparse
 import hashlib
 import json
 import os
@@ -46,6 +47,11 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--json F`, whose value `check_output_file` and then `put_json` take."""
+    parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file instead of the screen")
+
+
 def put_json(path: Path | None, value: Any) -> None:
     """Write `value` with `write_json`, or print it if there is no file to write to; ValueError as there."""
     if path is None:
@@ -54,16 +60,17 @@ def put_json(path: Path | None, value: Any) -> None:
         write_json(path, value)
 
 
-def check_output_file(path: Path, option: str) -> Path:
-    """Make the folder of an output file, so that hours of work do not end in a failed write.
+def check_output_file(path: Path | None, option: str) -> None:
+    """Make the folder of an output file, so that hours of work do not end in a failed write; None: there is no such file.
 
     Raises:
         UserError: if the path is a folder or its folder cannot be made or written to.
     """
+    if path is None:
+        return
     if path.is_dir():
         raise UserError(f"{option} {path}: this is a folder; name a file")
     make_folder(path.parent, option)
-    return path
 
 
 def make_folder(path: Path, option: str) -> Path:

@@ -5,7 +5,10 @@ import platform
 import shlex
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -42,14 +45,19 @@ def commit() -> str | None:
         return None
 
 
-def provenance(device: torch.device | None = None, program: str = "clicv2lite") -> dict[str, str | None]:
+def provenance(device: torch.device | None = None) -> dict[str, str | None]:
     """Command, commit, hardware and versions of this process."""
-    command = f"{program} {shlex.join(sys.argv[1:])}"
+    command = f"clicv2lite {shlex.join(sys.argv[1:])}"
     data = os.environ.get("CLICV2LITE_DATA")
     return {
-        # whoever repeats it has the data elsewhere
+        # another machine has the data elsewhere
         "command": command.replace(data, "$CLICV2LITE_DATA") if data else command,
         "commit": commit(),
         "hardware": hardware(device),
         "versions": f"clicv2lite {__version__}, torch {torch.__version__}, python {platform.python_version()}",
     }
+
+
+def stamped(result: Mapping[str, Any], began: float, device: torch.device | None = None) -> dict[str, Any]:
+    """A command's result with the seconds since `began` (of `time.perf_counter`) and with its provenance."""
+    return {**result, "seconds": round(time.perf_counter() - began, 1), **provenance(device)}

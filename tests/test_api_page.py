@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # how the commands parse their arguments, the parts that one public module is made of, the exercises of each chapter
 INTERNAL = re.compile(
-    r"(^|\.)(__main__|__init__|cli|command|bench)$|^bench\.|^data\.worlds\.|^score\.(?!speed$)"
+    r"(^|\.)(__main__|__init__|cli|command)$|^bench\.|^data\.worlds\."
     r"|^widgets\.explorer$|^exercises\.(?!exercise$)"
 )
 
@@ -16,7 +16,7 @@ def modules() -> set[str]:
     found = set()
     for path in (ROOT / "clicv2lite").rglob("*.py"):
         name = ".".join(path.relative_to(ROOT / "clicv2lite").with_suffix("").parts)
-        if name in ("data.worlds.__init__", "score.__init__"):
+        if name == "data.worlds.__init__":
             found.add(name.removesuffix(".__init__"))
         elif not INTERNAL.search(name):
             found.add(name)

@@ -37,6 +37,22 @@ def test_a_mistake_on_the_command_line_is_one_line_and_status_2():
     assert done.stderr.startswith("clicv2lite: ") and done.stderr.count("\n") == 1 and "pretrian" in done.stderr
 
 
+def test_help_comes_without_importing_torch():
+    code = "import sys\nfrom clicv2lite.cli import main\ntry: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
+    where = Path(clicv2lite.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=where, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("usage: clicv2lite") and done.stderr == ""
+
+
+def test_help_names_the_commands_of_the_contract_first_and_each_on_one_short_line(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    named = [line.split()[0] for line in lines if re.match(r"  [a-z]", line)]
+    assert named == list(COMMANDS) and named[:6] == ["score", "pretrain", "probe", "evaluate", "data", "bench"]
+    assert all(len(line) <= 80 for line in lines)
+
+
 def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["--help"])

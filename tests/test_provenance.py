@@ -18,8 +18,8 @@ def test_a_result_says_where_it_comes_from(monkeypatch):
 
 def test_a_command_names_the_data_folder_by_its_variable(monkeypatch):
     monkeypatch.setenv("CLICV2LITE_DATA", "/my/data")
-    monkeypatch.setattr(sys, "argv", ["x", "--ratings", "/my/data/savoias/ratings.csv"])
-    assert provenance(program="tool")["command"] == "tool --ratings $CLICV2LITE_DATA/savoias/ratings.csv"
+    monkeypatch.setattr(sys, "argv", ["x", "measures", "--ratings", "/my/data/savoias/ratings.csv"])
+    assert provenance()["command"] == "clicv2lite measures --ratings $CLICV2LITE_DATA/savoias/ratings.csv"
 
 
 @pytest.fixture

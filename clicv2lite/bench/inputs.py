@@ -1,4 +1,4 @@
-"""From a JPEG's bytes to a training crop: the feed's road against Pillow and torchvision, on one core."""
+"""From a JPEG's bytes to a training crop: the feed's way against Pillow and torchvision, on one core."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Ratios of times: operations that take turns, so that whatever else the machine does falls on all of them."""
+"""Ratios of times: operations take turns, so that other load on the machine slows all of them."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,8 +7,8 @@ from statistics import median
 
 import torch
 
-MIN_SECONDS = 1.0  # a comparison goes on for at least this long,
-MIN_ROUNDS = 3  # and for at least so many rounds
+MIN_SECONDS = 1.0  # a comparison takes at least this long,
+MIN_ROUNDS = 3  # and for at least this many rounds
 CALL_SECONDS = 0.02  # short operations are repeated within a round
 
 Operation = Callable[[], object]
@@ -22,7 +22,7 @@ class Timing:
     seconds: float  # median, of the package's own form
     references: dict[str, float]  # name -> median seconds
     ratios: dict[str, float]  # name -> median over rounds of reference / own seconds
-    floor: str | None = None  # the reference that contains only what no way of doing it avoids
+    floor: str | None = None  # the reference that does only what every way needs
     over_floor: float | None = None  # median over rounds of own / floor
     at_most: float | None = None  # what over_floor should be
     target: Mapping[str, float] = field(default_factory=dict)  # name -> what a ratio should be at least
@@ -37,7 +37,7 @@ def rounds(operations: Mapping[str, Operation]) -> dict[str, list[float]]:
     """
     repeats = {}
     for name, operation in operations.items():
-        first = _seconds(operation, 1)  # with what is done once: threads, caches, pages
+        first = _seconds(operation, 1)  # includes what is done once: threads, caches, pages
         again = first if first > CALL_SECONDS else _seconds(operation, 1)
         repeats[name] = max(1, round(CALL_SECONDS / max(again, 1e-9)))
     names, found = list(operations), {name: list[float]() for name in operations}

@@ -1,7 +1,7 @@
-"""Peak memory of the loss: `python -m clicv2lite.bench.memory --json F` for all queries, `clicv2lite bench` for some.
+"""`clicv2lite bench-memory`: peak memory of the loss, for all queries; `clicv2lite bench` takes some of them.
 
-Two measures. *Counted*: the tensors alive at once, :func:`clicv2lite.pretrain.cost.peak.peak_bytes`. *Resident*: by how much the
-process grew as the operating system sees it, in a process of its own, with the scratch space inside operations.
+Two measures. *Counted*: the tensors alive at once, :func:`clicv2lite.pretrain.cost.peak.peak_bytes`. *Resident*: by how much
+the process grew as the operating system sees it, in a process of its own, with the scratch space inside operations.
 """
 
 import argparse
@@ -18,14 +18,14 @@ import torch
 from clicv2lite.bench import loss
 from clicv2lite.files import check_output_file, write_json
 from clicv2lite.pretrain.cost.peak import peak_bytes
-from clicv2lite.provenance import provenance
+from clicv2lite.provenance import stamped
 
-LIMIT = {38_912: 0.5e9, 159_744: 1.5e9}  # keys -> bytes that loss and gradient may take beside queries and keys
+LIMIT = {38_912: 0.5e9, 159_744: 1.5e9}  # keys -> bytes that loss and gradient may take, without queries and keys
 
 
 @dataclass(frozen=True)
 class Peak:
-    """What loss and gradient took beside the queries and keys."""
+    """The memory of loss and gradient, without the queries and keys."""
 
     form: str
     keys: int
@@ -51,7 +51,7 @@ def measure(form: str, keys: int, queries: int) -> Peak:
 
 def measure_apart(form: str, keys: int, queries: int) -> Peak:
     """The same in a process of its own."""
-    command = [sys.executable, "-m", "clicv2lite.bench.memory", "--one", form, str(keys), str(queries)]
+    command = [sys.executable, "-m", "clicv2lite", "bench-memory", "--one", form, str(keys), str(queries)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return Peak(**json.loads(done.stdout))
 
@@ -64,7 +64,7 @@ def bench_memory() -> list[Peak]:
 
 def print_table(peaks: Sequence[Peak]) -> None:
     """One line for each form and number of keys."""
-    print("\nmemory of loss and gradient beside queries and keys, GB: in tensors, and by which the process grew")
+    print("\nmemory of loss and gradient without queries and keys, GB: in tensors, and growth of the process")
     for peak in peaks:
         resident = "-" if peak.resident is None else f"{peak.resident / 1e9:.3f}"
         wanted = f" (target: at most {peak.limit / 1e9:.1f} for all queries)" if peak.limit else ""
@@ -72,18 +72,19 @@ def print_table(peaks: Sequence[Peak]) -> None:
         print(f"  {name:<58} {peak.counted / 1e9:8.3f} {resident:>8}{wanted}")
 
 
-def main() -> None:
-    """Measure all forms: the package's for all queries, which takes minutes, the others for some."""
-    parser = argparse.ArgumentParser(prog="python -m clicv2lite.bench.memory", description="peak memory of the loss")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `bench-memory`."""
     parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file")
     parser.add_argument("--one", nargs=3, metavar=("FORM", "KEYS", "QUERIES"), help="measure one form and print JSON")
-    args = parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure all forms: the package's for all queries, which takes minutes, the others for some; exit status 0."""
     if args.one:
         form, keys, queries = args.one
         print(json.dumps(asdict(measure(form, int(keys), int(queries)))))
-        return
-    if args.json:
-        check_output_file(args.json, "--json")
+        return 0
+    check_output_file(args.json, "--json")
     began, peaks = time.perf_counter(), []
     for keys, some in loss.LARGE.items():
         names = loss.forms(torch.zeros(1, loss.WIDTH))
@@ -91,8 +92,8 @@ def main() -> None:
     print_table(peaks)
     if args.json:
         result = {"width": loss.WIDTH, "temperature": loss.TAU, "peaks": [asdict(peak) for peak in peaks]}
-        result |= {"threads": torch.get_num_threads(), "seconds": round(time.perf_counter() - began, 1)}
-        write_json(args.json, result | provenance(program="python -m clicv2lite.bench.memory"))
+        write_json(args.json, stamped({**result, "threads": torch.get_num_threads()}, began))
+    return 0
 
 
 def _resident_peak(reset: bool = False) -> int | None:
@@ -104,7 +105,3 @@ def _resident_peak(reset: bool = False) -> int | None:
     except OSError:
         return None
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), None)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
-"""`python -m clicv2lite.bench.score_speed --images SRC`: how fast scoring is, as ratios measured in turn on one machine (chapter 12).
+"""`clicv2lite bench-score`: how fast scoring is, as ratios measured in turn on one machine (book chapter 12).
 
-Scoring means all of it: files read, decoded, squared, encoded, scored. Beside it stand the bare forward passes of the same
-encoder in timm, at every size that the model reads an image at, on tensors that lie ready, with torch's own threads; and
+Scoring means all of it: files are read, decoded, squared, encoded, scored. It is compared with the bare forward passes of the
+same encoder in timm, at every size that the model reads an image at, on tensors in memory, with torch's own threads; and with
 ICNet's forward pass at its 512 pixels.
 """
 
@@ -13,27 +13,26 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from clicv2lite.data.embedded import photographs
 from clicv2lite.device import cores as default_jobs
-from clicv2lite.errors import UserError, exit_status
-from clicv2lite.files import check_output_file, put_json
+from clicv2lite.errors import check_counts
+from clicv2lite.files import add_json, check_output_file, put_json
 from clicv2lite.method.pixels import normalize
-from clicv2lite.models.model import load_model, place
-from clicv2lite.provenance import provenance
-from clicv2lite.score.arguments import Row, expand, find_images
+from clicv2lite.models.model import load_model, use_device
+from clicv2lite.provenance import stamped
+from clicv2lite.score.arguments import ImageRow, expand, find_images
 from clicv2lite.score.scoring import score_rows
 
 BATCH, ICNET_BATCH, ICNET_SIDE = 32, 8, 512
-STARTS = 5  # of the program; the fastest counts, since what else the machine does can only add
+STARTS = 5  # of the program; the fastest counts, since other load can only add time
 
 
-def measure(rows: Sequence[Row], spec: str, rounds: int, jobs: int) -> dict[str, Any]:
-    """Images a second, medians over rounds in which the three take turns, and medians of the ratios within a round.
+def measure(rows: Sequence[ImageRow], spec: str, rounds: int, jobs: int) -> dict[str, Any]:
+    """Images per second, medians over rounds in which the three take turns, and medians of the ratios within a round.
 
     Args:
         rows: images to score. spec: the model. rounds: how often each is measured. jobs: threads of the scorer.
@@ -41,7 +40,7 @@ def measure(rows: Sequence[Row], spec: str, rounds: int, jobs: int) -> dict[str,
     from clicv2lite.baselines.supervised.icnet import ICNet  # not above: it brings torchvision
 
     model = load_model(spec)
-    device = place(model.encoder)
+    device = use_device(model.encoder)
     squares = torch.randint(0, 256, (BATCH, 3, model.encoder.size, model.encoder.size), dtype=torch.uint8, device=device)
     inputs = [normalize(image / 255) for image in model.encoder.halved(squares)]
     vit, icnet = model.encoder.vit, ICNet().eval().to(device)
@@ -79,7 +78,7 @@ def measure(rows: Sequence[Row], spec: str, rounds: int, jobs: int) -> dict[str,
 
 
 def images_per_second(operation: Callable[[], int], device: torch.device) -> float:
-    """How many images an operation, which says how many they were, does in a second."""
+    """Images per second of an operation that returns how many images it did."""
     began = time.perf_counter()
     count = operation()
     if device.type == "cuda":
@@ -88,9 +87,9 @@ def images_per_second(operation: Callable[[], int], device: torch.device) -> flo
 
 
 def startup() -> dict[str, float]:
-    """Seconds from the call of the program to the end of its first score, beside those of `import torch` alone.
+    """Seconds from the call of the program to the end of its first score, and those of `import torch` alone.
 
-    Bytecode lies ready, as pip leaves it: a first, uncounted start compiles it into a folder of its own.
+    Bytecode is there, as after an installation by pip: a first start, which does not count, compiles it into its own folder.
     """
     photo = str(next(iter(photographs().values())))
     commands = {"score": ["-m", "clicv2lite", "score", photo], "import_torch": ["-c", "import torch"]}
@@ -105,33 +104,23 @@ def startup() -> dict[str, float]:
     return {name: min(values[1:]) for name, values in seconds.items()}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write JSON; 2 for a user's mistake."""
-    parser = argparse.ArgumentParser(prog="python -m clicv2lite.bench.score_speed", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `bench-score`."""
     parser.add_argument("--images", nargs="+", required=True, metavar="SRC", help="as `clicv2lite score` takes them")
-    parser.add_argument("--count", type=int, default=1000, metavar="N", help="score at most so many of them (default 1000)")
+    parser.add_argument("--count", type=int, default=1000, metavar="N", help="score at most N of them (default 1000)")
     parser.add_argument("--model", default="default", metavar="M", help="folder that `clicv2lite probe --out` wrote")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measure so often (default 3)")
-    parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file")
-    args = parser.parse_args(argv)
-
-    def run() -> int:
-        for option, value in (("--count", args.count), ("--rounds", args.rounds)):
-            if value < 1:
-                raise UserError(f"{option} {value}: give 1 or more")
-        if args.json:
-            check_output_file(args.json, "--json")
-        rows, began = find_images(expand(args.images))[: args.count], time.perf_counter()
-        first = startup()
-        found = measure(rows, args.model, args.rounds, default_jobs())
-        found["seconds_to_first_score"] = first
-        found["load"] = os.getloadavg()[0]  # what else the machine was doing
-        source = provenance(place(load_model(args.model).encoder), "python -m clicv2lite.bench.score_speed")
-        put_json(args.json, {"model": args.model, **found, "seconds": time.perf_counter() - began, **source})
-        return 0
-
-    return exit_status(run)
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measure N times (default 3)")
+    add_json(parser)
+    parser.epilog = __doc__.partition("\n\n")[2]
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def run(args: argparse.Namespace) -> int:
+    """Measure and write JSON; exit status 0, UserError for options or images that cannot be used."""
+    check_counts(count=args.count, rounds=args.rounds)
+    check_output_file(args.json, "--json")
+    rows, began = find_images(expand(args.images))[: args.count], time.perf_counter()
+    first = startup()
+    found = {"model": args.model, **measure(rows, args.model, args.rounds, default_jobs())}
+    found |= {"seconds_to_first_score": first, "load": os.getloadavg()[0]}  # the load: what else the machine was doing
+    put_json(args.json, stamped(found, began, use_device(load_model(args.model).encoder)))
+    return 0

@@ -1,4 +1,4 @@
-"""One training step of a recipe against what it cannot do without: the passes through its networks, and the optimizer."""
+"""One training step of a recipe against its necessary parts: the passes through its networks, and the optimizer."""
 
 import copy
 from statistics import median
@@ -35,7 +35,7 @@ def bench_step() -> list[Timing]:
 def step_timing(recipe: Recipe, where: torch.device, compiled: bool = False) -> Timing:
     """Forward, backward and update of one batch on images that are ready.
 
-    The engine's own step makes the views, too; their time is measured beside it and taken off, round by round.
+    The engine's own step also makes the views. Their time is measured too, and subtracted round by round.
     """
     model, batch = CLICv2(recipe.model).to(where), ready(recipe)
     if where.type == "cpu":
@@ -53,7 +53,7 @@ def step_timing(recipe: Recipe, where: torch.device, compiled: bool = False) -> 
     seconds = rounds(operations)
     own = [whole - views for whole, views in zip(seconds["whole_step"], seconds["views"], strict=True)]
     name = f"step of {recipe.batch} images, recipe {recipe.name}{', compiled' if compiled else ''}"
-    note = "forward, backward and update; the views are counted apart"
+    note = "forward, backward and update, without the views"
     if where.type == "cuda":
         note += f"; {utilisation(recipe, median(own), torch.cuda.get_device_name(where))}"
     return timing_of(name, own, seconds, floor="passes_and_optimizer", at_most=1.1, note=note)
@@ -93,7 +93,7 @@ def floor(model: CLICv2, views: Views, recipe: Recipe) -> Operation:
 
 
 def utilisation(recipe: Recipe, seconds: float, name: str) -> str:
-    """Model FLOPs a second, and their share of the card's bf16 peak where its data sheet is known."""
+    """Model FLOPs per second, and their share of the card's bf16 peak where its data sheet is known."""
     rate = recipe.batch * sum(sum(part) for part in image_flops(recipe).values()) / seconds
     peaks = [m.gpu.bf16 for m in MACHINES.values() if m.gpu.name.split()[0] in name or m.gpu.name in name]
     share = f", {100 * rate / peaks[0]:.0f} % of the peak in bf16" if peaks else ""

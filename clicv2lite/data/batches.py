@@ -1,28 +1,30 @@
-"""Image files in batches for a frozen encoder: each squared, and a file that cannot be read reported, not raised."""
+"""Image files in batches, each image squared; a file that cannot be read is reported, not raised."""
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from clicv2lite.arrays import Mask
 from clicv2lite.data.images import ImageError, read_square
 
 
-class Batch(NamedTuple):
+class ImageBatch(NamedTuple):
     """What was read of one stretch of the paths."""
 
-    rows: list[int]  # places in `paths` of the images below
+    rows: list[int]  # which of the paths the images below are
     images: Tensor  # (len(rows), 3, S, S) uint8
-    errors: dict[int, str]  # place in `paths` -> one line that names the file, for those that could not be read
+    errors: dict[int, str]  # which path could not be read -> one line that names the file
 
 
-def batches(paths: Sequence[Path], size: int, batch_size: int, label: str) -> Iterator[Batch]:
+def batches(paths: Sequence[Path], size: int, batch_size: int, label: str) -> Iterator[ImageBatch]:
     """Read images in order, `batch_size` files at a time, with a progress bar (img/s) on a terminal's stderr.
 
     Args:
@@ -38,8 +40,38 @@ def batches(paths: Sequence[Path], size: int, batch_size: int, label: str) -> It
             read = dict(enumerate(pool.map(_read, group, [size] * len(group)), start))
             good = {i: r for i, r in read.items() if isinstance(r, Tensor)}
             images = torch.stack(list(good.values())) if good else torch.empty(0, 3, size, size, dtype=torch.uint8)
-            yield Batch(list(good), images, {i: r for i, r in read.items() if isinstance(r, str)})
+            yield ImageBatch(list(good), images, {i: r for i, r in read.items() if isinstance(r, str)})
             bar.update(len(group))
+
+
+def map_images(
+    work: Callable[[Tensor], Tensor], paths: Sequence[Path], size: int, batch_size: int, label: str
+) -> tuple[Tensor, Mask, list[str]]:
+    """What `work` makes of every image that can be read; each of the others is one line on stderr.
+
+    Args:
+        work: (B, 3, size, size) uint8 -> (B, ...). Others as in `batches`.
+
+    Returns:
+        (m, ...) of the m images that could be read, all in memory, (0,) if there is none; (n,) which were read; the names of
+        the others.
+    """
+    parts, read, skipped = [torch.empty(0)], np.zeros(len(paths), dtype=bool), []
+    for batch in batches(paths, size, batch_size, label):
+        for i, error in batch.errors.items():
+            tqdm.write(f"clicv2lite: {error} (skipped)", file=sys.stderr)
+            skipped.append(str(paths[i]))
+        if batch.rows:
+            parts.append(work(batch.images))
+            read[batch.rows] = True
+    if skipped:
+        print(f"clicv2lite: {len(skipped)} of {len(paths)} images skipped", file=sys.stderr)
+    return torch.cat(parts[1:] or parts), read, skipped
+
+
+def read_squares(paths: Sequence[Path], size: int) -> tuple[Tensor, Mask, list[str]]:
+    """The images themselves, (m, 3, size, size) uint8; see `map_images`."""
+    return map_images(lambda images: images, paths, size, 64, "reading")
 
 
 def _read(path: Path, size: int) -> Tensor | str:

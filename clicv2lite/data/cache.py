@@ -7,5 +7,5 @@ import platformdirs
 
 
 def cache_dir() -> Path:
-    """Where it is: $CLICV2LITE_CACHE, or the user's cache folder on this system."""
+    """$CLICV2LITE_CACHE, or the user's cache folder on this system."""
     return Path(os.environ.get("CLICV2LITE_CACHE") or platformdirs.user_cache_dir("clicv2lite"))

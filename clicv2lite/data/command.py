@@ -79,7 +79,7 @@ def _ic9600(args: argparse.Namespace) -> int:
 
 
 def _pack(args: argparse.Namespace) -> int:
-    from clicv2lite.data.packing.pack import Opened, pack  # brings torch, which a fetch can do without
+    from clicv2lite.data.packing.pack import Opened, pack  # imports torch, which a fetch does not need
     from clicv2lite.data.sources import open_images
 
     form, began = Form(args.side, args.quality, args.shard), time.monotonic()

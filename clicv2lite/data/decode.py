@@ -44,7 +44,7 @@ def crop(data: bytes, name: str | None = None, *, box: Callable[[int, int], Box]
 
 
 def decode(data: bytes, name: str | None = None) -> np.ndarray:
-    """What `read_image` gives, as (H, W, 3) uint8: every JPEG that is plain RGB by libjpeg-turbo, all else by Pillow.
+    """What `read_image` gives, as (H, W, 3) uint8: plain RGB JPEGs are decoded by libjpeg-turbo, other images by Pillow.
 
     Raises:
         ImageError: as `read_image`.
@@ -52,7 +52,7 @@ def decode(data: bytes, name: str | None = None) -> np.ndarray:
     if _plain_jpeg(data):
         try:
             return simplejpeg.decode_jpeg(data)
-        except ValueError:  # a corrupt or truncated one: Pillow finds the words
+        except ValueError:  # corrupt or truncated: Pillow's error says what is wrong
             pass
     return np.array(read_image(data, name))
 
@@ -86,5 +86,5 @@ def _turned(data: bytes) -> bool:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as image:
                 return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    except Exception:  # whatever it is, `read_image` has a rule for it
+    except Exception:  # `read_image` decides what to do with such a file
         return True

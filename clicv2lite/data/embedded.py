@@ -8,8 +8,8 @@ from pathlib import Path
 
 from clicv2lite.errors import UserError
 
-# Only files inside the wheels: skimage.data's other names are downloads, and its drawings and test charts no
-# photographs. Of the stereo pair only the left image is listed.
+# Only files inside the wheels: skimage.data's other names are downloads, and its drawings and test charts are
+# not photographs. Of the stereo pair only the left image is listed.
 COLOUR = {
     "astronaut": ("skimage", "data/astronaut.png"),
     "chelsea": ("skimage", "data/chelsea.png"),

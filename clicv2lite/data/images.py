@@ -1,6 +1,6 @@
 """Any image file that people have -> one defined RGB picture, or one line that says what is wrong with the file.
 
-What is defined: EXIF orientation is applied; transparency is laid on white; the first frame stands for an animation;
+What is defined: EXIF orientation is applied; transparency is laid on white; of an animation the first frame is taken;
 CMYK, gray and palette images become RGB; 16 bits become 8. Embedded colour profiles are ignored, as ICNet and timm do.
 What is refused: truncated or corrupt files (nothing is filled in), and pictures of more than PIL's own limit of
 `PIL.Image.MAX_IMAGE_PIXELS` (89,478,485 unless changed), where PIL would only warn of a decompression bomb.
@@ -64,7 +64,7 @@ def read_image(source: str | Path | bytes, name: str | None = None, *, at_least:
 
 
 def as_rgb(image: Image.Image, name: str = "image") -> Image.Image:
-    """What `read_image` gives for a file, for an image that PIL holds already, which stays as it is; errors as there."""
+    """An image of PIL, which stays as it is, as `read_image` would give its file; errors as there."""
     label = one_line(name)
     try:
         return _to_rgb(_upright(image.copy()), label)
@@ -89,7 +89,7 @@ def to_square(image: Image.Image, size: int) -> Tensor:
 
 
 def read_square(source: str | Path | bytes, size: int, name: str | None = None) -> Tensor:
-    """`to_square(read_image(...), size)` by the fast road: a large JPEG is decoded near the size that is wanted.
+    """`to_square(read_image(...), size)`, but faster: a large JPEG is decoded near the size that is wanted.
 
     Returns:
         (3, size, size) uint8.
@@ -105,7 +105,7 @@ def _decode(file: BinaryIO, length: int, label: str, at_least: int | None) -> Im
         raise ImageError(f"{label}: the file is empty; fetch it again or remove it")
     try:
         with warnings.catch_warnings():  # process-wide: threads that overlap here may let a warning of PIL's through
-            warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is no concern of the reader's
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata does not matter here
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file) as image:
                 if at_least is not None:

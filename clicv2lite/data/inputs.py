@@ -1,4 +1,4 @@
-"""Whatever people hold an image in -> the squares that an encoder sees (book chapter 12)."""
+"""Paths, PIL images, arrays and tensors -> the squares that an encoder sees (book chapter 12)."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ CHANNELS = (1, 3, 4)
 
 
 def listed(images: Any) -> tuple[list[Any], bool]:
-    """Take apart what a caller gave.
+    """The single images in what a caller gave.
 
     Args:
         images: one image, an iterable of images, or a batch: NumPy (N, H, W, C) or tensor (N, C, H, W).

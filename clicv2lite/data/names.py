@@ -23,9 +23,21 @@ def is_image_name(path: str) -> bool:
     return not hidden and os.path.splitext(parts[-1])[1].lower() in EXTENSIONS
 
 
+def as_text(name: str) -> str:
+    """A file name as it can be written to a table in UTF-8.
+
+    A byte that is not valid UTF-8 becomes its escape, and so does a carriage return, which would end a line of the table.
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
+
+
 def one_line(text: str) -> str:
-    """`text` as it can be printed in an error, even when a file's name holds a line break or is not valid UTF-8."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    r"""`text` on one line that can be printed: a line break, or a byte of a name that is not valid UTF-8, becomes its escape.
+
+    >>> one_line("two\nlines.png")
+    'two\\nlines.png'
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 class PackedNames:

@@ -98,7 +98,7 @@ class Worlds:
 class ImageSet:
     """The images of all sources, in the order given: `len(s)`, `s.names[i]`, `s.read(i)`.
 
-    It holds no open file and may be pickled, so that any number of forked or spawned workers can read from it at once.
+    It holds no open file and can be pickled, so any number of forked or spawned workers can read from it at once.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:

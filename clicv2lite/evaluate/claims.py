@@ -1,19 +1,17 @@
-"""What the paper says of its tables and figures, claim by claim, with a verdict from our runs (CLICv2, section 4; chapter 11).
+"""`clicv2lite claims`: what the paper says of its tables and figures, each with a verdict from our runs (book chapter 11).
 
-    python -m clicv2lite.evaluate.claims
-
-reads ``data/results/suites/*.json`` and writes data/claims.json. Every claim is a set of "left lies above right", each decided
-over seeds by :func:`clicv2lite.evaluate.summary.above`; the claim agrees if all of them do, and disagrees if one of them does.
+The command reads ``data/results/suites/*.json`` and writes data/claims.json. Every claim is a set of "left lies above right",
+each decided over seeds by :func:`clicv2lite.evaluate.summary.above`. The claim agrees if all of them do, and disagrees if one
+of them does.
 """
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clicv2lite.errors import UserError, exit_status
+from clicv2lite.errors import UserError
 from clicv2lite.evaluate.stored import CHECKOUT, read_json
 from clicv2lite.evaluate.suites import SUITES, UNTRAINED
 from clicv2lite.evaluate.summary import Verdict, above
@@ -194,22 +192,17 @@ def _same(left: Mapping[str, Any], right: Mapping[str, Any]) -> Verdict:
     return "disagrees" if b < c or d < a else "undecided"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line of this module."""
-    parser = argparse.ArgumentParser(prog="python -m clicv2lite.evaluate.claims", description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `claims`."""
     parser.add_argument("--suites", type=Path, default=CHECKOUT / "suites", help="folder of results (data/results/suites)")
     parser.add_argument("--json", type=Path, default=CHECKOUT.parent / "claims.json", help="output (data/claims.json)")
-    args = parser.parse_args(argv)
-
-    def run() -> int:
-        found = claims(args.suites)
-        write_json(check_output_file(args.json, "--json"), found)
-        counts = {verdict: sum(row["verdict"] == verdict for row in found) for verdict in ("agrees", "disagrees", "undecided")}
-        print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
-        return 0
-
-    return exit_status(run)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def run(args: argparse.Namespace) -> int:
+    """Judge every claim and write the file; exit status 0."""
+    found = claims(args.suites)
+    check_output_file(args.json, "--json")
+    write_json(args.json, found)
+    counts = {verdict: sum(row["verdict"] == verdict for row in found) for verdict in ("agrees", "disagrees", "undecided")}
+    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    return 0

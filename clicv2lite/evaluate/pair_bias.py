@@ -1,14 +1,9 @@
-"""Ways to make a pair of views, and how far the two differ in complexity (CLICv2, section 3.1, figure 2; book chapter 2).
-
-python -m clicv2lite.evaluate.pair_bias --images photos.tar --limit 150 --json pairs.json
-"""
+"""`clicv2lite pairs`: how far the two views of a pair differ in complexity, by the way they are made (figure 2; chapter 2)."""
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +15,13 @@ from clicv2lite.arrays import Floats
 from clicv2lite.baselines.measures.basic import Pixels, edge_density, jpeg_size, local_entropy
 from clicv2lite.data.images import read_square
 from clicv2lite.data.sources import open_images
-from clicv2lite.errors import UserError, exit_status
-from clicv2lite.files import check_output_file, put_json
+from clicv2lite.errors import UserError
+from clicv2lite.files import add_json, check_output_file, put_json
 from clicv2lite.method.patches import patchify, unpatchify
 from clicv2lite.method.pixels import denormalize
 from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, base_crop, one_view
 from clicv2lite.probe.metrics import interval
-from clicv2lite.provenance import provenance
+from clicv2lite.provenance import stamped
 
 
 @dataclass(frozen=True)
@@ -164,34 +159,29 @@ def _report(values: Floats) -> dict[str, Any]:
     }
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `pairs`."""
+    parser.add_argument("--images", nargs="+", required=True, help="folder, tar, brace pattern, embedded or worlds:N")
+    parser.add_argument("--limit", type=int, default=150, help="images to take, evenly spaced (150)")
+    parser.add_argument("--draws", type=int, default=4, help="pairs of every kind per image (4)")
+    add_json(parser)
+
+
 def run(args: argparse.Namespace) -> int:
     """Measure every kind of pair on some images; exit status 0, UserError for images or an output that cannot be used."""
-    start = time.perf_counter()
+    began = time.perf_counter()
     if args.limit < 2 or args.draws < 1:
         raise UserError(f"--limit {args.limit} --draws {args.draws}: at least 2 images and 1 pair of each are needed")
-    if args.json is not None:
-        check_output_file(args.json, "--json")
+    check_output_file(args.json, "--json")
     images = _some(args.images, args.limit)
     result = {
         "metric": "pair_bias",
         "n": len(images),
         "draws": args.draws,
         "kinds": {kind: {p: _report(v) for p, v in row.items()} for kind, row in measure_pairs(images, args.draws).items()},
-        "seconds": round(time.perf_counter() - start),
-        **provenance(program="python -m clicv2lite.evaluate.pair_bias"),
     }
-    put_json(args.json, result)
+    put_json(args.json, stamped(result, began))
     return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line of this module; exit status 2 and one line for a user's mistake."""
-    parser = argparse.ArgumentParser(prog="python -m clicv2lite.evaluate.pair_bias", description=__doc__.splitlines()[0])
-    parser.add_argument("--images", nargs="+", required=True, help="folder, tar, brace pattern, embedded or worlds:N")
-    parser.add_argument("--limit", type=int, default=150, help="images to take, evenly spaced (150)")
-    parser.add_argument("--draws", type=int, default=4, help="pairs of every kind per image (4)")
-    parser.add_argument("--json", type=Path, help="write the result to this file instead of the screen")
-    return exit_status(lambda: run(parser.parse_args(argv)))
 
 
 def _some(sources: Sequence[str], limit: int) -> Tensor:
@@ -201,7 +191,3 @@ def _some(sources: Sequence[str], limit: int) -> Tensor:
     if len(chosen) < 2:
         raise UserError(f"{' '.join(sources)}: one image; a variance between images needs at least two")
     return torch.stack([read_square(found.read(i), 224, found.names[i]) for i in chosen])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

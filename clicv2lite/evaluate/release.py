@@ -1,4 +1,4 @@
-"""`python -m clicv2lite.models RUN --ratings CSV`: make the default model out of a finished pretraining (book chapter 12).
+"""`clicv2lite release RUN --ratings CSV`: make the default model out of a finished pretraining (book chapter 12).
 
 Weights are rounded to float16, ridge is fitted on the rounded encoder, what the rounding changes is measured, and the
 model card is written from the numbers of the files beside it.
@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square
 from clicv2lite.data.rated.table import Ratings, read_ratings
 from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, untrained_encoder
-from clicv2lite.errors import UserError
 from clicv2lite.evaluate.stored import read_json, read_results, stored_results
 from clicv2lite.files import write_bytes, write_json
 from clicv2lite.heads.ridge import fit_ridge
@@ -44,28 +42,26 @@ READINGS = {
 TEMPLATE = Path(__file__).with_name("card_template.md")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Export, fit, measure, write the card; 2 for a user's mistake."""
-    parser = argparse.ArgumentParser(prog="python -m clicv2lite.models", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `release`."""
     parser.add_argument("run", type=Path, help="folder of a finished `clicv2lite pretrain`")
     parser.add_argument("--ratings", required=True, type=Path, metavar="CSV", help="table image,score[,category] to fit on")
     pool_help = "how its tokens are read, where not as in the run: pool_read, pool_size, ...; no weight depends on it"
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=pool_help)
     parser.add_argument("--out", type=Path, default=DEFAULT, metavar="DIR", help="where (default: in the package)")
-    args = parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export, fit, measure, write the card; exit status 0, or that of `probe` if it failed."""
     out = Path(os.path.relpath(args.out))
-    try:
-        ratings = read_ratings(str(args.ratings))  # before anything in `out` is replaced
-        export(args.run, out, read_settings(args.set, "pool_"))
-        words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
-        words += ["--within-categories"] if ratings.categories else []
-        if code := subprocess.run([sys.executable, "-m", "clicv2lite", *words, "--out", str(out)], check=False).returncode:
-            return code  # its own process, so that probe.json names a command that anyone can repeat
-        write_json(out / RELEASE, measure(args.run, out, ratings))
-        write_bytes(out / CARD, card(out).encode())
-    except UserError as error:
-        print(f"clicv2lite: {error}", file=sys.stderr)
-        return 2
+    ratings = read_ratings(str(args.ratings))  # before anything in `out` is replaced
+    export(args.run, out, read_settings(args.set, "pool_"))
+    words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
+    words += ["--within-categories"] if ratings.categories else []
+    if code := subprocess.run([sys.executable, "-m", "clicv2lite", *words, "--out", str(out)], check=False).returncode:
+        return code  # its own process, so that probe.json names a command that anyone can repeat
+    write_json(out / RELEASE, measure(args.run, out, ratings))
+    write_bytes(out / CARD, card(out).encode())
     print((out / CARD).read_text(encoding="utf-8"))
     return 0
 
@@ -148,7 +144,3 @@ def card(folder: Path) -> str:
         rows="\n".join(rows),
         categories="\n".join(by_category),
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

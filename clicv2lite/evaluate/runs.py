@@ -4,7 +4,6 @@ Layout below the suites' folder: `runs/KEY/` is a run of `pretrain` with the mea
 `ridge-DIGEST.json` for a rating table whose content has this digest. Suites share what has the same key.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -25,11 +24,12 @@ from clicv2lite.errors import UserError
 from clicv2lite.evaluate.sizes import Data, Size
 from clicv2lite.files import write_json
 from clicv2lite.models.by_name import load_encoder
-from clicv2lite.models.model import place
+from clicv2lite.models.model import use_device
 from clicv2lite.pretrain.engine import Pretraining, pretrain
 from clicv2lite.pretrain.log import read_log
-from clicv2lite.probe.command import encode, fitter
 from clicv2lite.probe.crossval import cross_validate, folds
+from clicv2lite.probe.encoding import encode
+from clicv2lite.probe.fitting import fitter
 from clicv2lite.probe.invariance import PERPLEXITY, class_probe, neighbourhood, tsne
 from clicv2lite.probe.metrics import report
 from clicv2lite.probe.task import Task, keep_rows, load_task
@@ -121,7 +121,7 @@ class Rated:
                 inputs[reads] = features, keep_rows(self.task, read)
             result = self._measure(kind, encoder, *inputs[reads], seed)
             seconds = round(time.perf_counter() - began, 1)
-            found[kind] = {**result, "seed": seed, "seconds": seconds, **provenance(place(encoder))}
+            found[kind] = {**result, "seed": seed, "seconds": seconds, **provenance(use_device(encoder))}
             folder.mkdir(parents=True, exist_ok=True)
             write_json(self.path(folder, kind), found[kind])
         return found
@@ -135,19 +135,19 @@ class Rated:
             about = neighbourhood(points, names or [], task.scores)
             return {**about, "points": points.round(1).tolist(), "categories": names, "scores": task.scores.tolist()}
         channels = self.size.channels if kind == "icnet" else None
-        fit = fitter(argparse.Namespace(head=kind, epochs=None, lr=None, channels=channels, seed=seed), encoder)
+        fit = fitter(kind, encoder, seed, channels=channels)
         if task.test is None:
             rows = np.arange(len(inputs))
             predictions = cross_validate(fit, inputs, task.scores, folds(len(inputs), self.size.folds, names, seed))
         else:
             rows = np.flatnonzero(task.test)
-            predictions = fit(inputs[task.train], task.scores[task.train]).predict(inputs[rows])
+            predictions = fit(inputs[task.train], task.scores[task.train], None).predict(inputs[rows])
         return report(task.scores[rows], predictions, [names[i] for i in rows] if names else None, seed=seed)
 
 
 def supervised(name: str, rated: Rated, work: Path, seed: int) -> dict[str, Any]:
-    """Train and report a supervised baseline as :func:`clicv2lite.baselines.supervised.command.measure` does; errors as there."""
-    from clicv2lite.baselines.supervised.command import measure
+    """Train and report a supervised baseline as :func:`clicv2lite.baselines.supervised.folds.measure` does; errors as there."""
+    from clicv2lite.baselines.supervised.folds import measure
     from clicv2lite.baselines.supervised.registry import BASELINES
 
     work.mkdir(parents=True, exist_ok=True)

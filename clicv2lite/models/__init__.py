@@ -1,1 +1,1 @@
-"""The model that comes with the package, in default/, and `python -m clicv2lite.models`, which makes it again (chapter 12)."""
+"""The model that comes with the package, in default/, and `clicv2lite release`, which makes it again (chapter 12)."""

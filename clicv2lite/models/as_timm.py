@@ -16,7 +16,8 @@ def timm_arguments(spec: str = "default") -> dict[str, Any]:
     """What `timm.create_model(**timm_arguments())` takes: the shape, and the file with the weights.
 
     The file is an ordinary timm checkpoint: its keys are timm's, its tensors load strictly. Inputs are RGB in 0..1,
-    normalised with ImageNet's mean and deviation (:func:`clicv2lite.method.pixels.normalize`), of any size that the patch divides.
+    normalised with ImageNet's mean and deviation (:func:`~clicv2lite.method.pixels.normalize`), of any size that the patch
+    divides.
 
     Args:
         spec: "default", a folder of `pretrain` or `probe`, or a .safetensors file that one of them wrote.

@@ -150,6 +150,3 @@ def load_model(spec: str | Path = "default") -> Model:
     if not encoder_file.is_file() or digest(encoder_file) != expected:
         raise UserError(f"{encoder_file}: missing, or not the encoder this head was fitted on; run probe --out again")
     return Model(load_encoder(str(folder)), head)
-
-
-place = use_device

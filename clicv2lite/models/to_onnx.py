@@ -1,4 +1,4 @@
-"""`python -m clicv2lite.models.to_onnx --out model.onnx`: a model as one ONNX file, for places without Python (book chapter 12).
+"""`clicv2lite onnx`: a model as one ONNX file, to score images without Python (book chapter 12).
 
 Input `images`: (B, 3, S, S) uint8, RGB, squared as `data.images.to_square` does it, for any B. Output `score`: (B,) float32
 in 0..1. Normalisation, encoder, pooling and head are all inside.
@@ -7,16 +7,14 @@ in 0..1. Normalisation, encoder, pooling and head are all inside.
 import argparse
 import importlib.util
 import os
-import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clicv2lite.errors import UserError, exit_status
+from clicv2lite.errors import UserError
 from clicv2lite.files import atomic, check_output_file
 from clicv2lite.heads.bounds import bounded
 from clicv2lite.heads.ridge import RidgeHead
@@ -56,11 +54,12 @@ def export_onnx(model: Model, path: str | Path) -> None:
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"ONNX export needs {' and '.join(missing)}; install clicv2lite[onnx]")
-    path = check_output_file(Path(path), "--out")
+    path = Path(path)
+    check_output_file(path, "--out")
     scorer = Scorer(model).eval().cpu()
     images = torch.zeros(2, 3, model.encoder.size, model.encoder.size, dtype=torch.uint8)
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the exporter's own affairs
+        warnings.simplefilter("ignore")  # the exporter's warnings are about its own code
         program = torch.onnx.export(
             scorer,
             (images,),
@@ -75,20 +74,15 @@ def export_onnx(model: Model, path: str | Path) -> None:
         program.save(str(temporary), external_data=False)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the file; 2 for a user's mistake."""
-    parser = argparse.ArgumentParser(prog="python -m clicv2lite.models.to_onnx", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `onnx`."""
     parser.add_argument("--model", default="default", metavar="M", help="folder that `clicv2lite probe --out` wrote")
     parser.add_argument("--out", required=True, type=Path, metavar="F", help="the file to write")
-    args = parser.parse_args(argv)
-
-    def run() -> int:
-        export_onnx(load_model(args.model), args.out)
-        print(f"{args.out}: {os.path.getsize(args.out) / 1e6:.1f} MB")
-        return 0
-
-    return exit_status(run)
+    parser.epilog = __doc__.partition("\n\n")[2]
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def run(args: argparse.Namespace) -> int:
+    """Write the file and say how large it is; exit status 0."""
+    export_onnx(load_model(args.model), args.out)
+    print(f"{args.out}: {os.path.getsize(args.out) / 1e6:.1f} MB")
+    return 0

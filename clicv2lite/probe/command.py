@@ -1,32 +1,26 @@
 """`clicv2lite probe`: how well a head on a frozen encoder predicts human ratings (book chapter 8)."""
 
 import argparse
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
-from clicv2lite.arrays import Floats
-from clicv2lite.data.batches import batches
-from clicv2lite.encoders.frozen import FrozenEncoder
-from clicv2lite.errors import UserError, check_seed
+from clicv2lite.arrays import Floats, Names, Rows
+from clicv2lite.errors import UserError, check_counts, check_positive, check_seed
 from clicv2lite.files import check_output_file, make_folder, write_json
-from clicv2lite.heads.base import KINDS, Head
-from clicv2lite.heads.icnet import IcnetShape, IcnetTraining, fit_icnet
-from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.heads.base import KINDS
+from clicv2lite.heads.icnet import IcnetTraining
 from clicv2lite.models.by_name import load_encoder
-from clicv2lite.models.model import Model, place, read_by, save_model
-from clicv2lite.probe.crossval import cross_validate, folds
+from clicv2lite.models.model import Model, save_model, use_device
+from clicv2lite.probe.crossval import Fit, cross_validate, fit_rows, folds
+from clicv2lite.probe.encoding import encode
+from clicv2lite.probe.fitting import fitter
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.task import Mask, Task, add_score_range, add_within_categories, groups, keep_rows, load_task
-from clicv2lite.provenance import provenance
+from clicv2lite.probe.task import Task, add_score_range, add_within_categories, groups, keep_rows, load_task
+from clicv2lite.provenance import stamped
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,8 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the probe: encode every image once, fit, predict, report."""
-    started = time.perf_counter()
-    _check(args)
+    began = time.perf_counter()
+    _check_options(args)
+    _check_outputs(args)
     task = load_task(args.ratings, args.test, args.folds, args.score_range)
     k = 5 if args.folds is None else args.folds
     if task.test is None:
@@ -62,34 +57,26 @@ def run(args: argparse.Namespace) -> int:
         encoder.check_storable("--out")
     inputs, read, skipped = encode(encoder, args.head, task.paths, args.batch_size)
     task = keep_rows(task, read)
-    fit, within = fitter(args, encoder), groups(args.within_categories, task.categories, args.ratings)
-
-    def fit_rows(rows: Mask) -> Head:
-        return fit(inputs[rows], task.scores[rows], *([] if within is None else [within[rows]]))
-
-    by_fold: list[dict[str, Any]] = []
+    fit = fitter(args.head, encoder, args.seed, args.epochs, args.lr, args.channels)
+    within = groups(args.within_categories, task.categories, args.ratings)
     if task.test is None:
-        tests = folds(len(task.paths), k, task.categories, args.seed)
-        predictions = cross_validate(fit, inputs, task.scores, tests, within)
-        result = _report(task, np.arange(len(task.paths)), predictions, args.seed)
-        by_fold = [_brief(_report(task, rows, predictions[rows], args.seed, resamples=0)) for rows in tests]
-        head = fit_rows(np.ones(len(task.paths), dtype=bool)) if args.out else None  # the saved head may use every rating
+        found, by_fold = _cross_validated(fit, inputs, task, within, k, args.seed)
+        every = np.ones(len(task.paths), dtype=bool)  # the saved head may use every rating
+        head = fit_rows(fit, inputs, task.scores, every, within) if args.out else None
     else:
-        fitted, rows = fit_rows(task.train), np.flatnonzero(task.test)
-        result, head = _report(task, rows, fitted.predict(inputs[rows]), args.seed), fitted
-
-    result |= {
+        head, rows, by_fold = fit_rows(fit, inputs, task.scores, task.train, within), np.flatnonzero(task.test), None
+        found = _report(task, rows, head.predict(inputs[rows]), args.seed)
+    found |= {
         "head": args.head,
         "within_categories": args.within_categories,
         "encoder": args.encoder,
         "evaluation": "test" if task.test is not None else "cross-validation",
         "n_train": int(task.train.sum()) if task.test is not None else None,
-        "folds": by_fold or None,
+        "folds": by_fold,
         "skipped": skipped,
         "seed": args.seed,
-        "seconds": round(time.perf_counter() - started, 2),
-        **provenance(place(encoder)),
     }
+    result = stamped(found, began, use_device(encoder))
     if args.out and head:
         save_model(args.out, Model(encoder, head), args.encoder)
         write_json(args.out / "probe.json", result)
@@ -97,41 +84,6 @@ def run(args: argparse.Namespace) -> int:
         write_json(args.json, result)
     print(summary(result))
     return 0
-
-
-def encode(encoder: FrozenEncoder, head: str, paths: list[Path], batch_size: int) -> tuple[Tensor, Mask, list[str]]:
-    """Encode every image once.
-
-    Returns:
-        (m, F) float32 features or (m, h, w, D) float16 tokens of the m images that could be read, as `head` reads them;
-        (n,) which were read; the names of the others, each of which gets its line on stderr.
-    """
-    parts, read, skipped = [], np.zeros(len(paths), dtype=bool), []
-    for batch in batches(paths, encoder.size, batch_size, "encoding"):
-        for i, error in batch.errors.items():
-            tqdm.write(f"clicv2lite: {error} (skipped)", file=sys.stderr)
-            skipped.append(str(paths[i]))
-        if batch.rows:
-            part = read_by(KINDS[head], encoder, batch.images).cpu()
-            parts.append(part.half() if head == "icnet" else part)  # half the memory: 9,600 x 196 x 768 are 2.9 GB
-            read[batch.rows] = True
-    if not all(part.isfinite().all() for part in parts):
-        raise UserError("--encoder: what it makes of these images is not finite; is it a diverged run? use another")
-    if not parts:
-        raise UserError(f"--ratings: none of the {len(paths)} rated images could be read; check the image column")
-    if skipped:
-        print(f"clicv2lite: {len(skipped)} of {len(paths)} rated images skipped", file=sys.stderr)
-    return torch.cat(parts), read, skipped
-
-
-def fitter(args: argparse.Namespace, encoder: FrozenEncoder) -> Callable[..., Head]:
-    """The function that fits the head that `args` ask for."""
-    if args.head == "ridge":
-        return fit_ridge
-    paper = IcnetTraining()
-    training = IcnetTraining(epochs=args.epochs or paper.epochs, lr=args.lr or paper.lr)
-    shape = IcnetShape(encoder.width, max(2, encoder.size // 8), args.channels or 512)
-    return lambda tokens, scores: fit_icnet(tokens, scores, shape, training, args.seed)
 
 
 def summary(result: dict[str, Any]) -> str:
@@ -145,9 +97,8 @@ def summary(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _check(args: argparse.Namespace) -> None:
-    if args.batch_size < 1:
-        raise UserError(f"--batch-size {args.batch_size}: give 1 or more")
+def _check_options(args: argparse.Namespace) -> None:
+    check_counts(batch_size=args.batch_size)
     check_seed(args.seed)
     if args.within_categories and args.head != "ridge":
         raise UserError(f"--within-categories: only --head ridge has it, not {args.head}")
@@ -155,10 +106,11 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, option)
         if value is not None and args.head != "icnet":
             raise UserError(f"--{option} {value}: only --head icnet has it")
-        if value is not None and not value > 0:
-            raise UserError(f"--{option} {value}: give a number above 0")
-    if args.json:
-        check_output_file(args.json, "--json")
+    check_positive(epochs=args.epochs, lr=args.lr, channels=args.channels)
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    check_output_file(args.json, "--json")
     if args.out:
         make_folder(args.out, "--out")
         source = Path(args.encoder).resolve()
@@ -166,13 +118,20 @@ def _check(args: argparse.Namespace) -> None:
             raise UserError(f"--out {args.out}: the encoder of this pretraining would be lost; name another folder")
 
 
-def _report(task: Task, rows: NDArray[np.int64], predictions: Floats, seed: int, resamples: int = RESAMPLES) -> dict[str, Any]:
+def _cross_validated(
+    fit: Fit, inputs: Tensor, task: Task, within: Names | None, k: int, seed: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The report on all rows, each predicted by a head that never saw it, and the main numbers of each fold."""
+    tests = folds(len(task.paths), k, task.categories, seed)
+    predictions = cross_validate(fit, inputs, task.scores, tests, within)
+    by_fold = [_report(task, rows, predictions[rows], seed, resamples=0) for rows in tests]
+    short = [{key: fold[key] for key in ("n", "pcc", "srcc", "mean_pcc")} for fold in by_fold]
+    return _report(task, np.arange(len(task.paths)), predictions, seed), short
+
+
+def _report(task: Task, rows: Rows, predictions: Floats, seed: int, resamples: int = RESAMPLES) -> dict[str, Any]:
     names = [task.categories[i] for i in rows] if task.categories else None
     return report(task.scores[rows], predictions, names, resamples, seed)
-
-
-def _brief(result: dict[str, Any]) -> dict[str, Any]:
-    return {key: result[key] for key in ("n", "pcc", "srcc", "mean_pcc")}
 
 
 def _number(value: float | None) -> str:

@@ -4,13 +4,15 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.model_selection import KFold, StratifiedKFold
 from torch import Tensor
 
-from clicv2lite.arrays import Floats, Rows
+from clicv2lite.arrays import Floats, Mask, Names, Rows
 from clicv2lite.errors import UserError
 from clicv2lite.heads.base import Head
+
+Fit = Callable[[Tensor, Floats, Names | None], Head]
+"""(n, ...) inputs, (n,) scores, (n,) groups or None, see `fit_ridge` -> a fitted head."""
 
 
 def folds(n: int, k: int, categories: Sequence[str] | None, seed: int) -> list[Rows]:
@@ -34,14 +36,16 @@ def folds(n: int, k: int, categories: Sequence[str] | None, seed: int) -> list[R
         return [test for _, test in parts]
 
 
-def cross_validate(
-    fit: Callable[..., Head], inputs: Tensor, scores: Floats, tests: list[Rows], groups: NDArray[np.str_] | None = None
-) -> Floats:
+def fit_rows(fit: Fit, inputs: Tensor, scores: Floats, rows: Rows | Mask, groups: Names | None = None) -> Head:
+    """A head fitted on some rows of the inputs (n, ...), scores (n,) and groups (n,)."""
+    return fit(inputs[rows], scores[rows], None if groups is None else groups[rows])
+
+
+def cross_validate(fit: Fit, inputs: Tensor, scores: Floats, tests: list[Rows], groups: Names | None = None) -> Floats:
     """Predict each fold by a head fitted on the others.
 
     Args:
-        fit: (rows of inputs, their scores[, their groups]) -> head. inputs: (n, ...). scores: (n,).
-        tests: a partition of 0..n-1. groups: (n,), given to `fit` unless None, see `fit_ridge`.
+        inputs: (n, ...). scores: (n,). tests: a partition of 0..n-1. groups: (n,), or None.
 
     Returns:
         (n,) predictions, none of them by a head that was fitted on its row.
@@ -49,6 +53,5 @@ def cross_validate(
     predictions = np.full(len(scores), np.nan)
     for test in tests:
         train = np.setdiff1d(np.arange(len(scores)), test)
-        named = [] if groups is None else [groups[train]]
-        predictions[test] = fit(inputs[train], scores[train], *named).predict(inputs[test])
+        predictions[test] = fit_rows(fit, inputs, scores, train, groups).predict(inputs[test])
     return predictions

@@ -1,12 +1,11 @@
-"""What an encoder knows of content, beside complexity: class probe, neighbours, t-SNE (CLICv2, sections 4.4, 4.5; chapter 9).
+"""`clicv2lite invariance`: what an encoder knows of content, not only of complexity (CLICv2, 4.4 and 4.5; chapter 9).
 
-python -m clicv2lite.probe.invariance --encoder runs/lite0 --ratings ratings.csv --json lite0.json --tsne lite0.csv
+A class probe, the nearest neighbours, and t-SNE.
 """
 
 import argparse
 import csv
 import io
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,17 +23,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from clicv2lite.arrays import Floats
-from clicv2lite.errors import UserError, check_seed, exit_status
-from clicv2lite.files import check_output_file, put_json, write_bytes
+from clicv2lite.arrays import Floats, Rows
+from clicv2lite.errors import UserError, check_seed
+from clicv2lite.files import add_json, check_output_file, put_json, write_bytes
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
-from clicv2lite.models.model import place
-from clicv2lite.probe.command import encode
-from clicv2lite.probe.crossval import Rows, cross_validate, folds
+from clicv2lite.models.model import use_device
+from clicv2lite.probe.crossval import cross_validate, folds
+from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.metrics import RESAMPLES, interval, report
 from clicv2lite.probe.task import Task, add_score_range, keep_rows, load_task
-from clicv2lite.provenance import provenance
+from clicv2lite.provenance import stamped
 
 FOLDS, NEIGHBOURS, COMPONENTS, PERPLEXITY = 5, 10, 50, 30
 INVERSE_PENALTY = 0.01  # strong: more features than images; at 0.001 and at 0.1 balanced accuracy is lower for every encoder
@@ -68,7 +67,7 @@ def class_probe(
 
 
 def tsne(features: Tensor, seed: int = 0) -> Floats:
-    """Two coordinates an image (figure 7): t-SNE of the standardised features' first 50 principal components.
+    """Two coordinates per image (figure 7): t-SNE of the standardised features' first 50 principal components.
 
     Args:
         features: (n, F). seed: of the start; n is above the perplexity, 30.
@@ -88,7 +87,7 @@ def tsne(features: Tensor, seed: int = 0) -> Floats:
 
 
 def neighbourhood(points: ArrayLike, categories: Sequence[str], scores: ArrayLike, k: int = NEIGHBOURS) -> dict[str, float]:
-    """What the k nearest neighbours of an image, itself left out, have in common with it: a number beside a picture.
+    """What the k nearest neighbours of an image, without itself, have in common with it: a number for a picture.
 
     Args:
         points: (n, d) features or map coordinates. categories: (n,). scores: (n,). k: below n.
@@ -161,11 +160,11 @@ def write_map(path: Path, task: Task, points: Floats, root: Path) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of `invariance`."""
     parser.add_argument("--encoder", required=True, metavar="E", help="run folder, file, default, random, timm name")
     parser.add_argument("--ratings", required=True, metavar="CSV", help="rating table image,score,category")
     add_score_range(parser)
-    parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file instead of the screen")
+    add_json(parser)
     parser.add_argument("--tsne", type=Path, metavar="F", help="write the map to this CSV file: image,category,score,x,y")
     parser.add_argument("--seed", type=int, default=0, help="of folds, random encoder, bootstrap and t-SNE (default 0)")
 
@@ -176,11 +175,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: for a table, an encoder or an image that cannot be used, or an output that cannot be written.
     """
-    started = time.perf_counter()
+    began = time.perf_counter()
     check_seed(args.seed)
-    for option, path in (("--json", args.json), ("--tsne", args.tsne)):
-        if path is not None:
-            check_output_file(path, option)
+    check_output_file(args.json, "--json")
+    check_output_file(args.tsne, "--tsne")
     task = load_task(args.ratings, None, FOLDS, args.score_range)
     if task.categories is None or len(set(task.categories)) < 2:
         raise UserError(f"--ratings {args.ratings}: needs a category column with two or more categories")
@@ -189,28 +187,9 @@ def run(args: argparse.Namespace) -> int:
     encoder = load_encoder(args.encoder, args.seed)
     features, read, skipped = encode(encoder, "ridge", task.paths, batch_size=64)
     task = keep_rows(task, read)
-    result, points = invariance(features, task, args.seed)
-    result = {
-        "metric": "mean_pcc",
-        **result,
-        "encoder": args.encoder,
-        "skipped": skipped,
-        "seed": args.seed,
-        "seconds": round(time.perf_counter() - started, 1),
-        **provenance(place(encoder), "python -m clicv2lite.probe.invariance"),
-    }
+    found, points = invariance(features, task, args.seed)
+    result = {"metric": "mean_pcc", **found, "encoder": args.encoder, "skipped": skipped, "seed": args.seed}
     if args.tsne is not None:
         write_map(args.tsne, task, points, Path(args.ratings).parent)
-    put_json(args.json, result)
+    put_json(args.json, stamped(result, began, use_device(encoder)))
     return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line of this module; exit status 2 and one line for a user's mistake."""
-    parser = argparse.ArgumentParser(prog="python -m clicv2lite.probe.invariance", description=__doc__.splitlines()[0])
-    add_arguments(parser)
-    return exit_status(lambda: run(parser.parse_args(argv)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from clicv2lite.data.images import read_image, read_square
-from clicv2lite.data.names import is_image_name, is_tar_name
+from clicv2lite.data.names import is_image_name, is_tar_name, one_line
 from clicv2lite.data.tars.braces import expand_braces
 from clicv2lite.errors import UserError
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Row:
+class ImageRow:
     """One line of the result: a score or an error."""
 
     image: str  # as it was named, folder/path for a file found in a folder, or a.tar/member
     map_name: Path  # where its map goes below --map
     score: float | None = None  # 0..1
     error: str | None = None
-    archive: "ImageSet | None" = None  # where its bytes are, if it is no file
-    index: int = 0  # its place there
+    archive: "ImageSet | None" = None  # the tar that holds its bytes; None for a file
+    index: int = 0  # which image of the archive
 
     def square(self, size: int) -> Tensor:
         """(3, size, size) uint8, what the encoder sees; ImageError as `read_image`."""
@@ -39,11 +39,11 @@ class Row:
         """The image as RGB; see `read_image`."""
         return read_image(self._source(), self.image, at_least=at_least)
 
-    def with_score(self, score: float) -> "Row":
+    def with_score(self, score: float) -> "ImageRow":
         """The same image, scored."""
         return replace(self, score=score, error=None)
 
-    def with_error(self, error: str) -> "Row":
+    def with_error(self, error: str) -> "ImageRow":
         """The same image, with one line that says why it has no score."""
         return replace(self, score=None, error=error)
 
@@ -52,15 +52,15 @@ class Row:
 
 
 def expand(arguments: list[str], null: bool = False) -> list[str]:
-    """Names as given; `-` becomes the lines of standard input, and a pattern the paths that it fits, sorted.
+    """Names as given; `-` becomes the lines of standard input, and a pattern the paths that match it, sorted.
 
-    A pattern that names an existing file is that file. One that fits nothing stays as it is, and becomes an error row.
+    A pattern that names an existing file is that file. A pattern that matches nothing stays as it is, and becomes an error row.
 
     Args:
-        null: names on standard input end with NUL and not with a line's end.
+        null: names on standard input end with NUL instead of a line break.
 
     Raises:
-        UserError: if a name is empty, a brace pattern stands for too many, or nothing comes from standard input.
+        UserError: if a name is empty, a brace pattern names too many files, or nothing comes from standard input.
     """
     found: list[str] = []
     for argument in arguments:
@@ -82,11 +82,11 @@ def input_folders(arguments: list[str]) -> list[Path]:
     return [Path(argument) for argument in arguments if os.path.isdir(argument)]
 
 
-def find_images(arguments: list[str]) -> list[Row]:
-    """The images to score, in the order given and sorted within a folder; hidden ones and links to folders are left out.
+def find_images(arguments: list[str]) -> list[ImageRow]:
+    """The images to score, in the order given, sorted within a folder.
 
-    A file that is named gets a row whatever it is; of a folder's files, those whose ending is an image's; of a tar, its
-    image members, in their order.
+    Every named file gets a row, whatever it is. In a folder, the files with the ending of an image get one; hidden files and
+    links to folders are left out. In a tar, the image members get one, in their order.
 
     Args:
         arguments: from `expand`.
@@ -94,18 +94,18 @@ def find_images(arguments: list[str]) -> list[Row]:
     Raises:
         UserError: if no image is in any of them.
     """
-    rows: list[Row] = []
+    rows: list[ImageRow] = []
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
             found = list(_walk(path))
-            rows += found or [Row(argument, Path(path.name), error=f"{one_line(argument)}: no image is in this folder")]
+            rows += found or [ImageRow(argument, Path(path.name), error=f"{one_line(argument)}: no image is in this folder")]
         elif is_tar_name(argument):
             rows += _members(argument)
         elif glob.has_magic(argument) and not path.exists():
-            rows.append(Row(argument, Path("pattern"), error=f"{one_line(argument)}: no image fits this pattern"))
+            rows.append(ImageRow(argument, Path("pattern"), error=f"{one_line(argument)}: no image fits this pattern"))
         else:
-            rows.append(Row(argument, Path(path.name)))
+            rows.append(ImageRow(argument, Path(path.name)))
     if all(row.error for row in rows):
         if len(rows) == 1:
             raise UserError(f"nothing to score: {rows[0].error}; name image files or their folder")
@@ -115,49 +115,39 @@ def find_images(arguments: list[str]) -> list[Row]:
     return rows
 
 
-def text(name: str) -> str:
-    """A file name as text, even if it is not valid UTF-8 or holds a carriage return, which would end a line of a table."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
-
-
-def one_line(name: str) -> str:
-    """A file name as text on one line, even if it holds a line break."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text(name))
-
-
 def _from_stdin(null: bool) -> list[str]:
     data = sys.stdin.buffer.read()
     names = [os.fsdecode(n.removesuffix(b"\r") if not null else n) for n in data.split(b"\0" if null else b"\n")]
     if not any(names):
-        raise UserError("-: no name came from standard input; pipe some in, one a line")
+        raise UserError("-: no name came from standard input; pipe some in, one per line")
     return [name for name in names if name]
 
 
-def _members(argument: str) -> list[Row]:
+def _members(argument: str) -> list[ImageRow]:
     from clicv2lite.data.sources import open_images  # not above: most calls name no tar
 
     try:
         images = open_images([argument])
     except UserError as error:
-        return [Row(argument, Path(Path(argument).name), error=str(error))]
+        return [ImageRow(argument, Path(Path(argument).name), error=str(error))]
     stem, start = Path(argument).name, len(argument) + 1
     names = list(images.names)
-    return [Row(name, _inside(stem, name[start:]), archive=images, index=i) for i, name in enumerate(names)]
+    return [ImageRow(name, _inside(stem, name[start:]), archive=images, index=i) for i, name in enumerate(names)]
 
 
 def _inside(stem: str, member: str) -> Path:
-    """Below the map folder, whatever a member calls itself: `/etc/x` and `../x` stay inside."""
+    """A path below the map folder for any name of a member: `/etc/x` and `../x` stay inside."""
     return Path(stem, *(part for part in Path(member).parts if part not in ("/", "..")))
 
 
-def _walk(folder: Path) -> Iterator[Row]:
+def _walk(folder: Path) -> Iterator[ImageRow]:
     errors: list[OSError] = []
     for here, folders, files in os.walk(folder, onerror=errors.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(here, name)
             if is_image_name(name):
-                yield Row(str(path), path.relative_to(folder))
+                yield ImageRow(str(path), path.relative_to(folder))
     for error in errors:
         name = str(error.filename)
-        yield Row(name, Path(name), error=f"{one_line(name)}: cannot be listed ({error.strerror}); check its permissions")
+        yield ImageRow(name, Path(name), error=f"{one_line(name)}: cannot be listed ({error.strerror}); check its permissions")

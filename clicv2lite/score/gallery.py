@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clicv2lite.data.images import ImageError
+from clicv2lite.data.names import one_line
 from clicv2lite.files import write_bytes
-from clicv2lite.score.arguments import Row, one_line
+from clicv2lite.score.arguments import ImageRow
 
 SIDE = 320  # longest side of a thumbnail, pixels
 QUALITY = 80
@@ -55,7 +56,7 @@ strong {{ display: block; font-size: 1.05rem; color: var(--ink); font-variant-nu
 """
 
 
-def write_gallery(path: Path, rows: Sequence[Row], count: int) -> None:
+def write_gallery(path: Path, rows: Sequence[ImageRow], count: int) -> None:
     """Write a page of the `count` most and the `count` least complex images, each part sorted, no image in both.
 
     Args:
@@ -80,29 +81,29 @@ def write_gallery(path: Path, rows: Sequence[Row], count: int) -> None:
     write_bytes(path, page.encode("utf-8"))
 
 
-def _score(row: Row) -> float:
+def _score(row: ImageRow) -> float:
     assert row.score is not None
     return row.score
 
 
-def _part(name: str, title: str, rows: Sequence[Row]) -> str:
+def _part(name: str, title: str, rows: Sequence[ImageRow]) -> str:
     cards = "\n".join(_card(row, rank, title.lower()) for rank, row in enumerate(rows, 1))
     return f'<section aria-labelledby="{name}">\n<h2 id="{name}">{title}</h2>\n<ol>\n{cards}\n</ol>\n</section>'
 
 
-def _card(row: Row, rank: int, title: str) -> str:
+def _card(row: ImageRow, rank: int, title: str) -> str:
     name = html.escape(one_line(row.image))
     short = html.escape(one_line(Path(row.image).name))
     alt = f"{short}, number {rank} of the {title} images, score {_score(row):.3f}"
     try:
         picture = f'<img src="data:image/jpeg;base64,{_thumbnail(row)}" alt="{alt}" loading="lazy">'
-    except ImageError as error:  # it was there when it was scored
+    except ImageError as error:  # the file was readable when it was scored
         picture = f"<p>{html.escape(str(error))}</p>"
     caption = f"<figcaption><strong>{_score(row):.3f}</strong>{short}</figcaption>"
     return f'<li><figure tabindex="0" title="{name}">{picture}{caption}</figure></li>'
 
 
-def _thumbnail(row: Row) -> str:
+def _thumbnail(row: ImageRow) -> str:
     image = row.picture(at_least=2 * SIDE)
     image.thumbnail((SIDE, SIDE), reducing_gap=3.0)
     buffer = io.BytesIO()

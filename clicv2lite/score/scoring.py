@@ -1,7 +1,7 @@
 """Rows in, scored rows out: several threads that each read a batch and encode it (book chapter 12).
 
-One thread of torch a worker, and as many workers as cores: reading and encoding overlap of themselves, no thread waits at
-a barrier inside a matrix product, and what an image gets depends on neither the workers nor their number.
+Each worker has one torch thread, and there are as many workers as cores. So reading and encoding overlap, no thread waits at a
+barrier inside a matrix product, and the score of an image depends neither on its worker nor on their number.
 """
 
 import sys
@@ -18,26 +18,27 @@ from torch import Tensor
 from tqdm import tqdm
 
 from clicv2lite.data.images import ImageError
+from clicv2lite.data.names import one_line
 from clicv2lite.files import atomic, make_folder
 from clicv2lite.heads.heatmap import overlay, relative, smooth
 from clicv2lite.models.model import Model
-from clicv2lite.score.arguments import Row, one_line
+from clicv2lite.score.arguments import ImageRow
 
-QUIET = 30.0  # seconds before, and between, the lines of progress in a file that is no terminal
+QUIET = 30.0  # seconds before, and between, the lines of progress where stderr is not a terminal
 
 
 def score_rows(
-    rows: Sequence[Row], model: Model, batch_size: int = 32, maps: Path | None = None, jobs: int = 1
-) -> Iterator[list[Row]]:
-    """The rows with their scores, in 0..1, or their errors, in order and a batch at a time.
+    rows: Sequence[ImageRow], model: Model, batch_size: int = 32, maps: Path | None = None, jobs: int = 1
+) -> Iterator[list[ImageRow]]:
+    """The rows with their scores, in 0..1, or their errors, in order, batch by batch.
 
-    Each error is one line on stderr too; a bar there says how many images a second, on a terminal or when it takes long.
+    Each error is also one line on stderr. A bar there shows the images per second, on a terminal or if it takes long.
 
     Args:
         maps: folder for heat maps, or None.
         jobs: threads that read and encode.
     """
-    batch_size = max(1, min(batch_size, -(-len(rows) // jobs)))  # few images: something for every job
+    batch_size = max(1, min(batch_size, -(-len(rows) // jobs)))  # few images are spread over all jobs
     names = _map_names(rows) if maps else [None] * len(rows)
     targets = [maps / name if maps and name else None for name in names]
     parts = [slice(start, start + batch_size) for start in range(0, len(rows), batch_size)]
@@ -47,11 +48,11 @@ def score_rows(
         delay=0.0 if terminal else QUIET, mininterval=0.1 if terminal else QUIET,
     )  # fmt: skip
     with bar, shared_cores(min(jobs, len(parts))), ThreadPoolExecutor(jobs) as pool:
-        waiting: deque[Future[list[Row]]] = deque()
+        waiting: deque[Future[list[ImageRow]]] = deque()
         queue = iter(parts)
         try:
             while True:
-                for part in islice(queue, 2 * jobs - len(waiting)):  # so many batches in memory, not all
+                for part in islice(queue, 2 * jobs - len(waiting)):  # only so many batches are in memory
                     waiting.append(pool.submit(_score, rows[part], targets[part], model))
                 if not waiting:
                     return
@@ -63,13 +64,13 @@ def score_rows(
                         print(f"clicv2lite: {row.error}", file=sys.stderr)
                 bar.update(len(done))
                 yield done
-        finally:  # an interrupt does not wait for what was not begun
+        finally:  # an interrupt does not wait for batches that have not begun
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
 def shared_cores(workers: int) -> Iterator[None]:
-    """Give each of so many threads its share of torch's threads, and the caller its own back afterwards."""
+    """Divide torch's threads among the workers; afterwards the caller has its own number again."""
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, before // max(1, workers)))
     try:
@@ -78,7 +79,7 @@ def shared_cores(workers: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _score(rows: Sequence[Row], targets: Sequence[Path | None], model: Model) -> list[Row]:
+def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Model) -> list[ImageRow]:
     """One batch: read, encode, score, and write the maps."""
     done = {i: row for i, row in enumerate(rows) if row.error is not None}
     good: dict[int, Tensor] = {}
@@ -105,7 +106,7 @@ def _score(rows: Sequence[Row], targets: Sequence[Path | None], model: Model) ->
     return [done[i] for i in range(len(rows))]
 
 
-def _map_names(rows: Sequence[Row]) -> list[Path | None]:
+def _map_names(rows: Sequence[ImageRow]) -> list[Path | None]:
     """A PNG for each image below the map folder; x.jpg becomes x.jpg.png, and a second one x.jpg-2.png."""
     taken: dict[Path, int] = {}
     names: list[Path | None] = []
@@ -119,7 +120,7 @@ def _map_names(rows: Sequence[Row]) -> list[Path | None]:
     return names
 
 
-def _write_map(path: Path, row: Row, complexity: np.ndarray) -> None:
+def _write_map(path: Path, row: ImageRow, complexity: np.ndarray) -> None:
     make_folder(path.parent, "--map")
     with atomic(path) as temporary:
         overlay(row.picture(), complexity).save(temporary, format="PNG")

@@ -1,4 +1,4 @@
-"""The table image,score,error: written as the scores come, so that an interrupted run goes on where it was (chapter 12)."""
+"""The table image,score,error: written as the scores come, so that an interrupted run can continue (book chapter 12)."""
 
 import csv
 import io
@@ -6,26 +6,27 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from clicv2lite.data.names import as_text, one_line
 from clicv2lite.errors import UserError
 from clicv2lite.files import atomic
 from clicv2lite.models.model import Model
-from clicv2lite.score.arguments import Row, one_line, text
+from clicv2lite.score.arguments import ImageRow
 
 COLUMNS = ["image", "score", "error"]
-WITNESSES = 3  # images of an old table that are scored again, to see that it is of this model
+WITNESSES = 3  # images of an old table that are scored again, to check that it is of this model
 TOLERANCE = 1e-4  # a table has six digits, and another machine rounds differently in the fifth
 
 
 class Table:
     """A CSV file that grows; `scores` is what it held when it was opened.
 
-    Rows with an error are forgotten and tried again. A last line that was torn off is dropped.
+    Rows with an error are dropped, and their images scored again. A last line that was cut off is dropped.
 
     Args:
-        path: made by `add`, if it is not there.
+        path: `add` makes the file if it does not exist.
 
     Raises:
-        UserError: if there is a file that is no such table.
+        UserError: if the file exists and is not such a table.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,23 +34,25 @@ class Table:
         self.scores: dict[str, float] = read_table(path) if path.exists() else {}
         self._file: io.TextIOWrapper | None = None
 
-    def add(self, rows: Iterable[Row]) -> None:
-        """Append rows, and see that the system has them."""
-        if self._file is None:  # the first time: what was read, without what was torn
+    def add(self, rows: Iterable[ImageRow]) -> None:
+        """Append rows, flushed to the disk."""
+        if self._file is None:  # the first time: what was read, without a cut-off end
             write_csv(self.path, [], others=self.scores)
             self._file = self.path.open("a", newline="", encoding="utf-8")
         csv.writer(self._file, lineterminator="\n").writerows(map(_cells, rows))
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def close(self) -> None:
-        """Close the file; it is complete as far as it goes."""
+    def finish(self, rows: Sequence[ImageRow]) -> None:
+        """Write the file anew in the order of `rows`; the other scores that it held come last."""
         if self._file is not None:
             self._file.close()
+        named = {as_text(row.image) for row in rows}
+        write_csv(self.path, rows, others={name: score for name, score in self.scores.items() if name not in named})
 
 
-def write_csv(path: Path, rows: Iterable[Row], others: Mapping[str, float] | None = None) -> None:
-    """Write the columns image,score,error, whole or not at all; an empty score has an error.
+def write_csv(path: Path, rows: Iterable[ImageRow], others: Mapping[str, float] | None = None) -> None:
+    """Write the columns image,score,error, whole or not at all; a row has a score or an error.
 
     Args:
         others: scores of further images, which come last.
@@ -62,10 +65,10 @@ def write_csv(path: Path, rows: Iterable[Row], others: Mapping[str, float] | Non
 
 
 def read_table(path: Path) -> dict[str, float]:
-    """The scored images of a table and their scores, without its error rows and without a torn end.
+    """The scored images of a table and their scores, without error rows and without a cut-off end.
 
     Raises:
-        UserError: if it cannot be read or is no table of `clicv2lite score`.
+        UserError: if it cannot be read or is not a table of `clicv2lite score`.
     """
     if not path.is_file():
         raise UserError(f"--csv {path}: this is not a regular file; name another")
@@ -93,21 +96,21 @@ def read_table(path: Path) -> dict[str, float]:
     return scores
 
 
-def check_same_model(path: Path | None, known: Mapping[str, float], rows: Sequence[Row], model: Model) -> None:
+def check_same_model(table: Table, rows: Sequence[ImageRow], model: Model) -> None:
     """Score some images of an old table again: another model would give them other scores.
 
     Args:
-        known: what the table at `path` holds.
         rows: the images of this run; where none of them is in the table, files are looked for under the names in it.
 
     Raises:
         UserError: if a score differs, or if no image of the table can be read.
     """
-    if not known or path is None:
+    path, known = table.path, table.scores
+    if not known:
         return
-    inside = [row for row in rows if row.error is None and text(row.image) in known]
+    inside = [row for row in rows if row.error is None and as_text(row.image) in known]
     if not inside:
-        inside = [Row(name, Path(name)) for name in known if Path(name).is_file()]
+        inside = [ImageRow(name, Path(name)) for name in known if Path(name).is_file()]
     checked = 0
     for row in [*inside[:: max(1, len(inside) // WITNESSES)][:WITNESSES], *inside[-1:]]:
         try:
@@ -115,7 +118,7 @@ def check_same_model(path: Path | None, known: Mapping[str, float], rows: Sequen
         except UserError:  # gone or damaged since
             continue
         checked += 1
-        want = known[text(row.image)]
+        want = known[as_text(row.image)]
         if not abs(score - want) <= TOLERANCE:
             raise UserError(
                 f"--csv {path}: it says {want:.4f} for {one_line(row.image)}, this model {score:.4f}: it is of another model, "
@@ -125,8 +128,8 @@ def check_same_model(path: Path | None, known: Mapping[str, float], rows: Sequen
         raise UserError(f"--csv {path}: none of its images can be read, to see if it is of this model; name another file")
 
 
-def _cells(row: Row) -> list[str]:
-    return [text(row.image), "" if row.score is None else f"{row.score:.6f}", row.error or ""]
+def _cells(row: ImageRow) -> list[str]:
+    return [as_text(row.image), "" if row.score is None else f"{row.score:.6f}", row.error or ""]
 
 
 def _whole_characters(path: Path, error: Exception) -> str:

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from clicv2lite.bench import score_speed as speed
+from clicv2lite.cli import main
 from clicv2lite.score.arguments import find_images
 
 
@@ -21,7 +22,7 @@ def test_ratios_are_medians_of_the_rounds(photos, models, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("option", ["--count", "--rounds"])
 def test_fewer_than_one_is_one_line(photos, option, capsys):
-    assert speed.main(["--images", str(photos), option, "0"]) == 2
+    assert main(["bench-score", "--images", str(photos), option, "0"]) == 2
     assert capsys.readouterr().err == f"clicv2lite: {option} 0: give 1 or more\n"
 
 
@@ -29,7 +30,7 @@ def test_the_result_says_where_it_comes_from(photos, models, tmp_path, monkeypat
     monkeypatch.setattr(speed, "ICNET_SIDE", 64)
     monkeypatch.setattr(speed, "startup", lambda: {"score": 1.5, "import_torch": 1.0})
     words = ["--images", str(photos), "--count", "4", "--rounds", "1", "--model", models[0], "--json", str(tmp_path / "s.json")]
-    assert speed.main(words) == 0
+    assert main(["bench-score", *words]) == 0
     found = json.loads((tmp_path / "s.json").read_text())
     assert found["images"] == 4 and found["seconds_to_first_score"]["score"] == 1.5
-    assert found["command"].startswith("python -m clicv2lite.bench.score_speed") and found["hardware"] and "commit" in found
+    assert found["command"].startswith("clicv2lite ") and found["hardware"] and "commit" in found

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from clicv2lite.data.batches import batches
+from clicv2lite.data.batches import batches, map_images, read_squares
 from clicv2lite.data.images import read_square
 
 
@@ -27,6 +27,29 @@ def test_every_file_is_read_once_in_order_or_reported(tmp_path):
 def test_a_batch_of_bad_files_is_empty(tmp_path):
     (batch,) = batches([tmp_path / "a.png"], 8, 4, "reading")
     assert batch.rows == [] and batch.images.shape == (0, 3, 8, 8) and list(batch.errors) == [0]
+
+
+def test_what_work_makes_of_the_readable_images_is_joined_and_the_others_are_named(tmp_path, capsys):
+    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    for i in (0, 2, 4):
+        Image.new("RGB", (9, 5), (10 * i,) * 3).save(paths[i])
+    seen = []
+
+    def level(images):
+        seen.append(len(images))
+        return images.float().mean((1, 2, 3))
+
+    found, read, skipped = map_images(level, paths, 4, 2, "reading")
+    assert found.tolist() == [0, 20, 40] and seen == [1, 1, 1]
+    assert read.tolist() == [True, False, True, False, True] and skipped == [str(paths[1]), str(paths[3])]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and all(name in line for name, line in zip((*skipped, "2 of 5"), lines, strict=True))
+    assert read_squares(paths, 4)[0].equal(torch.stack([read_square(paths[i], 4) for i in (0, 2, 4)]))
+
+
+def test_without_a_readable_image_nothing_is_worked_on(tmp_path):
+    found, read, skipped = map_images(lambda images: images / 0, [tmp_path / "a.png"], 4, 2, "reading")
+    assert len(found) == 0 and not read.any() and skipped == [str(tmp_path / "a.png")]
 
 
 def test_there_is_no_progress_bar_in_a_file(tmp_path, monkeypatch):

@@ -162,7 +162,7 @@ def test_pack_refuses_a_mistake_before_it_writes(photos, tmp_path):
     [
         (["--count", 0], "--count 0: give 1 or more"),
         (["--attempts", 0], "--attempts 0: give 1 or more"),
-        (["--timeout", -1], "--timeout -1.0: give a number of seconds above 0"),
+        (["--timeout", -1], "--timeout -1.0: give a number above 0"),
         (["--img2dataset", "/no/such/python"], "--img2dataset /no/such/python: there is no such program"),
         (["--side", 4], "--side 4: give 16"),
     ],

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from clicv2lite.evaluate.claims import CLAIMS, claims, judge, main
+from clicv2lite.cli import main
+from clicv2lite.evaluate.claims import CLAIMS, claims, judge
 from clicv2lite.evaluate.paper_values import paper_table
 from clicv2lite.evaluate.suites import SUITES
 from clicv2lite.evaluate.summary import spread
@@ -109,7 +110,7 @@ def test_class_accuracy_is_read_beside_the_heads():
 
 def test_the_command_writes_what_claims_returns(tmp_path, capsys):
     (tmp_path / "table4.json").write_text(json.dumps(result("table4", **{"patch-wise": 0.7, "image-wise": 0.6})))
-    assert main(["--suites", str(tmp_path), "--json", str(tmp_path / "out" / "claims.json")]) == 0
+    assert main(["claims", "--suites", str(tmp_path), "--json", str(tmp_path / "out" / "claims.json")]) == 0
     written = json.loads((tmp_path / "out" / "claims.json").read_text())
     assert written == claims(tmp_path)
     assert sum(row["verdict"] == "agrees" for row in written) == 1
@@ -117,7 +118,7 @@ def test_the_command_writes_what_claims_returns(tmp_path, capsys):
 
 
 def test_a_folder_without_results_is_one_line_and_nothing_is_written(tmp_path, capsys):
-    assert main(["--suites", str(tmp_path / "typo"), "--json", str(tmp_path / "claims.json")]) == 2
+    assert main(["claims", "--suites", str(tmp_path / "typo"), "--json", str(tmp_path / "claims.json")]) == 2
     assert "typo: no result of" in capsys.readouterr().err and not (tmp_path / "claims.json").exists()
 
 

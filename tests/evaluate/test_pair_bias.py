@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr
 
 from clicv2lite.baselines.measures.basic import edge_density, jpeg_size, local_entropy
+from clicv2lite.cli import main
 from clicv2lite.evaluate.pair_bias import (
     KINDS,
     PROXIES,
     between_within,
     draw_pair,
-    main,
     measure_pairs,
     pair_bias,
     pair_bias_interval,
@@ -149,12 +149,12 @@ def test_every_kind_and_proxy_is_measured():
 
 def test_command_writes_every_share_with_its_interval(tmp_path, capsys):
     file = tmp_path / "pairs.json"
-    assert main(["--images", "worlds:3", "--draws", "1", "--json", str(file)]) == 0
+    assert main(["pairs", "--images", "worlds:3", "--draws", "1", "--json", str(file)]) == 0
     result = json.loads(file.read_text())
     assert (result["n"], result["draws"], list(result["kinds"])) == (3, 1, list(KINDS))
     cell = result["kinds"]["shift"]["JPEG size"]
     assert 0 <= cell["pair_bias"] <= 1 and cell["ci"][0] <= cell["pair_bias"] <= cell["ci"][1]
-    assert "python -m clicv2lite.evaluate.pair_bias" in result["command"]
+    assert result["command"].startswith("clicv2lite ")
     assert not capsys.readouterr().err
 
 
@@ -168,6 +168,6 @@ def test_command_writes_every_share_with_its_interval(tmp_path, capsys):
     ],
 )
 def test_user_mistake_is_one_line(options, said, capsys):
-    assert main(options) == 2
+    assert main(["pairs", *options]) == 2
     error = capsys.readouterr().err
     assert error.startswith("clicv2lite: ") and said in error and error.count("\n") == 1

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clicv2lite.cli import main
 from clicv2lite.data import worlds
-from clicv2lite.evaluate.release import card, main
+from clicv2lite.evaluate.release import card
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import load_model
 from clicv2lite.pretrain.engine import Pretraining, pretrain
@@ -28,8 +29,13 @@ def made(tmp_path_factory):
         Image.fromarray(picture).save(root / f"{i}.png")
         rows.append(f"{i}.png,{levels[i]:.4f},{categories[i]}")
     (root / "ratings.csv").write_text("\n".join(rows) + "\n")
-    assert main([str(root / "runs" / "tiny"), "--ratings", str(root / "ratings.csv"), "--out", str(root / "model")]) == 0
+    assert main(words(root, "ratings.csv")) == 0
     return root
+
+
+def words(root, table):
+    """The command line that makes the model folder."""
+    return ["release", str(root / "runs" / "tiny"), "--ratings", str(root / table), "--out", str(root / "model")]
 
 
 def test_one_command_makes_the_whole_folder(made):
@@ -44,13 +50,13 @@ def test_one_command_makes_the_whole_folder(made):
 
 
 def test_a_run_that_is_none_is_one_line(made, tmp_path, capsys):
-    assert main([str(tmp_path), "--ratings", str(made / "ratings.csv"), "--out", str(tmp_path / "model")]) == 2
+    assert main(["release", str(tmp_path), "--ratings", str(made / "ratings.csv"), "--out", str(tmp_path / "model")]) == 2
     assert "no configuration of a pretraining" in capsys.readouterr().err and not (tmp_path / "model").exists()
 
 
 def test_a_table_that_is_none_leaves_the_model_that_was_there(made, capsys):
     before = {p.name: p.read_bytes() for p in (made / "model").iterdir()}
-    assert main([str(made / "runs" / "tiny"), "--ratings", str(made / "typo.csv"), "--out", str(made / "model")]) == 2
+    assert main(words(made, "typo.csv")) == 2
     assert "typo.csv" in capsys.readouterr().err and before == {p.name: p.read_bytes() for p in (made / "model").iterdir()}
 
 

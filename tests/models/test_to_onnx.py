@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from clicv2lite.cli import main
 from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, PoolConfig
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.errors import UserError
@@ -13,7 +14,7 @@ from clicv2lite.heads.icnet import IcnetHead, IcnetShape
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.models.model import Model, load_model
-from clicv2lite.models.to_onnx import export_onnx, main
+from clicv2lite.models.to_onnx import export_onnx
 
 PACKAGES = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
@@ -59,7 +60,7 @@ def test_missing_packages_are_one_line(model, tmp_path, monkeypatch):
 
 
 def test_a_mistake_is_one_line_and_status_2(tmp_path, capsys):
-    assert main(["--model", str(tmp_path), "--out", str(tmp_path / "m.onnx")]) == 2
+    assert main(["onnx", "--model", str(tmp_path), "--out", str(tmp_path / "m.onnx")]) == 2
     assert "there is no head.safetensors" in capsys.readouterr().err
     code = "import sys, clicv2lite.models.to_onnx; assert 'onnx' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -41,7 +41,7 @@ def test_too_few_rows_or_folds_are_refused(n, k):
 class Memory:
     """A head that knows the rows it was fitted on."""
 
-    def __init__(self, inputs, scores):
+    def __init__(self, inputs, scores, groups):
         self.known = dict(zip(inputs[:, 0].tolist(), scores.tolist(), strict=True))
 
     def predict(self, inputs):

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from clicv2lite.cli import main
 from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.probe.crossval import folds
-from clicv2lite.probe.invariance import class_probe, main, neighbourhood, tsne, unseen_category
+from clicv2lite.probe.invariance import class_probe, neighbourhood, tsne, unseen_category
 from clicv2lite.probe.metrics import pcc
 
 
@@ -107,7 +108,7 @@ def data(tmp_path_factory):
 
 def words(data, table="ratings.csv", **options):
     chosen = {"encoder": data / "encoder", "ratings": data / table} | options
-    return [word for name, value in chosen.items() for word in (f"--{name}", str(value))]
+    return ["invariance", *(word for name, value in chosen.items() for word in (f"--{name}", str(value)))]
 
 
 def test_the_command_writes_a_report_and_a_map(data, tmp_path):

@@ -6,13 +6,14 @@ import pytest
 import torch
 from PIL import Image
 
+from clicv2lite.data.batches import batches
 from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import load_model
-from clicv2lite.probe import command
+from clicv2lite.probe import command, fitting
 
 CONTRACT = {"n", "pcc", "srcc", "pcc_ci", "per_category", "mean_pcc", "pcc_variance"}
 
@@ -82,7 +83,7 @@ def test_out_alone_is_a_model_that_predicts_what_was_reported(data, tmp_path, he
     probe(data, "--head", head, "--out", tmp_path / "m", *options, ratings="split.csv")
     assert {p.name for p in (tmp_path / "m").iterdir()} == {"encoder.safetensors", "head.safetensors", "probe.json"}
     model = load_model(str(tmp_path / "m"))
-    images = [command.batches([data / f"{i}.png" for i in range(20, 30)], 32, 10, "")]
+    images = [batches([data / f"{i}.png" for i in range(20, 30)], 32, 10, "")]
     scores = np.loadtxt(data / "test.csv", delimiter=",", skiprows=1, usecols=1)
     got = model.scores(next(images[0]).images)
     assert np.corrcoef(got, scores)[0, 1] == pytest.approx(result(tmp_path / "m" / "probe.json")["pcc"], abs=1e-3)
@@ -165,7 +166,7 @@ def test_within_categories_is_what_ridge_gets_as_groups(data, tmp_path, monkeypa
         given.append((len(scores), groups))
         return fit_ridge(features, scores, groups)
 
-    monkeypatch.setattr(command, "fit_ridge", spy)
+    monkeypatch.setattr(fitting, "fit_ridge", spy)
     assert probe(data, "--within-categories", "--json", tmp_path / "r.json", "--out", tmp_path / "model", "--folds", 3) == 0
     assert [n for n, _ in given] == [20, 20, 20, 30]  # three folds and the head that is kept
     assert all(sorted(set(groups)) == ["a", "b"] and len(groups) == n for n, groups in given)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from clicv2lite.cli import main
 from clicv2lite.data.images import read_square
+from clicv2lite.data.names import as_text
 from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
 from clicv2lite.heads.bounds import bounded
 from clicv2lite.heads.icnet import IcnetHead, IcnetShape
@@ -18,7 +19,9 @@ from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import Model, load_model, save_model
-from clicv2lite.score import command as score
+from clicv2lite.score.arguments import ImageRow, find_images
+from clicv2lite.score.scoring import score_rows
+from clicv2lite.score.table import write_csv
 
 GOOD = (
     "alpha.png",
@@ -95,7 +98,7 @@ def models(tmp_path_factory):
 
 def score_all(*arguments):
     """The rows of all batches."""
-    return [row for part in score.score_rows(*arguments) for row in part]
+    return [row for part in score_rows(*arguments) for row in part]
 
 
 def scored(path):
@@ -123,7 +126,7 @@ def test_a_folder_of_everything_gives_a_row_for_every_image(folder, models, head
 def test_a_score_is_the_models_on_the_squared_image_between_0_and_1(folder, models, tmp_path):
     model = load_model(str(models / "ridge"))
     model.head.weight[:] *= 30  # far out of 0..1
-    rows = score.find_images([str(folder / name) for name in GOOD])
+    rows = find_images([str(folder / name) for name in GOOD])
     raw = [model.scores(read_square(folder / name, 32)[None])[0] for name in GOOD]
     got = [row.score for row in score_all(rows, model, 4)]
     assert min(raw) < 0 or max(raw) > 1
@@ -135,9 +138,9 @@ def test_a_score_is_the_models_on_the_squared_image_between_0_and_1(folder, mode
 def test_scores_depend_on_neither_batch_size_nor_order_nor_jobs(folder, models, head):
     model = load_model(str(models / head))
     names = [str(folder / name) for name in GOOD]
-    want = {r.image: r.score for r in score_all(score.find_images(names), model, 1)}
+    want = {r.image: r.score for r in score_all(find_images(names), model, 1)}
     for batch_size, order, jobs in ((3, names, 1), (64, names[::-1], 1), (2, names, 3), (64, names[::-1], 16)):
-        got = score_all(score.find_images(order), model, batch_size, None, jobs)
+        got = score_all(find_images(order), model, batch_size, None, jobs)
         assert [row.image for row in got] == order
         for row in got:
             assert row.score == pytest.approx(want[row.image], abs=1e-5)
@@ -182,7 +185,7 @@ def test_a_folder_that_cannot_be_listed_is_an_error_row(models, tmp_path, monkey
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", closed)
-    rows = score.find_images([str(tmp_path)])
+    rows = find_images([str(tmp_path)])
     assert [bool(row.error) for row in rows] == [False, True] and "closed: cannot be listed" in rows[1].error
 
 
@@ -235,7 +238,7 @@ def test_odd_file_names_survive(models, tmp_path, capsys):
     for i, name in enumerate(names):
         noise(i).save(tmp_path / name)
     assert main(["score", "--model", str(models / "ridge"), str(tmp_path), "--csv", f"{tmp_path}.csv"]) == 0
-    assert set(scored(f"{tmp_path}.csv")) == {score.text(str(tmp_path / name)) for name in names}
+    assert set(scored(f"{tmp_path}.csv")) == {as_text(str(tmp_path / name)) for name in names}
     assert main(["score", "--model", str(models / "ridge"), str(tmp_path)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1 + len(names)
 
@@ -253,16 +256,16 @@ def test_maps_are_pictures_with_the_images_aspect_one_for_each_score(folder, mod
 def test_a_model_that_gives_no_number_is_an_error_not_a_score(folder, models):
     model = load_model(str(models / "ridge"))
     model.head.weight[:] = np.nan
-    (row,) = score_all(score.find_images([str(folder / "one.png")]), model, 1)
+    (row,) = score_all(find_images([str(folder / "one.png")]), model, 1)
     assert row.score is None and "no finite score" in row.error
 
 
 def test_a_failure_while_writing_leaves_the_old_file(models, tmp_path):
     target = tmp_path / "s.csv"
     target.write_text("old")
-    broken = [score.Row("a.png", tmp_path, score="not a number")]
+    broken = [ImageRow("a.png", tmp_path, score="not a number")]
     with pytest.raises(ValueError):
-        score.write_csv(target, broken)
+        write_csv(target, broken)
     assert target.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["s.csv"]
 
 

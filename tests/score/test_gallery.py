@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from clicv2lite.cli import main
-from clicv2lite.score.arguments import Row
+from clicv2lite.score.arguments import ImageRow
 from clicv2lite.score.gallery import write_gallery
 
 
@@ -36,8 +36,8 @@ def rows(tmp_path):
     for i in range(7):
         path = tmp_path / f"{i}.jpg"
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (900, 700, 3), dtype=np.uint8)).save(path)
-        found.append(Row(str(path), path, score=(3 * i % 7) / 10))
-    return [*found, Row("bad.jpg", tmp_path, error="bad.jpg: no image")]
+        found.append(ImageRow(str(path), path, score=(3 * i % 7) / 10))
+    return [*found, ImageRow("bad.jpg", tmp_path, error="bad.jpg: no image")]
 
 
 def shown(page):
@@ -68,7 +68,7 @@ def test_the_page_is_one_file_with_small_pictures_that_say_what_they_are(rows, t
 def test_names_cannot_become_markup_and_a_picture_that_has_gone_is_said(rows, tmp_path):
     odd = tmp_path / '<b onclick="x">&.png'
     Image.new("RGB", (3, 3)).save(odd)
-    write_gallery(tmp_path / "top.html", [Row(str(odd), odd, score=0.9), Row("gone.png", odd, score=0.1)], 2)
+    write_gallery(tmp_path / "top.html", [ImageRow(str(odd), odd, score=0.9), ImageRow("gone.png", odd, score=0.1)], 2)
     text = (tmp_path / "top.html").read_text()
     assert "<b " not in text and "&lt;b onclick=&quot;x&quot;&gt;&amp;.png" in text
     assert "gone.png: there is no such file" in text

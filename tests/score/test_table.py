@@ -5,10 +5,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clicv2lite.cli import main
+from clicv2lite.data.names import as_text
 from clicv2lite.errors import UserError
 from clicv2lite.models.model import load_model, save_model
 from clicv2lite.score import scoring
-from clicv2lite.score.arguments import Row, text
+from clicv2lite.score.arguments import ImageRow
 from clicv2lite.score.table import read_table, write_csv
 
 
@@ -133,12 +134,12 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 @given(st.dictionaries(NAMES, st.floats(0, 1), min_size=1, max_size=5), st.integers(0, 40))
 def test_a_cut_table_is_read_as_a_beginning_of_its_rows(tmp_path, scores, cut):
     path = tmp_path / "t.csv"
-    write_csv(path, [Row(name, path, score=score) for name, score in scores.items()])
+    write_csv(path, [ImageRow(name, path, score=score) for name, score in scores.items()])
     data = path.read_bytes()
     path.write_bytes(data[: len(data) - cut])
     try:
         got = read_table(path)
     except UserError:
         pytest.fail("a torn table was refused")
-    assert got == {text(name): pytest.approx(scores[name], abs=1e-6) for name in list(scores)[: len(got)]}
+    assert got == {as_text(name): pytest.approx(scores[name], abs=1e-6) for name in list(scores)[: len(got)]}
     assert len(got) == len(scores) if cut == 0 else len(got) < len(scores)

@@ -1,10 +1,6 @@
-"""How far hand-made measures agree with people: one report per measure on a rating table (book chapters 1 and 11).
-
-python -m clicv2lite.baselines.measures.agreement --ratings ratings.csv --json measures.json
-"""
+"""`clicv2lite measures`: how far hand-crafted measures agree with people, one report a measure (book chapters 1 and 11)."""
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,11 +13,11 @@ from clicv2lite.baselines.measures.basic import Pixels, measure
 from clicv2lite.baselines.measures.sets import SETS
 from clicv2lite.data.images import read_square
 from clicv2lite.data.rated.table import Ratings, read_ratings
-from clicv2lite.errors import UserError, exit_status
-from clicv2lite.files import check_output_file, put_json
+from clicv2lite.errors import UserError
+from clicv2lite.files import add_json, check_output_file, put_json
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import add_score_range
-from clicv2lite.provenance import provenance
+from clicv2lite.provenance import stamped
 
 
 def agreement(
@@ -48,12 +44,12 @@ def squares(ratings: Ratings, size: int) -> Iterator[Pixels]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of `measures`."""
     parser.add_argument("--ratings", type=Path, required=True, help="rating table: CSV image,score[,category]")
     add_score_range(parser)
     parser.add_argument("--size", type=int, default=224, help="side to which every image is resized, pixels (224)")
     parser.add_argument("--set", choices=list(SETS), default="eight", help="which measures; all needs visual-clutter (eight)")
-    parser.add_argument("--json", type=Path, help="write the result to this file instead of the screen")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,11 +58,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: for a table or an image that cannot be used, a size too small, or an output that cannot be written.
     """
-    start = time.perf_counter()
+    began = time.perf_counter()
     if args.size < 16:
         raise UserError(f"--size {args.size}: the measures need at least 16 pixels a side")
-    if args.json is not None:
-        check_output_file(args.json, "--json")
+    check_output_file(args.json, "--json")
     ratings = read_ratings(args.ratings, args.score_range)
     values = measure(tqdm(squares(ratings, args.size), "measuring", len(ratings), unit="img", disable=None), SETS[args.set])
     result = {
@@ -74,21 +69,6 @@ def run(args: argparse.Namespace) -> int:
         "n": len(ratings),
         "size": args.size,
         "measures": agreement(values, ratings.scores, ratings.categories),
-        "seconds": round(time.perf_counter() - start),
-        **provenance(program="python -m clicv2lite.baselines.measures.agreement"),
     }
-    put_json(args.json, result)
+    put_json(args.json, stamped(result, began))
     return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line of this module; exit status 2 and one line for a user's mistake."""
-    parser = argparse.ArgumentParser(
-        prog="python -m clicv2lite.baselines.measures.agreement", description=__doc__.splitlines()[0]
-    )
-    add_arguments(parser)
-    return exit_status(lambda: run(parser.parse_args(argv)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Hand-made measures of complexity: what can be computed without learning (CLICv2, section 1; book chapter 1).
+"""Hand-crafted measures of complexity: what can be computed without learning (CLICv2, section 1; book chapter 1).
 
 Each measure is a function of one image, (H, W, 3) uint8 RGB, and raises ValueError for anything else. Most of them depend
 on the number of pixels: resize images to one size before comparing them.
@@ -50,7 +50,7 @@ def luma_entropy(image: Pixels) -> float:
 
 
 def local_entropy(image: Pixels, patch: int = 16) -> float:
-    """Mean entropy of the patches in bits, 0 to log2(bins): :func:`clicv2lite.method.entropy.patch_entropy`, its bins by default.
+    """Mean entropy of the patches in bits, 0 to log2(bins): :func:`clicv2lite.method.entropy.patch_entropy` with its own bins.
 
     Args:
         patch: side of a patch in pixels; the rest at the right and lower margins is left out.

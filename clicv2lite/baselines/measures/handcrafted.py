@@ -1,10 +1,6 @@
-"""Ridge on all hand-made measures at once: what learning must beat (book chapter 11).
-
-python -m clicv2lite.baselines.measures.handcrafted --ratings ratings.csv --json handcrafted.json
-"""
+"""`clicv2lite handcrafted`: ridge on all hand-crafted measures at once, which learning must beat (book chapter 11)."""
 
 import argparse
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,15 +16,15 @@ from clicv2lite.baselines.measures.agreement import squares
 from clicv2lite.baselines.measures.basic import measure
 from clicv2lite.baselines.measures.sets import SETS
 from clicv2lite.data.rated.table import read_ratings
-from clicv2lite.errors import UserError, check_seed, exit_status
-from clicv2lite.files import check_output_file, put_json
+from clicv2lite.errors import UserError, check_seed
+from clicv2lite.files import add_json, check_output_file, put_json
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
-from clicv2lite.probe.command import encode
 from clicv2lite.probe.crossval import cross_validate, folds
+from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import add_score_range, add_within_categories, groups
-from clicv2lite.provenance import provenance
+from clicv2lite.provenance import stamped
 
 
 def predict_by_measures(
@@ -61,7 +57,7 @@ def predict_by_measures(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of `handcrafted`."""
     parser.add_argument("--ratings", type=Path, required=True, help="rating table: CSV image,score[,category]")
     parser.add_argument("--size", type=int, default=224, help="side to which every image is resized, pixels (224)")
     parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap (0)")
@@ -69,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_score_range(parser)
     parser.add_argument("--set", choices=list(SETS), default="eight", help="which measures; all needs visual-clutter (eight)")
     parser.add_argument("--encoder", metavar="E", help="add the pooled features of this encoder, named as for `probe`")
-    parser.add_argument("--json", type=Path, help="write the result to this file instead of the screen")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,12 +74,11 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: for a table or an image that cannot be used, a size too small, or an output that cannot be written.
     """
-    start = time.perf_counter()
+    began = time.perf_counter()
     if args.size < 16:
         raise UserError(f"--size {args.size}: the measures need at least 16 pixels a side")
     check_seed(args.seed)
-    if args.json is not None:
-        check_output_file(args.json, "--json")
+    check_output_file(args.json, "--json")
     ratings = read_ratings(args.ratings, args.score_range)
     tests = folds(len(ratings), 5, ratings.categories, args.seed)  # refuses too few images before the long part
     groups(args.within_categories, ratings.categories, args.ratings)
@@ -102,21 +97,6 @@ def run(args: argparse.Namespace) -> int:
         "evaluation": "cross-validation",
         "folds": len(tests),
         "seed": args.seed,
-        "seconds": round(time.perf_counter() - start),
-        **provenance(program="python -m clicv2lite.baselines.measures.handcrafted"),
     }
-    put_json(args.json, result)
+    put_json(args.json, stamped(result, began))
     return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line of this module; exit status 2 and one line for a user's mistake."""
-    parser = argparse.ArgumentParser(
-        prog="python -m clicv2lite.baselines.measures.handcrafted", description=__doc__.splitlines()[0]
-    )
-    add_arguments(parser)
-    return exit_status(lambda: run(parser.parse_args(argv)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Which hand-made measures belong together (book chapter 11)."""
+"""Which hand-crafted measures belong together (book chapter 11)."""
 
 from collections.abc import Callable, Mapping
 

@@ -22,7 +22,7 @@ CHANNELS = 256  # of each branch
 
 
 class TwoBranches(nn.Module):
-    """(B, 3, S, S) normalised -> (B, 512, S/8, S/8): what is seen close up beside what is seen from afar."""
+    """(B, 3, S, S) normalised -> (B, 512, S/8, S/8): the detail branch's channels, then the context branch's."""
 
     def __init__(self, backbone: str = "resnet18", weights: Weights = "scratch") -> None:
         super().__init__()

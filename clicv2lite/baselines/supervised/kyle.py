@@ -2,8 +2,8 @@
 book chapter 11).
 
 Facts from the abstract: the network gives both "single-score complexity ratings and two-dimensional per-pixel complexity maps",
-and integrating "metrics for scene clutter and scene symmetry" improves it. The rest of the paper was not at hand, so everything
-else is a named choice, and the name ends in "-style":
+and integrating "metrics for scene clutter and scene symmetry" improves it. The rest of the paper was not available, so the
+others are named choices, and the name ends in "-style":
 
 - encoder: ResNet-18; decoder: three steps, each doubling the grid and joined to the encoder's stage of that size, and a map of
   half the image's side;

@@ -38,7 +38,7 @@ def cut(features: Tensor) -> Tensor:
     corners = ((torch.tensor(BOXES) * sides - torch.tensor([0, 0, 1, 1])) * STRIDE).to(features)
     rows = torch.arange(count, device=features.device).repeat_interleave(len(BOXES)).to(features)
     boxes = torch.cat([rows[:, None], corners.repeat(count, 1)], dim=1)
-    parts = roi_pool(features.float(), boxes.float(), 2, 1 / STRIDE)  # it knows no bfloat16
+    parts = roi_pool(features.float(), boxes.float(), 2, 1 / STRIDE)  # it does not take bfloat16
     return torch.cat([parts.amax((2, 3)), parts.mean((2, 3))], dim=1).unflatten(0, (count, len(BOXES)))
 
 

@@ -17,8 +17,8 @@ from clicv2lite.baselines.supervised.icnet import ICNet
 from clicv2lite.baselines.supervised.kyle import ComplexityNet
 from clicv2lite.baselines.supervised.p2pfm import P2PFM
 
-Size = Literal["ci", "lite", "full"]
-SIZES: tuple[Size, ...] = ("ci", "lite", "full")
+Scale = Literal["ci", "lite", "full"]
+SIZES: tuple[Scale, ...] = ("ci", "lite", "full")
 
 
 class Supervised(Protocol):
@@ -62,7 +62,7 @@ class Baseline:
     build: Callable[[str, Weights], nn.Module]
     paper: Settings
 
-    def settings(self, size: Size) -> Settings:
+    def settings(self, size: Scale) -> Settings:
         """The settings of a size; only `full` asks for the paper's input, backbone and ImageNet weights."""
         if size == "full":
             return self.paper

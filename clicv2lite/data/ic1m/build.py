@@ -1,8 +1,8 @@
 """IC1M from beginning to end: draw, download, pack, verify, manifest. Each stage leaves a file, and is not done twice.
 
-In the folder are then: `asked.json`, what was wished for (another wish needs another folder); `sample.parquet`, the photos
-that were drawn; `download/`, img2dataset's rounds with the bytes as they came, which may be removed once there is a
-manifest; `shards/`, tars of small JPEGs; and `manifest.csv`, the set.
+The folder then holds `asked.json`, the options of the build (other options need another folder); `sample.parquet`, the photos
+that were drawn; `download/`, img2dataset's rounds with the bytes as they came, which can be removed once there is a manifest;
+`shards/`, tars of small JPEGs; and `manifest.csv`, the set.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from clicv2lite.data.packing.form import Form
 from clicv2lite.data.packing.pack import pack, shard_pattern, written
 from clicv2lite.data.packing.shards import read_rows
 from clicv2lite.data.tars.index import TarImages, index_tar
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, check_counts
 from clicv2lite.files import atomic, digest, make_folder, write_json
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class Built:
-    """What came of it."""
+    """What a build made."""
 
     manifest: Path
     sha256: str  # of the manifest
@@ -60,8 +60,7 @@ def build(
     Raises:
         UserError: for a mistake in the tables or options, an unreachable network, a full disk.
     """
-    if which.count < 1:
-        raise UserError(f"--count {which.count}: give 1 or more")
+    check_counts(count=which.count)
     files = find_files(metadata)
     asked = {"files": [[path.name, path.stat().st_size] for path in files], **asdict(which), **asdict(form)}
 
@@ -71,34 +70,35 @@ def build(
         came = _download(table, out, pace, download)
         first: dict[str, int] = {}
         for i, photo in enumerate(photos):
-            if i not in came.place:
+            if i not in came.files:
                 photos[i] = replace(photo, status=STATUS[came.status[i]], error=came.error[i])
-            elif (k := first.setdefault(came.place[i][2], i)) != i:  # "photo unavailable", as a picture, above all
+            elif (k := first.setdefault(came.files[i].sha256, i)) != i:  # "photo unavailable", as a picture, above all
                 photos[i] = replace(photo, status="duplicate", error=f"the bytes of photo {photos[k].id}")
         photos = _packed(photos, [i for i, photo in enumerate(photos) if not photo.status], came, out, form, jobs)
         for i, photo in enumerate(photos):
-            if photo.status == "duplicate" and (one := photos[first[came.place[i][2]]]).status != "ok":
-                photos[i] = replace(photo, status=one.status, error=one.error)  # the same web page in place of many photos
+            if photo.status == "duplicate" and (one := photos[first[came.files[i].sha256]]).status != "ok":
+                photos[i] = replace(photo, status=one.status, error=one.error)  # the same web page, instead of many photos
         return photos
 
     return _once(out, asked, made)
 
 
 def rebuild(manifest: Path, out: Path, form: Form, pace: Pace, download: Downloader, jobs: int = 1) -> Built:
-    """Make the set of a manifest again; an image whose bytes are others now, or that is gone, is left out and said to be.
+    """Make the set of a manifest again; an image that has changed or is gone is left out, and its status says so.
 
-    Shards hold the same images as before, less those; with the form of the first build their bytes are the same too.
+    The shards hold the other images as before; with the form of the first build their bytes are the same too.
 
     Returns:
-        Photos of status `ok` are the same as then; others that were, are `changed`, or as the download says.
+        Photos of status `ok` have the same bytes as before. Another photo that was `ok` is now `changed`, or has the status
+        that its download gave.
 
     Raises:
-        UserError: as `build`, and if nothing is to be had any more.
+        UserError: as `build`, and if no image can be downloaded as it was.
     """
     photos = read_manifest(manifest)
     wanted = [i for i, photo in enumerate(photos) if photo.status == "ok"]
     at = {int(photos[i].key): i for i in wanted}
-    slots = [at.get(key) for key in range(max(at) + 1)]  # each where it was packed; what failed then stays a gap
+    slots = [at.get(key) for key in range(max(at) + 1)]  # each photo has its old number; a photo that failed then is a gap
 
     def made() -> list[Photo]:
         import pyarrow as pa
@@ -106,23 +106,23 @@ def rebuild(manifest: Path, out: Path, form: Form, pace: Pace, download: Downloa
         came = _download(pa.table({"url": [photos[i].url for i in wanted]}), out, pace, download)
         same = State(came.status, came.attempts)
         for k, i in enumerate(wanted):
-            if k in came.place and came.place[k][2] == photos[i].sha256:
-                same.place[i] = came.place[k]
+            if k in came.files and came.files[k].sha256 == photos[i].sha256:
+                same.files[i] = came.files[k]
                 status, error = "", ""
-            elif k in came.place:
-                status, error = "changed", f"sha256 is now {came.place[k][2]}"
+            elif k in came.files:
+                status, error = "changed", f"sha256 is now {came.files[k].sha256}"
             else:
                 status, error = STATUS[came.status[k]], came.error[k]
             photos[i] = Photo(photos[i].id, photos[i].url, photos[i].licence, photos[i].owner, status, error=error)
-        if not same.place:
-            raise UserError(f"--manifest {manifest}: none of its {len(wanted):,} images is to be had any more as it was")
+        if not same.files:
+            raise UserError(f"--manifest {manifest}: none of its {len(wanted):,} images can be downloaded as it was")
         return _packed(photos, slots, same, out, form, jobs)
 
     return _once(out, {"manifest": digest(manifest), **asdict(form)}, made)
 
 
 def _once(out: Path, asked: dict[str, Any], make: Callable[[], list[Photo]]) -> Built:
-    """Write the manifest of what `make` makes, unless it is there; one process at a time, and one wish a folder."""
+    """Write the manifest of what `make` makes, unless it is there; a folder takes one process, and one set of options."""
     make_folder(out, "--out")
     manifest = out / "manifest.csv"
     try:
@@ -165,17 +165,17 @@ def _drawn(files: Sequence[Path], out: Path, which: Draw, side: int) -> "pyarrow
 
 
 def _download(table: "pyarrow.Table", out: Path, pace: Pace, download: Downloader) -> State:
-    """The rounds; once they are over they stay so, whatever `pace` a later run has: the packer has seen their result."""
+    """The rounds. Once they are over, a later run adds none, whatever its `pace`: the packer has seen their result."""
     over = out / "download" / "over.json"
     state = fetch(table, out / "download", replace(pace, attempts=0) if over.exists() else pace, download)
-    if not state.place:
+    if not state.files:
         raise UserError(f"{out}: no image came ({state.error[0]}); see {out / 'download'}")
-    write_json(over, {"images": len(state.place), "of": len(table)})
+    write_json(over, {"images": len(state.files), "of": len(table)})
     return state
 
 
 def _packed(photos: list[Photo], slots: Sequence[int | None], came: State, out: Path, form: Form, jobs: int) -> list[Photo]:
-    """Pack the photos of `slots`, in that order, and say in `photos` what became of them."""
+    """Pack the photos of `slots`, in that order, and set the status of each in `photos`."""
     packed = pack(find_downloads(photos, slots, came), out / "shards", form, jobs)
     for i, row in zip(slots, read_rows(packed.manifest), strict=True):
         if i is None:
@@ -215,13 +215,13 @@ class Downloads:
         """The bytes as they were downloaded.
 
         Raises:
-            ImageError: if this is a gap, or the photo is not here any more as it came.
+            ImageError: if this is a gap, or the bytes on the disk have changed.
         """
         if self.tar[i] < 0:
             raise ImageError(f"{self.name(i)}: not downloaded")
         data = self.tars[self.tar[i]].read(int(self.member[i]))
         if hashlib.sha256(data).hexdigest() != json.loads(self.texts[i])["sha256"]:
-            raise ImageError(f"{self.name(i)}: other bytes lie on the disk than were downloaded; check the disk")
+            raise ImageError(f"{self.name(i)}: its bytes on the disk are not those that were downloaded; check the disk")
         return data
 
 
@@ -232,8 +232,8 @@ def find_downloads(photos: Sequence[Photo], slots: Sequence[int | None], came: S
     texts = []
     for k, i in enumerate(slots):
         photo, sha256 = Photo("", "") if i is None else photos[i], ""
-        if i is not None and i in came.place:
-            path, key, sha256 = came.place[i]
+        if i is not None and i in came.files:
+            path, key, sha256 = came.files[i]
             of_tar.setdefault(path, []).append((k, key))
         about = {"photo": photo.id, "url": photo.url, "licence": photo.licence, "owner": photo.owner, "sha256": sha256}
         texts.append(json.dumps(about))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clicv2lite.data.ic1m.metadata import LICENCES
 from clicv2lite.data.packing.form import Form, add_form
-from clicv2lite.errors import UserError
+from clicv2lite.errors import check_counts, check_positive
 
 DISTRIBUTORS = ("multiprocessing", "pyspark", "ray")
 
@@ -16,21 +16,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--metadata", nargs="+", metavar="SRC", help="parquet files of photo addresses, or folders of them")
     source.add_argument("--manifest", type=Path, metavar="CSV", help="build the set of this manifest again")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the set is built; best an empty disk")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the set is built: an empty or new folder")
     parser.add_argument("--count", type=int, default=1_500_000, metavar="N", help="photos to draw (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (default %(default)s)")
     licences = ", ".join(f"{key} {name}" for key, name in LICENCES.items())
     parser.add_argument("--licence", nargs="+", default=[], metavar="N", help=f"only these, by Flickr's numbers: {licences}")
     add_form(parser)
-    engine = parser.add_argument_group("downloading, which is img2dataset's")
-    engine.add_argument("--img2dataset", metavar="P", help="a python or virtual environment that has it (default: one is made)")
+    engine = parser.add_argument_group("download, by img2dataset")
+    engine.add_argument(
+        "--img2dataset", metavar="P", help="a python or a virtual environment with img2dataset (default: make one)"
+    )
     engine.add_argument("--distributor", choices=DISTRIBUTORS, default=DISTRIBUTORS[0], help="(default %(default)s)")
-    engine.add_argument("--timeout", type=float, default=20, metavar="S", help="seconds for an answer (default %(default)s)")
+    engine.add_argument(
+        "--timeout", type=float, default=20, metavar="S", help="seconds to wait for an answer (default %(default)s)"
+    )
     for option, default, unit, text in (
-        ("--processes", 4, "N", "that download"),
-        ("--threads", 16, "N", "of each"),
-        ("--attempts", 5, "N", "at an address that is refused (403, 429, 5xx) or not reached"),
-        ("--round", 20_000, "N", "addresses before it is seen how many were refused"),
+        ("--processes", 4, "N", "processes that download"),
+        ("--threads", 16, "N", "threads of each process"),
+        ("--attempts", 5, "N", "tries of an address that refuses (403, 429, 5xx) or is not reached"),
+        ("--round", 20_000, "N", "addresses in a round, after which refusals are counted"),
     ):
         engine.add_argument(option, type=int, default=default, metavar=unit, help=f"{text} (default %(default)s)")
     parser.epilog = (
@@ -41,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; the exit status is 0."""
-    from clicv2lite.data.ic1m.build import Draw, build, rebuild  # brings torch, which a fetch can do without
+    from clicv2lite.data.ic1m.build import Draw, build, rebuild  # imports torch, which a fetch does not need
     from clicv2lite.data.ic1m.engine import find_engine
     from clicv2lite.data.ic1m.metadata import parquet
     from clicv2lite.data.ic1m.rounds import Pace
@@ -49,11 +53,9 @@ def run(args: argparse.Namespace) -> int:
     parquet()
     form = Form(args.side, args.quality, args.shard)
     pace = Pace(args.processes, args.threads, args.timeout, args.attempts, args.round)
-    for option in ("count", "processes", "threads", "attempts", "round", "jobs"):
-        if getattr(args, option) < 1:
-            raise UserError(f"--{option} {getattr(args, option)}: give 1 or more")
-    if not args.timeout > 0:
-        raise UserError(f"--timeout {args.timeout}: give a number of seconds above 0")
+    check_counts(count=args.count, processes=args.processes, threads=args.threads)
+    check_counts(attempts=args.attempts, round=args.round, jobs=args.jobs)
+    check_positive(timeout=args.timeout)
     engine = find_engine(args.img2dataset, args.distributor)
     if args.manifest:
         built = rebuild(args.manifest, args.out, form, pace, engine, args.jobs)

@@ -28,7 +28,7 @@ RELEASE = "img2dataset==1.47.0"
 TOO_NEW = (3, 13)  # has no imghdr, which img2dataset imports
 POLL = 1.0  # seconds
 
-# Runs in the other environment. If this process is killed, nobody tells img2dataset: it has to look.
+# Runs in the other environment. If this process is killed, img2dataset gets no signal, so it watches its parent.
 LAUNCH = """
 import os, sys, threading, time
 def look(parent):
@@ -53,7 +53,7 @@ class Engine:
         """Run it to its end.
 
         Raises:
-            UserError: if it cannot be started or leaves nothing behind.
+            UserError: if it cannot be started or writes no result.
         """
         log = urls.with_name("log.txt")
         environment = {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1"}
@@ -81,7 +81,7 @@ class Engine:
             raise UserError(f"img2dataset failed ({reason}){hint}; see {log}")
 
     def arguments(self, urls: Path, images: Path, pace: Pace, per_shard: int) -> list[str]:
-        """img2dataset's options. The bytes are kept as they came: decoding, checking and resizing is the packer's."""
+        """img2dataset's options. The bytes are kept as they came: the packer decodes, checks and resizes."""
         return [
             *(f"--url_list={urls}", "--input_format=parquet", "--url_col=url", '--save_additional_columns=["number"]'),
             *(f"--output_folder={images}", "--output_format=webdataset", "--disable_all_reencoding=True"),
@@ -96,7 +96,7 @@ def find_engine(option: str | None, distributor: str) -> Engine:
     """img2dataset as `--img2dataset` names it: a python, a virtual environment, or a command that takes its options.
 
     Args:
-        option: None for an environment in the cache folder, which is made if need be.
+        option: None for an environment in the cache folder, which is made if it does not exist.
         distributor: `multiprocessing`, `pyspark` or `ray`.
 
     Raises:

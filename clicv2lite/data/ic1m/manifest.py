@@ -53,7 +53,7 @@ def read_manifest(path: Path) -> list[Photo]:
     """Read what `write_manifest` wrote.
 
     Raises:
-        UserError: if the file is missing, is no such table, or a line of it is not whole.
+        UserError: if the file is missing or is not such a table, or if a line of it is incomplete.
     """
     photos = []
     try:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # Flickr's sizes and the long side in pixels; the squares (sq, q) are crops and the thumbnails (t, s) too small.
 SIZES = {"n": 320, "w": 400, "m": 500, "z": 640, "c": 800, "l": 1024, "h": 1600, "k": 2048}
-WHOLE = 10_000  # taken for the long side of the original, `url_o`, or of a lone column `url`
-MOST = 4  # sizes looked at: every further column is terabytes to read for the odd panorama
+WHOLE = 10_000  # assumed long side of the original, `url_o`, or of a single column `url`
+MOST = 4  # sizes looked at: each further column means terabytes to read, for a few panoramas
 LICENCES = {
     **{"0": "all rights reserved", "1": "CC BY-NC-SA", "2": "CC BY-NC", "3": "CC BY-NC-ND", "4": "CC BY", "5": "CC BY-SA"},
     **{"6": "CC BY-ND", "7": "no known restrictions", "8": "US government", "9": "CC0", "10": "public domain mark"},
@@ -25,7 +25,7 @@ LICENCES = {
 
 
 @dataclass(frozen=True)
-class Size:
+class SizeColumns:
     """The columns of one size of the photos."""
 
     url: str
@@ -39,7 +39,7 @@ class Columns:
     """Which column of a table is which."""
 
     id: str
-    sizes: tuple[Size, ...]  # ascending
+    sizes: tuple[SizeColumns, ...]  # ascending
     licence: str | None
     owner: str | None
 
@@ -86,7 +86,7 @@ def open_table(path: Path) -> "pyarrow.parquet.ParquetFile":
     """Open a parquet file; only its footer is read.
 
     Raises:
-        UserError: if it is damaged or none.
+        UserError: if it is damaged or not a parquet file.
     """
     import pyarrow
 
@@ -102,7 +102,7 @@ def find_columns(names: Sequence[str], side: int, path: Path) -> Columns:
 
     Args:
         names: of all columns of a table.
-        side: short side in pixels that a photo should have; smaller sizes are passed over.
+        side: short side in pixels that a photo should have; smaller sizes are ignored.
         path: to be named in an error.
 
     Raises:
@@ -116,7 +116,7 @@ def find_columns(names: Sequence[str], side: int, path: Path) -> Columns:
     photo, sizes = first("id", "photo_id", "photoid"), []
     for suffix, long in (*((f"_{size}", long) for size, long in SIZES.items()), ("_o", WHOLE), ("", WHOLE)):
         if (url := first(f"url{suffix}")) and long >= side:
-            sizes.append(Size(url, first(f"width{suffix}"), first(f"height{suffix}"), long))
+            sizes.append(SizeColumns(url, first(f"width{suffix}"), first(f"height{suffix}"), long))
     if photo is None or not sizes:
         wanted = "id" if photo is None else f"url_m or another size of {side} pixels or more"
         raise UserError(f"{path}: no column {wanted}; its columns are {', '.join(names)}")
@@ -124,7 +124,7 @@ def find_columns(names: Sequence[str], side: int, path: Path) -> Columns:
 
 
 def choose_url(row: dict[str, Any], columns: Columns, side: int) -> str | None:
-    """The address of the smallest size whose short side is `side` or more, else of the largest there is; None without any.
+    """The address of the smallest size whose short side is `side` or more, else of the largest; None if there is none.
 
     Where a table does not say how large a size is, a photo of 3:2 is assumed.
     """

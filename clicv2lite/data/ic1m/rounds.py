@@ -1,10 +1,10 @@
-"""Download addresses in rounds: what was refused or not reached is tried again later, more slowly; the rest is final.
+"""Download addresses in rounds: what was refused or not reached is tried again later and more slowly; the rest is final.
 
-img2dataset, which does the downloading, repeats a failed request at once and whatever the failure was. A site that says
+img2dataset, which downloads, repeats every failed request at once, whatever the failure was. A site that says
 "too many requests" is then asked faster, not slower. So it gets no retries here, but a limited list of addresses at a
 time; if many of a round were turned away, the next one comes later and with fewer threads.
 
-Everything is decided from what lies on the disk, so a killed run goes on where it was:
+Everything is decided from the files on the disk, so a killed run can continue:
 DIR/0007/urls.parquet (what to fetch), images/ (img2dataset's own output), done.json (written when the round is over).
 """
 
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NEW, OK, GONE, DISALLOWED, BROKEN, REFUSED, UNREACHABLE = range(7)
 STATUS = ("new", "ok", "gone", "disallowed", "error", "refused", "unreachable")
 AGAIN = (NEW, REFUSED, UNREACHABLE)
-TURNED_AWAY = 0.1  # more than that share of a round, and the next one waits and has fewer threads
+TURNED_AWAY = 0.1  # if a larger share of a round was refused, the next round waits and has fewer threads
 FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0  # seconds
 FEWEST_THREADS = 4
 
@@ -54,6 +54,14 @@ Downloader = Callable[[Path, Path, Pace, int, Callable[[], None]], None]
 layout of `per_shard` rows a shard in the folder `images`; it calls `poll` every second or so."""
 
 
+class Member(NamedTuple):
+    """A downloaded file: the member of a tar."""
+
+    tar: Path
+    key: str
+    sha256: str
+
+
 @dataclass
 class State:
     """What became of each of n addresses."""
@@ -61,21 +69,21 @@ class State:
     status: NDArray[np.int8]  # (n,)
     attempts: NDArray[np.int8]  # (n,)
     error: dict[int, str] = field(default_factory=dict)  # of those that failed
-    place: dict[int, tuple[Path, str, str]] = field(default_factory=dict)  # of the others: tar, member's key, sha256
-    streak: int = 0  # rounds, up to the last, that were mostly turned away
+    files: dict[int, Member] = field(default_factory=dict)  # of those that came
+    streak: int = 0  # how many of the last rounds were refused beyond TURNED_AWAY
 
 
 def fetch(
     table: "pyarrow.Table", out: Path, pace: Pace, download: Downloader, wait: Callable[[float], None] = time.sleep
 ) -> State:
-    """Download the column `url` of `table`, as far as it can be had.
+    """Download the column `url` of `table`, as far as possible.
 
     Args:
         table: (n rows) with `url`.
         out: a folder for the rounds.
         pace: of the downloads; may differ from that of an earlier, interrupted run.
-        download: what does it.
-        wait: is called with the seconds to let pass.
+        download: the function that downloads.
+        wait: waits so many seconds.
 
     Raises:
         UserError: if nothing can be reached at all, or the disk is full; what was downloaded stays, and the next run goes on.
@@ -196,7 +204,7 @@ def _collect(folder: Path, state: State) -> None:
         state.status[number] = row["status"]
         state.attempts[number] += 1
         if row["status"] == OK:
-            state.place[number] = row["tar"], row["key"], row["sha256"]
+            state.files[number] = Member(row["tar"], row["key"], row["sha256"])
             state.error.pop(number, None)
         else:
             state.error[number] = row["error"]

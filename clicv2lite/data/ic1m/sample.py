@@ -1,7 +1,7 @@
 """N photos out of billions: those with the N smallest pseudo-random numbers, each a function of the seed and the id.
 
-So the choice depends on the seed and on the set of photos only, not on their order, nor on how they lie in files and row
-groups; it needs one pass and memory for N rows; and it may stop after any file and go on later.
+So the choice depends only on the seed and on the set of photos, not on their order or on their files and row groups. It needs
+one pass and memory for N rows, and it can stop after any file and continue later.
 """
 
 import hashlib
@@ -28,11 +28,11 @@ SAVE_EVERY = 60.0  # seconds, between files
 
 
 def draw(files: Sequence[Path], out: Path, count: int, seed: int, side: int, licences: Collection[str] = ()) -> "pyarrow.Table":
-    """Draw `count` photos without replacement; all of them if there are not so many.
+    """Draw `count` photos without replacement; all of them if there are fewer.
 
     Args:
         files: parquet tables, see `metadata`.
-        out: a file for what was found up to now, so that a killed run goes on after the last finished table.
+        out: a file for what was found up to now, so that a killed run continues after the last finished table.
         count: of photos, 1 or more.
         seed: any integer.
         side: short side in pixels that the address should lead to.
@@ -79,7 +79,7 @@ def numbers(ids: "pyarrow.Array", seed: int) -> NDArray[np.uint64]:
     """(n,) uint64: a pseudo-random number for each id and this seed, uniform and the same wherever the id stands.
 
     Args:
-        ids: (n,) strings or integers, no nulls. Flickr's ids are decimal and take the fast road, others a hash each.
+        ids: (n,) strings or integers, no nulls. Flickr's ids are decimal and are computed at once; others need a hash each.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -135,7 +135,7 @@ def _text(value: object) -> str:
 
 
 def _smallest(best: "pyarrow.Table", rows: list[tuple[int, str, str, str, str]], count: int) -> "pyarrow.Table":
-    """The `count` rows of the smallest numbers, one an id (that of the smallest url), in order."""
+    """The `count` rows of the smallest numbers, in order; of rows with one id, that of the smallest url."""
     import pyarrow as pa
 
     if rows:

@@ -1,7 +1,7 @@
 """`clicv2lite data pack`: any images -> tars of small JPEGs, which a training run reads by position (book chapter 10).
 
 Shard k holds the images k N to (k + 1) N - 1 of the source and depends on nothing else. So shards are made in any order
-by any number of processes, a killed run goes on with those that are missing, and the bytes are the same each time.
+by any number of processes, a killed run continues with those that are missing, and the bytes are the same each time.
 """
 
 import errno
@@ -26,7 +26,7 @@ from tqdm import tqdm
 from clicv2lite.data.packing.form import Form
 from clicv2lite.data.packing.shards import FIELDS, Images, read_rows, write_rows, write_shard
 from clicv2lite.data.sources import ImageSet
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, check_counts
 from clicv2lite.files import atomic, make_folder, write_json
 
 STATE = ".pack"  # a folder: what was asked for, and the manifest of each finished shard
@@ -77,15 +77,14 @@ def pack(images: Images, out: Path, form: Form, jobs: int = 1) -> Packed:
 
     Args:
         images: what to pack.
-        out: a folder, made if need be; shards that it holds already from such a run are kept.
+        out: a folder, made if it does not exist; shards of an earlier run that it holds are kept.
         form: of the images and the shards.
         jobs: processes; 1 works in this one.
 
     Raises:
         UserError: if `out` holds something else, cannot be written to or is full, or no image is good.
     """
-    if jobs < 1:
-        raise UserError(f"--jobs {jobs}: give 1 or more")
+    check_counts(jobs=jobs)
     state = make_folder(make_folder(out, "--out") / STATE, "--out")
     try:
         with filelock.FileLock(state / "lock", timeout=0):
@@ -160,7 +159,7 @@ def _one_shard(images: Images, which: range, out: Path, name: str, form: Form, t
 def _in_processes(
     images: Images, missing: dict[str, range], out: Path, form: Form, jobs: int, update: Callable[[int], object]
 ) -> None:
-    # Neither fork, which may copy a lock that a thread of ours holds, nor spawn, which would import torch once a process.
+    # not fork, which may copy a lock that a thread of ours holds; not spawn, which would import torch in every process
     context = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
     if hasattr(context, "set_forkserver_preload"):
         context.set_forkserver_preload([__name__])
@@ -187,7 +186,7 @@ _job: tuple[Images, Path, Form, "Synchronized[int]"]
 def _start_worker(images: Images, out: Path, form: Form, done: "Synchronized[int]") -> None:
     global _job
     _job = images, out, form, done
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to every process: only the parent is to speak
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to every process: only the parent reports it
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
 

@@ -1,7 +1,7 @@
 """One image made small, and a tar of such images: what `clicv2lite data pack` does a thousand times (book chapter 10).
 
 The tars are plain ustar: one header block of 512 bytes before each member, no extended headers, every time stamp and
-owner zero. So an index of offsets is all that a reader needs, and the same images give the same bytes.
+owner zero. So a reader needs only where each member begins, and the same images give the same bytes.
 """
 
 import csv
@@ -19,13 +19,14 @@ from typing import Protocol
 from PIL import ExifTags, Image
 
 from clicv2lite.data.images import REDUCING_GAP, ImageError, read_image
+from clicv2lite.data.names import as_text
 from clicv2lite.files import atomic
 
 FILTER = Image.Resampling.LANCZOS  # antialiased; a large JPEG is first decoded near twice the size that is wanted
 
 
 class Images(Protocol):
-    """What can be packed: `about` goes into each image's JSON, beside what is known of it anyway."""
+    """What can be packed: `about` adds to each image's JSON."""
 
     def __len__(self) -> int: ...
     def name(self, i: int) -> str: ...
@@ -45,7 +46,7 @@ class Small:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ShardRow:
     """One line of a manifest."""
 
     id: str  # the key: number of the image in its source, nine digits
@@ -63,16 +64,16 @@ class Row:
 
 
 class _NoImage(Exception):
-    """Nothing in a shard was good."""
+    """No image of a shard could be used."""
 
 
-FIELDS = tuple(field.name for field in fields(Row))
+FIELDS = tuple(field.name for field in fields(ShardRow))
 
 
 def small_jpeg(data: bytes, name: str, side: int, quality: int) -> Small:
     """Make the short side of an image `side` pixels long; its aspect ratio stays, and nothing is enlarged.
 
-    A gray or RGB JPEG that is upright and small enough is decoded, to know that it is whole, and kept byte for byte.
+    A gray or RGB JPEG that is upright and small enough is decoded, to check that it is whole, and kept byte for byte.
     Anything else is resized with a Lanczos filter and written as a JPEG of `quality` with 4:2:0 chroma.
 
     Raises:
@@ -97,7 +98,7 @@ def small_jpeg(data: bytes, name: str, side: int, quality: int) -> Small:
     return Small(buffer.getvalue(), *image.size, width, height)
 
 
-def write_shard(images: Images, which: range, path: Path, side: int, quality: int) -> Iterator[Row]:
+def write_shard(images: Images, which: range, path: Path, side: int, quality: int) -> Iterator[ShardRow]:
     """Write images `which` into the tar `path` (whole or not at all), yielding a row for each as it is done.
 
     If none of them is good, no tar is written: one without images is an error to every reader.
@@ -116,7 +117,7 @@ def write_shard(images: Images, which: range, path: Path, side: int, quality: in
             raise _NoImage  # makes `atomic` take the file back
 
 
-def write_rows(path: Path, rows: list[Row]) -> None:
+def write_rows(path: Path, rows: list[ShardRow]) -> None:
     """Write the manifest of one shard as CSV, atomically."""
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, FIELDS, lineterminator="\n")
@@ -124,29 +125,28 @@ def write_rows(path: Path, rows: list[Row]) -> None:
         table.writerows(asdict(row) for row in rows)
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path) -> Iterator[ShardRow]:
     """The rows of a manifest that `write_rows` wrote."""
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            yield Row(**row)
+            yield ShardRow(**row)
 
 
-def _packed(images: Images, i: int, shard: str, side: int, quality: int) -> tuple[Row, Small | None]:
+def _packed(images: Images, i: int, shard: str, side: int, quality: int) -> tuple[ShardRow, Small | None]:
     key, name = f"{i:09d}", images.name(i)
-    text = name.encode("utf-8", "backslashreplace").decode()  # a file's name need not be valid UTF-8
     source: dict[str, str] = {}
     try:
         data = images.read(i)
         source = {"source_sha256": hashlib.sha256(data).hexdigest(), "source_bytes": str(len(data))}
         small = small_jpeg(data, name, side, quality)
     except ImageError as error:
-        return Row(key, text, status="failed", error=str(error), **source), None
+        return ShardRow(key, as_text(name), status="failed", error=str(error), **source), None
     source |= {"source_width": str(small.source_width), "source_height": str(small.source_height)}
-    digest = hashlib.sha256(small.data).hexdigest()
-    return Row(key, text, digest, str(small.width), str(small.height), shard, **source), small
+    sha256 = hashlib.sha256(small.data).hexdigest()
+    return ShardRow(key, as_text(name), sha256, str(small.width), str(small.height), shard, **source), small
 
 
-def _about(row: Row, small: Small, more: dict[str, str]) -> bytes:
+def _about(row: ShardRow, small: Small, more: dict[str, str]) -> bytes:
     source = {"sha256": row.source_sha256, "bytes": int(row.source_bytes)}
     source |= {"width": small.source_width, "height": small.source_height}
     about = {"id": row.id, "name": row.name, "sha256": row.sha256, "bytes": len(small.data)}

@@ -1,4 +1,4 @@
-"""Get some folders of a public git repository, one folder at a time, so that an interrupted fetch goes on where it was.
+"""Get some folders of a public git repository, one folder at a time, so that an interrupted fetch can continue.
 
 A shallow clone without file contents (depth 1, `--filter=blob:none`) costs little; then the contents of each folder are
 asked for, and what has arrived is kept. History and other folders are never transferred.
@@ -34,15 +34,15 @@ PROGRESS = re.compile(r"(remote: )?[A-Z][a-z]+ [a-z]+: +\d")  # "Receiving objec
 
 
 def fetch_folders(url: str, folders: Sequence[str], target: Path) -> None:
-    """Fetch `folders` of the repository at `url` into `target`; at once done if they are there.
+    """Fetch `folders` of the repository at `url` into `target`; returns at once if they are there.
 
     Args:
         url: what `git fetch` understands.
         folders: paths inside the repository, in the order in which to fetch them.
-        target: created if need be. One that this function did not begin is used as it is if it holds all `folders`.
+        target: made if it does not exist. A folder that holds all `folders` from elsewhere is used as it is.
 
     Raises:
-        UserError: if git is missing or fails, if another process is at it, or if `target` holds something else.
+        UserError: if git is missing or fails, if another process is fetching, or if `target` holds something else.
     """
     url = os.path.abspath(url) if os.path.exists(url) else url  # git will run in another folder
     state = _state(target)
@@ -57,7 +57,7 @@ def fetch_folders(url: str, folders: Sequence[str], target: Path) -> None:
     try:
         target.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(target / ".fetch.lock", timeout=0):
-            if state is not None and state["url"] != url:  # what was begun there cannot be gone on with here
+            if state is not None and state["url"] != url:  # a fetch from another address cannot be continued
                 shutil.rmtree(target / ".git", ignore_errors=True)
             _save(target, url, None)
             _save(target, url, _fetch(url, folders, target))
@@ -91,9 +91,9 @@ def _fetch(url: str, folders: Sequence[str], target: Path) -> str:
 
 
 def _run(arguments: list[str], url: str, target: Path, given: str = "") -> str:
-    """Run git in `target`; its progress goes to stderr as it comes, its complaints into the one line of a UserError."""
+    """Run git in `target`; its progress goes to stderr as it comes, its errors into the one line of a UserError."""
     environment = {key: value for key, value in os.environ.items() if key not in ELSEWHERE}
-    environment |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}  # never ask for a password; complain in English
+    environment |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}  # never ask for a password; errors in English
     said: list[str] = []
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout:
         stdin.write(given.encode())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clicv2lite.data.names import one_line
-from clicv2lite.data.rated.table import Ratings, Row, check_rows
+from clicv2lite.data.rated.table import RatingRow, Ratings, check_rows
 from clicv2lite.errors import UserError
 
 SPLITS = ("train", "test")
@@ -38,7 +38,7 @@ def ic9600_ratings(root: str | Path, split: str) -> Ratings:
             raise UserError(f"{root}: {part} is missing here; name the folder of IC9600 with images/ and {split}.txt")
     rows = list(_rows(root, split))
     if any(row.category for row in rows):
-        rows = [Row(row.line, row.image, row.path, row.score, row.category or "other", row.split) for row in rows]
+        rows = [RatingRow(row.line, row.image, row.path, row.score, row.category or "other", row.split) for row in rows]
     return check_rows(rows, str(root / f"{split}.txt"))
 
 
@@ -48,7 +48,7 @@ def category(name: str) -> str:
     return prefix.strip().lower() if underscore and prefix[:1].isalpha() else ""
 
 
-def _rows(root: Path, split: str) -> Iterator[Row]:
+def _rows(root: Path, split: str) -> Iterator[RatingRow]:
     table = root / f"{split}.txt"
     try:
         text = table.read_text(encoding="utf-8-sig")
@@ -64,4 +64,4 @@ def _rows(root: Path, split: str) -> Iterator[Row]:
             found = one_line(line.strip())
             raise UserError(f"{table} line {number}: expected 'name  score' but found '{found}'; correct the line")
         name = fields[0].strip()
-        yield Row(number, name, root / "images" / name, fields[1], category(name), split)
+        yield RatingRow(number, name, root / "images" / name, fields[1], category(name), split)

@@ -65,7 +65,7 @@ def read_savoias(root: str | Path) -> Savoias:
     skipped: Counter[tuple[bool, bool]] = Counter()
     for category, name in CATEGORIES.items():
         table, folder = root / TABLES / f"global_ranking_{name}.xlsx", root / "Images" / category
-        if not table.exists() and not folder.exists():  # a copy of some categories is a copy
+        if not table.exists() and not folder.exists():  # a copy may hold some of the categories
             continue
         score_of, image_of = _scores(table), _images(folder)
         for key in sorted(score_of.keys() | image_of.keys()):
@@ -94,7 +94,7 @@ def _scores(table: Path) -> dict[int, float | None]:
     """Image id -> score in 0..100, or None where the cell is blank."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openpyxl's remarks about styles
+            warnings.simplefilter("ignore")  # openpyxl's warnings about styles
             book = openpyxl.load_workbook(table, data_only=True)
         cells = [row[0] for row in book.worksheets[0].iter_rows(max_col=1, values_only=True)]
         book.close()

@@ -19,7 +19,7 @@ from clicv2lite.data.names import one_line
 from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes
 
-COLUMNS = ("image", "score", "category", "split")  # the first two are required, others in the file are passed over
+COLUMNS = ("image", "score", "category", "split")  # the first two are required; other columns of the file are ignored
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Ratings:
 
 
 @dataclass(frozen=True)
-class Row:
+class RatingRow:
     """One rating as it stands in a file, not yet checked."""
 
     line: int
@@ -99,13 +99,13 @@ def write_ratings(ratings: Ratings, path: str | Path) -> None:
         raise UserError(f"{path}: the table cannot be written ({error.strerror}); choose another folder") from None
 
 
-def check_rows(rows: Iterable[Row], table: str, score_range: Sequence[float] | None = None) -> Ratings:
+def check_rows(rows: Iterable[RatingRow], table: str, score_range: Sequence[float] | None = None) -> Ratings:
     """Check and collect the rows of any table of ratings; errors name `table` and the row's line.
 
     Raises:
         UserError: as `read_ratings`.
     """
-    kept: list[Row] = []
+    kept: list[RatingRow] = []
     scores: list[float] = []
     lines: dict[str, int] = {}
     for row in rows:
@@ -135,7 +135,7 @@ def check_rows(rows: Iterable[Row], table: str, score_range: Sequence[float] | N
     )
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
+def _csv_rows(path: Path) -> Iterator[RatingRow]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -153,7 +153,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                         ' put names that contain a comma in "double quotes"'
                     )
                 image, score, category, split = (cells[header.index(column)] if column in header else "" for column in COLUMNS)
-                yield Row(reader.line_num, image, path.parent / image, score, category, split)
+                yield RatingRow(reader.line_num, image, path.parent / image, score, category, split)
     except OSError as error:
         raise UserError(f"{path}: the table cannot be read ({error.strerror}); check the path") from None
     except UnicodeDecodeError:

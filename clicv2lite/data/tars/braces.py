@@ -2,7 +2,7 @@
 
 from clicv2lite.errors import UserError
 
-MOST = 100_000  # a pattern of more names than that is a slip of the keyboard
+MOST = 100_000  # a pattern of more names is a typing mistake
 
 
 def expand_braces(pattern: str) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from clicv2lite.data.images import ImageError
 from clicv2lite.data.names import PackedNames, is_image_name
 from clicv2lite.data.tars import remote
-from clicv2lite.data.tars.kept import Offsets, keep, load, settled
+from clicv2lite.data.tars.kept import TarIndex, keep, load, settled
 from clicv2lite.errors import UserError
 
 COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ\x00": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
@@ -24,24 +24,24 @@ class TarImages:
     """The images of one tar, in the archive's order. Holds no open file: workers share it by fork or by pickle."""
 
     path: str  # or an address: s3://bucket/shard.tar
-    offsets: Offsets
-    mark: str  # of the content that was indexed: a file put in its place is another one
+    index: TarIndex
+    mark: str  # of the content that was indexed; another file at this path has another mark
 
     def __len__(self) -> int:
-        return len(self.offsets.names)
+        return len(self.index.names)
 
     def name(self, i: int) -> str:
         """`shard.tar/key.jpg`."""
-        return f"{self.path}/{self.offsets.names[i]}"
+        return f"{self.path}/{self.index.names[i]}"
 
     def read(self, i: int) -> bytes:
-        """The encoded bytes of image i: one positional read, whatever was read before.
+        """The encoded bytes of image i: one positional read, independent of earlier reads.
 
         Raises:
             ImageError: if the tar has become unreadable or shorter since it was indexed.
             UserError: if it lies elsewhere and cannot be reached.
         """
-        start, size = int(self.offsets.starts[i]), int(self.offsets.sizes[i])
+        start, size = int(self.index.starts[i]), int(self.index.sizes[i])
         if remote.is_address(self.path):
             data = remote.read_range(self.path, start, size)
         else:
@@ -56,7 +56,7 @@ class TarImages:
 
 
 class _Descriptor:
-    """An open tar, closed when neither the cache nor a thread that is reading holds it any more."""
+    """An open tar, closed when neither the cache nor a reading thread holds it."""
 
     def __init__(self, path: str) -> None:
         self._number = -1
@@ -83,7 +83,7 @@ def index_tar(path: str | Path) -> TarImages:
     """Find the images of a tar: from the index kept of it, else from its headers (about 30 microseconds a member).
 
     Args:
-        path: an uncompressed tar, or its address; members that are not images (labels, hidden files, links) are passed over.
+        path: an uncompressed tar, or its address; members that are not images (labels, hidden files, links) are skipped.
 
     Raises:
         UserError: if the tar is unreadable, compressed, damaged, truncated, or holds no image.
@@ -102,7 +102,7 @@ def index_tar(path: str | Path) -> TarImages:
         if kept and (known := load(address, size, mark)):
             return TarImages(path, known, mark)
         with remote.open_stream(path) if elsewhere else open(path, "rb") as file:
-            offsets = _scan(path, file)
+            index = _scan(path, file)
     except (PermissionError, IsADirectoryError, FileNotFoundError) as error:
         raise UserError(f"{path}: the tar cannot be opened ({error.strerror}); check its permissions") from None
     except UserError:
@@ -114,11 +114,11 @@ def index_tar(path: str | Path) -> TarImages:
             raise
         raise UserError(f"{path}: the connection broke while its headers were read ({error}); start again") from None
     if kept:
-        keep(address, size, mark, offsets)
-    return TarImages(path, offsets, mark)
+        keep(address, size, mark, index)
+    return TarImages(path, index, mark)
 
 
-def _scan(path: str, file: BinaryIO) -> Offsets:
+def _scan(path: str, file: BinaryIO) -> TarIndex:
     head = file.read(6)
     for magic, tool in COMPRESSED.items():
         if head.startswith(magic):
@@ -141,4 +141,4 @@ def _scan(path: str, file: BinaryIO) -> Offsets:
     if not found:
         raise UserError(f"{path}: no image in this tar; its members should be named like key.jpg or key.png")
     names, starts, sizes = zip(*found, strict=True)
-    return Offsets(PackedNames(names), np.array(starts, np.int64), np.array(sizes, np.int64))
+    return TarIndex(PackedNames(names), np.array(starts, np.int64), np.array(sizes, np.int64))

@@ -1,7 +1,7 @@
 """Where the images of a tar lie, kept between runs: a start with 1,500 shards reads 1,500 small files, and no header.
 
 The indexes lie in the cache folder, one for each tar, and are valid as long as the tar has the size and the time stamp (or
-the server's version) that it had. Anything else in such a file's place is passed over, and replaced.
+the server's version) that it had. Any other file at that path is ignored, and replaced.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ from clicv2lite.data.cache import cache_dir
 from clicv2lite.data.names import PackedNames
 from clicv2lite.files import write_bytes
 
-SETTLED = 2.0  # seconds: a tar that was written less long ago may be written again within one tick of the file system's clock
+SETTLED = 2.0  # seconds: a tar that was written later may change again within one tick of the file system's clock
 
 
 @dataclass(frozen=True, eq=False)
-class Offsets:
+class TarIndex:
     """The image members of a tar, in its order."""
 
     names: PackedNames
@@ -31,10 +31,10 @@ class Offsets:
     sizes: NDArray[np.int64]  # (n,) how many there are
 
 
-def load(address: str, size: int, mark: str) -> Offsets | None:
+def load(address: str, size: int, mark: str) -> TarIndex | None:
     """The index kept for the tar of `size` bytes and version `mark` at `address`; None if there is none that fits."""
     try:
-        with np.load(_place(address), allow_pickle=False) as file:
+        with np.load(_file(address), allow_pickle=False) as file:
             if str(file["version"]) != f"{size} {mark}":
                 return None
             starts, sizes = file["starts"], file["sizes"]
@@ -43,16 +43,16 @@ def load(address: str, size: int, mark: str) -> Offsets | None:
         return None
     if not len(names) == len(starts) == len(sizes) or (starts + sizes).max(initial=0) > size:
         return None
-    return Offsets(PackedNames(map(os.fsdecode, names)), starts, sizes)
+    return TarIndex(PackedNames(map(os.fsdecode, names)), starts, sizes)
 
 
-def keep(address: str, size: int, mark: str, offsets: Offsets) -> None:
+def keep(address: str, size: int, mark: str, index: TarIndex) -> None:
     """Keep an index for `load`; where the folder cannot be written to, nothing happens."""
-    names = b"\0".join(os.fsencode(offsets.names[i]) for i in range(len(offsets.names)))
+    names = b"\0".join(os.fsencode(index.names[i]) for i in range(len(index.names)))
     buffer = io.BytesIO()
     version, packed = np.array(f"{size} {mark}"), np.frombuffer(names, np.uint8)
-    np.savez(buffer, version=version, names=packed, starts=offsets.starts, sizes=offsets.sizes)
-    path = _place(address)
+    np.savez(buffer, version=version, names=packed, starts=index.starts, sizes=index.sizes)
+    path = _file(address)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, buffer.getvalue())
@@ -65,5 +65,5 @@ def settled(modified: float) -> bool:
     return time.time() - modified > SETTLED
 
 
-def _place(address: str) -> Path:
+def _file(address: str) -> Path:
     return cache_dir() / "tars" / f"{hashlib.sha256(os.fsencode(address)).hexdigest()[:32]}.npz"

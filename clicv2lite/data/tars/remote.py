@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 from clicv2lite.errors import UserError
 
-TRIES, PAUSE = 3, 0.5  # a request is tried so often, with a pause of so many seconds, doubled each time
+TRIES, PAUSE = 3, 0.5  # tries of a request; seconds of the first pause, which then doubles
 BLOCK = 4 * 2**20  # bytes a sequential read fetches at once
 WHOLE = "the server sends whole files only, no parts; copy the tars here first"
 VERSION = ("etag", "mtime", "lastmodified", "last_modified", "last-modified", "updated", "created", "md5hash", "versionid")
@@ -50,8 +50,8 @@ def read_range(address: str, start: int, size: int) -> bytes:
     """Bytes start .. start + size - 1; fewer where the file ends before.
 
     Raises:
-        UserError: if they cannot be had after TRIES requests. This ends a training: were the image replaced instead, as one
-            that cannot be decoded is, a run would depend on the network.
+        UserError: if they do not come in TRIES requests. This ends a training: if another image were taken instead, as for
+            an image that cannot be decoded, a run would depend on the network.
     """
     if size == 0:
         return b""

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 from scipy.stats import pearsonr
 
-from clicv2lite.baselines.measures.agreement import agreement, main, squares
+from clicv2lite.baselines.measures.agreement import agreement, squares
 from clicv2lite.baselines.measures.basic import MEASURES, edge_density
+from clicv2lite.cli import main
 from clicv2lite.data.rated.table import read_ratings
 from clicv2lite.data.worlds import render
 
@@ -43,7 +44,7 @@ def test_squares_are_in_the_order_of_the_table(table):
 
 def test_the_command_writes_a_report_per_measure(table, tmp_path):
     out = tmp_path / "results" / "measures.json"
-    assert main(["--ratings", str(table), "--size", "48", "--json", str(out)]) == 0
+    assert main(["measures", "--ratings", str(table), "--size", "48", "--json", str(out)]) == 0
     result = json.loads(out.read_text())
     assert list(result["measures"]) == list(MEASURES) and result["n"] == 8
     ratings = read_ratings(table)
@@ -52,13 +53,13 @@ def test_the_command_writes_a_report_per_measure(table, tmp_path):
 
 
 def test_without_a_file_the_report_is_printed(table, capsys):
-    assert main(["--ratings", str(table), "--size", "16"]) == 0
+    assert main(["measures", "--ratings", str(table), "--size", "16"]) == 0
     assert json.loads(capsys.readouterr().out)["size"] == 16
 
 
 def test_a_set_of_measures_can_be_chosen_and_keeps_the_eight(table, tmp_path):
     for name in ("eight", "plain"):
-        assert main(["--ratings", str(table), "--size", "32", "--set", name, "--json", str(tmp_path / name)]) == 0
+        assert main(["measures", "--ratings", str(table), "--size", "32", "--set", name, "--json", str(tmp_path / name)]) == 0
     eight, plain = (json.loads((tmp_path / name).read_text())["measures"] for name in ("eight", "plain"))
     assert list(plain)[8:] == ["gradient_energy", "sobel_gradient", "unique_colors"]
     assert {name: plain[name] for name in eight} == eight
@@ -66,6 +67,6 @@ def test_a_set_of_measures_can_be_chosen_and_keeps_the_eight(table, tmp_path):
 
 @pytest.mark.parametrize("words, message", [(["--size", "8"], "at least 16"), (["--json", "."], "is a folder")])
 def test_a_mistake_is_one_line(table, capsys, words, message):
-    assert main(["--ratings", str(table), *words]) == 2
+    assert main(["measures", "--ratings", str(table), *words]) == 2
     error = capsys.readouterr().err
     assert error.startswith("clicv2lite: ") and error.count("\n") == 1 and message in error

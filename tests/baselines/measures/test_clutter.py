@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from clicv2lite.baselines.measures.agreement import main
 from clicv2lite.baselines.measures.clutter import feature_congestion, subband_entropy
+from clicv2lite.cli import main
 from clicv2lite.errors import UserError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -35,6 +35,6 @@ def test_the_command_says_so_in_one_line(monkeypatch, tmp_path, capsys):
     for i in range(2):
         Image.fromarray(NOISE).save(tmp_path / f"{i}.png")
     (tmp_path / "r.csv").write_text("image,score\n0.png,0.2\n1.png,0.4\n")
-    assert main(["--ratings", str(tmp_path / "r.csv"), "--set", "all", "--size", "16"]) == 2
+    assert main(["measures", "--ratings", str(tmp_path / "r.csv"), "--set", "all", "--size", "16"]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("clicv2lite: ")]
     assert len(lines) == 1 and "visual-clutter" in lines[0]

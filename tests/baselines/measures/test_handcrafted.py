@@ -12,7 +12,8 @@ from sklearn.preprocessing import StandardScaler
 
 from clicv2lite.baselines.measures import handcrafted
 from clicv2lite.baselines.measures.basic import MEASURES
-from clicv2lite.baselines.measures.handcrafted import main, predict_by_measures
+from clicv2lite.baselines.measures.handcrafted import predict_by_measures
+from clicv2lite.cli import main
 from clicv2lite.data.images import read_square
 from clicv2lite.data.rated.table import read_ratings
 from clicv2lite.data.worlds import render
@@ -57,12 +58,12 @@ def test_what_one_measure_knows_is_found_and_noise_is_not():
 
 def test_the_command_writes_a_report_like_the_probes(table, tmp_path):
     out = tmp_path / "handcrafted.json"
-    assert main(["--ratings", str(table), "--size", "48", "--json", str(out)]) == 0
+    assert main(["handcrafted", "--ratings", str(table), "--size", "48", "--json", str(out)]) == 0
     result = json.loads(out.read_text())
     assert result["n"] == 20 and result["measures"] == list(MEASURES) and result["folds"] == 5
     assert set(result["per_category"]) == {"cells", "glyphs"}
     assert result["mean_pcc"] == pytest.approx(np.mean([c["pcc"] for c in result["per_category"].values()]))
-    assert result["command"].startswith("python -m clicv2lite.baselines.measures.handcrafted")
+    assert result["command"].startswith("clicv2lite ")
 
 
 def test_scores_on_another_scale_give_the_same_report(table, tmp_path, capsys):
@@ -72,7 +73,7 @@ def test_scores_on_another_scale_give_the_same_report(table, tmp_path, capsys):
     other.write_text("\n".join([",".join(lines[0]), *scaled]))
     found = []
     for words in ([str(table)], [str(other), "--score-range", "1", "5"]):
-        assert main(["--size", "16", "--ratings", *words]) == 0
+        assert main(["handcrafted", "--size", "16", "--ratings", *words]) == 0
         found.append(json.loads(capsys.readouterr().out)["mean_pcc"])
     assert found[0] == pytest.approx(found[1], abs=1e-6)
 
@@ -86,7 +87,8 @@ def test_an_encoders_features_join_the_measures(table, tmp_path, monkeypatch):
 
     monkeypatch.setattr(handcrafted, "predict_by_measures", watched)
     out, csv = tmp_path / "both.json", str(table)
-    assert main(["--ratings", csv, "--size", "48", "--encoder", "random", "--seed", "3", "--json", str(out)]) == 0
+    words = ["handcrafted", "--ratings", csv, "--size", "48", "--encoder", "random", "--seed", "3"]
+    assert main([*words, "--json", str(out)]) == 0
     encoder = load_encoder("random", 3)
     want = encoder.features(torch.stack([read_square(path, encoder.size) for path in read_ratings(csv).paths]))
     (values,) = seen
@@ -97,7 +99,7 @@ def test_an_encoders_features_join_the_measures(table, tmp_path, monkeypatch):
 
 
 def test_without_a_file_the_report_is_printed(table, capsys):
-    assert main(["--ratings", str(table), "--size", "16"]) == 0
+    assert main(["handcrafted", "--ratings", str(table), "--size", "16"]) == 0
     assert json.loads(capsys.readouterr().out)["size"] == 16
 
 
@@ -106,7 +108,7 @@ def test_without_a_file_the_report_is_printed(table, capsys):
     [(["--size", "8"], "at least 16"), (["--seed", "-1"], "whole number"), (["--json", "."], "is a folder")],
 )
 def test_a_mistake_is_one_line(table, capsys, words, message):
-    assert main(["--ratings", str(table), *words]) == 2
+    assert main(["handcrafted", "--ratings", str(table), *words]) == 2
     error = capsys.readouterr().err
     assert error.startswith("clicv2lite: ") and error.count("\n") == 1 and message in error
 

@@ -9,11 +9,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from clicv2lite.baselines.supervised import command as supervised
-from clicv2lite.baselines.supervised.command import evaluate, fold_key, main
+from clicv2lite.baselines.supervised import folds as supervised
+from clicv2lite.baselines.supervised.folds import evaluate, fold_key
 from clicv2lite.baselines.supervised.registry import BASELINES, SIZES, Baseline
 from clicv2lite.baselines.supervised.training import GRID, augment, learning_rate, make_optimizer, order, predict, train
+from clicv2lite.cli import main
 from clicv2lite.data.worlds import render
+from clicv2lite.errors import UserError
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.task import Task
 
@@ -194,14 +196,12 @@ def test_the_command_reports_as_the_probe_does(table, tmp_path, tiny, monkeypatc
     words = ["--model", "p2pfm", "--ratings", str(table), "--size", "ci", "--work", str(tmp_path / "work"), "--json", str(out)]
     monkeypatch.setitem(BASELINES, "p2pfm", BASELINES["tiny"])
     (table.parent / "3.png").write_bytes(b"no image")
-    assert main(words) == 0
+    assert main(["supervised", *words]) == 0
     result = json.loads(out.read_text())
     assert result["n"] == 11 and len(result["skipped"]) == 1 and result["folds"] == 5 and result["weights"] == "scratch"
     assert set(result["per_category"]) == {"cells", "glyphs"} and result["parameters"] == 4
     assert {"pcc", "srcc", "pcc_ci", "mean_pcc", "pcc_variance", "commit", "hardware", "seconds"} <= set(result)
-    assert result["settings"]["epochs"] == 2 and result["command"].startswith(
-        "python -m clicv2lite.baselines.supervised.command"
-    )
+    assert result["settings"]["epochs"] == 2 and result["command"].startswith("clicv2lite ")
 
 
 @pytest.mark.parametrize(
@@ -215,11 +215,11 @@ def test_the_command_reports_as_the_probe_does(table, tmp_path, tiny, monkeypatc
     ],
 )
 def test_a_mistake_is_one_line(table, capsys, words, message):
-    assert main(["--model", "p2pfm", "--ratings", str(table), "--size", "ci", *words]) == 2
+    assert main(["supervised", "--model", "p2pfm", "--ratings", str(table), "--size", "ci", *words]) == 2
     error = capsys.readouterr().err
     assert error.startswith("clicv2lite: ") and error.count("\n") == 1 and message in error
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tiny):
-    with pytest.raises(supervised.UserError, match=r"the loss became .* lower --lr"):
+    with pytest.raises(UserError, match=r"the loss became .* lower --lr"):
         train("tiny", replace(tiny, lr=1e30, epochs=50), *bright(8), seed=0)

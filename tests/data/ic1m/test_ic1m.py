@@ -358,7 +358,7 @@ def test_a_rebuild_says_what_is_changed_and_gone_and_keeps_every_other_image_in_
 def test_a_rebuild_of_nothing_that_is_left_is_one_line(site, tmp_path):
     first = build(metadata(tmp_path / "in", [site.url("ok", 1)]), tmp_path / "out", Draw(1), FORM, PACE, stand_in)
     site.changed = {"/ok/1.jpg"}
-    with pytest.raises(UserError, match="none of its 1 images is to be had any more as it was"):
+    with pytest.raises(UserError, match="none of its 1 images can be downloaded as it was"):
         rebuild(first.manifest, tmp_path / "again", FORM, PACE, stand_in)
 
 
@@ -399,7 +399,7 @@ def test_bytes_that_rot_between_download_and_packing_are_not_packed(site, tmp_pa
 
     built = build(tables, tmp_path / "out", Draw(6), FORM, PACE, rotten)
     bad = [photo for photo in built.photos if photo.status != "ok"]
-    assert [photo.status for photo in bad] == ["unusable"] and "other bytes lie on the disk" in bad[0].error
+    assert [photo.status for photo in bad] == ["unusable"] and "not those that were downloaded" in bad[0].error
 
 
 @pytest.mark.parametrize(

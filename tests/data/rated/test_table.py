@@ -127,7 +127,7 @@ def test_a_missing_image_is_named_with_where_it_was_looked_for(folder):
     fails("image,score\na.jpg,0.5\nsub,0.1\n", "line 3: there is no image sub ")
     fails("image,score\n,0.5\n", "line 2: the image is empty")
     fails(f"image,score\n{'a' * 5000},0.5\n", "line 2: there is no image aaa")
-    fails('image,score\n"a\nb",0.5\n', "line 3: there is no image a?b")
+    fails('image,score\n"a\nb",0.5\n', "line 3: there is no image a\\nb")
 
 
 def test_half_a_category_column_is_refused(folder):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clicv2lite.data.sources import open_images
 from clicv2lite.data.tars import index as tars
-from clicv2lite.data.tars import kept as offsets
+from clicv2lite.data.tars import kept
 from clicv2lite.data.tars.index import index_tar
 
 
@@ -105,7 +105,7 @@ def test_a_pickle_in_place_of_an_index_is_not_loaded(tmp_path, cache):
     index_tar(path)
     (file,) = cache.iterdir()
     np.savez(file, version=np.array([threading.Lock], dtype=object), allow_pickle=True)
-    assert offsets.load(str(path), path.stat().st_size, "") is None
+    assert kept.load(str(path), path.stat().st_size, "") is None
     assert contents(path) == IMAGES
 
 

@@ -1,0 +1,45 @@
+"""`clicv2lite bench`: how fast this machine is, as ratios measured in one run (book chapters 7 and 10)."""
+
+import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clicv2lite.bench.measure import Timing, print_table
+from clicv2lite.files import check_output_file, write_json
+from clicv2lite.provenance import provenance, stamped
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `bench`."""
+    parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print tables, write JSON."""
+    from clicv2lite.bench import inputs, loss, memory, parts, step
+
+    check_output_file(args.json, "--json")
+    began = time.perf_counter()
+    about = provenance()
+    print(f"{about['hardware']}, {torch.get_num_threads()} threads; {about['versions']}")
+    print("x: time of the reference over ours, median over rounds; over the floor: our time over that of what every way needs")
+    found: dict[str, list[Timing]] = {}
+    for section, measure in (
+        ("timings", lambda: [parts.bench_shift(), parts.bench_entropy(), loss.bench_small()]),
+        ("loss", loss.bench_large),
+        ("step", step.bench_step),
+        ("input", inputs.bench_inputs),
+    ):
+        found[section] = measure()
+        print_table(found[section])
+    peaks = memory.bench_memory()
+    memory.print_table(peaks)
+    if args.json:
+        result: dict[str, Any] = {section: [asdict(timing) for timing in timings] for section, timings in found.items()}
+        result |= {"memory": [asdict(peak) for peak in peaks], "threads": torch.get_num_threads()}
+        write_json(args.json, stamped(result, began))
+    return 0
