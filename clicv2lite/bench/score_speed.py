@@ -37,7 +37,7 @@ def measure(rows: Sequence[ImageRow], spec: str, rounds: int, jobs: int) -> dict
     Args:
         rows: images to score. spec: the model. rounds: how often each is measured. jobs: threads of the scorer.
     """
-    from clicv2lite.baselines.supervised.icnet import ICNet  # not above: it brings torchvision
+    from clicv2lite.baselines.supervised.networks.icnet import ICNet  # not above: it brings torchvision
 
     model = load_model(spec)
     device = use_device(model.encoder)

@@ -148,7 +148,7 @@ class Rated:
 def supervised(name: str, rated: Rated, work: Path, seed: int) -> dict[str, Any]:
     """Train and report a supervised baseline as :func:`clicv2lite.baselines.supervised.folds.measure` does; errors as there."""
     from clicv2lite.baselines.supervised.folds import measure
-    from clicv2lite.baselines.supervised.registry import BASELINES
+    from clicv2lite.baselines.supervised.networks import BASELINES
 
     work.mkdir(parents=True, exist_ok=True)
     settings = BASELINES[name].settings(rated.size.name)  # type: ignore[arg-type]

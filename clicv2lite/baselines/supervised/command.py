@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from clicv2lite.baselines.supervised.folds import measure
-from clicv2lite.baselines.supervised.registry import BASELINES, SIZES
+from clicv2lite.baselines.supervised.networks import BASELINES
+from clicv2lite.baselines.supervised.settings import SIZES
 from clicv2lite.errors import check_positive, check_seed
 from clicv2lite.files import add_json, check_output_file, make_folder, put_json
 from clicv2lite.probe.task import add_score_range, load_task

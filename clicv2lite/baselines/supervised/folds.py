@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from clicv2lite.arrays import Floats, Rows
-from clicv2lite.baselines.supervised.registry import BASELINES, Settings, Supervised
+from clicv2lite.baselines.supervised.networks import BASELINES
+from clicv2lite.baselines.supervised.settings import Settings, Supervised
 from clicv2lite.baselines.supervised.training import predict, train
 from clicv2lite.data.batches import read_squares
 from clicv2lite.files import write_json

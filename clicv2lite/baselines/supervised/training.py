@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from clicv2lite.arrays import Floats
-from clicv2lite.baselines.supervised.registry import BASELINES, Settings, Supervised
+from clicv2lite.baselines.supervised.networks import BASELINES
+from clicv2lite.baselines.supervised.settings import Settings, Supervised
 from clicv2lite.device import autocast
 from clicv2lite.errors import UserError
 from clicv2lite.method.pixels import normalize

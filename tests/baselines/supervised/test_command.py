@@ -11,7 +11,8 @@ from torch import nn
 
 from clicv2lite.baselines.supervised import folds as supervised
 from clicv2lite.baselines.supervised.folds import evaluate, fold_key
-from clicv2lite.baselines.supervised.registry import BASELINES, SIZES, Baseline
+from clicv2lite.baselines.supervised.networks import BASELINES
+from clicv2lite.baselines.supervised.settings import SIZES, Baseline
 from clicv2lite.baselines.supervised.training import GRID, augment, learning_rate, make_optimizer, order, predict, train
 from clicv2lite.cli import main
 from clicv2lite.data.worlds import render

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clicv2lite.baselines.supervised.backbones import Weights, resnet, stages, widths
+from clicv2lite.baselines.supervised.settings import Baseline, Settings
 from clicv2lite.heads.icnet import LayoutAttention, convolution, resize, score_and_map_loss
 
 CHANNELS = 256  # of each branch
@@ -70,3 +71,10 @@ class ICNet(nn.Module):
         """(B, 3, S, S) normalised -> (B,) scores."""
         score: Tensor = self(images)[0]
         return score
+
+
+# IC9600's code: SGD, one epoch of warm-up, a fifth after 10 and 20 epochs, mirrored images
+BASELINE = Baseline(
+    ICNet,
+    Settings("resnet18", 512, 30, 64, "sgd", 0.05, 1e-3, milestones=(10, 20), decay=0.2, warmup=1, weights="imagenet"),
+)

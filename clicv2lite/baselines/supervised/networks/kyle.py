@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clicv2lite.baselines.supervised.backbones import Weights, resnet, stages, widths
+from clicv2lite.baselines.supervised.settings import Baseline, Settings
 from clicv2lite.heads.icnet import convolution, resize, score_and_map_loss
 from clicv2lite.method.entropy import LUMA
 
@@ -77,3 +78,10 @@ class ComplexityNet(nn.Module):
         """(B, 3, S, S) normalised -> (B,) scores."""
         score: Tensor = self(images)[0]
         return score
+
+
+# the abstract names no training
+BASELINE = Baseline(
+    ComplexityNet,
+    Settings("resnet18", 384, 30, 32, "adam", 1e-4, 1e-4, milestones=(15, 25), weights="imagenet"),
+)

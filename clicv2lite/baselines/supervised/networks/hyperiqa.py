@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clicv2lite.baselines.supervised.backbones import Weights, resnet, stages, widths
+from clicv2lite.baselines.supervised.settings import Baseline, Settings
 
 LOCAL = ((16, 8), (32, 4), (64, 2))  # channels and cells a side, of the first three stages
 PER_LOCAL = 16  # numbers from each of them
@@ -99,3 +100,12 @@ class HyperIQA(nn.Module):
         """(B, 3, S, S) normalised -> (B,) scores."""
         score: Tensor = self(images)
         return score
+
+
+# its published code: 25 crops of 224 an image, Adam, all but the backbone ten times as fast, a tenth after 6 and 12 epochs
+BASELINE = Baseline(
+    HyperIQA,
+    Settings(
+        "resnet50", 384, 16, 96, "adam", 2e-5, 5e-4, head_lr=10, milestones=(6, 12), crop=224, crops=25, weights="imagenet"
+    ),
+)

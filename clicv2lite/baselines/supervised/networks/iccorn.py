@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from clicv2lite.baselines.supervised.backbones import Weights
-from clicv2lite.baselines.supervised.icnet import CHANNELS, TwoBranches
+from clicv2lite.baselines.supervised.networks.icnet import CHANNELS, TwoBranches
+from clicv2lite.baselines.supervised.settings import Baseline, Settings
 from clicv2lite.errors import UserError
 from clicv2lite.heads.icnet import LayoutAttention, convolution
 
@@ -68,3 +69,10 @@ class ICCORN(nn.Module):
     def predict(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) normalised -> (B,) scores in 0..1."""
         return expected_rank(self(images)) / (RANKS - 1)
+
+
+# the abstract names no training: ICNet's, half the batch for eight times the parameters and a tenth of the learning rate
+BASELINE = Baseline(
+    ICCORN,
+    Settings("resnet152", 512, 30, 32, "sgd", 0.005, 1e-3, milestones=(10, 20), decay=0.2, warmup=1, weights="imagenet"),
+)

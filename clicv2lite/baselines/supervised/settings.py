@@ -1,4 +1,4 @@
-"""The supervised baselines by name, each with its settings at three sizes (CLICv2, table 1; book chapter 11).
+"""What a supervised baseline is, and its settings at three sizes (CLICv2, table 1; book chapter 11).
 
 `full` is what the method's paper trained, ImageNet weights and all. `lite` is what two processor cores do in about half an
 hour: small images, a ResNet-18 from scratch, one optimizer for all. `ci` takes seconds and proves the path, not the method.
@@ -11,11 +11,6 @@ from typing import Literal, Protocol
 from torch import Tensor, nn
 
 from clicv2lite.baselines.supervised.backbones import Weights
-from clicv2lite.baselines.supervised.hyperiqa import HyperIQA
-from clicv2lite.baselines.supervised.iccorn import ICCORN
-from clicv2lite.baselines.supervised.icnet import ICNet
-from clicv2lite.baselines.supervised.kyle import ComplexityNet
-from clicv2lite.baselines.supervised.p2pfm import P2PFM
 
 Scale = Literal["ci", "lite", "full"]
 SIZES: tuple[Scale, ...] = ("ci", "lite", "full")
@@ -57,7 +52,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Baseline:
-    """One row of the registry."""
+    """A network and how its paper trains it; each file of `networks` ends with one."""
 
     build: Callable[[str, Weights], nn.Module]
     paper: Settings
@@ -72,35 +67,3 @@ class Baseline:
             head_lr=1.0, momentum=0.9, beta2=0.999, milestones=(6, 9), decay=0.2, warmup=1, crop=0, crops=1, weights="scratch",
         )  # fmt: skip
         return small if size == "lite" else replace(small, side=64, epochs=1, batch=8, milestones=())
-
-
-BASELINES: dict[str, Baseline] = {
-    # IC9600's code: SGD, one epoch of warm-up, a fifth after 10 and 20 epochs, mirrored images
-    "icnet": Baseline(
-        ICNet,
-        Settings("resnet18", 512, 30, 64, "sgd", 0.05, 1e-3, milestones=(10, 20), decay=0.2, warmup=1, weights="imagenet"),
-    ),
-    # the abstract names no training: ICNet's, half the batch for eight times the parameters and a tenth of the learning rate
-    "iccorn": Baseline(
-        ICCORN,
-        Settings("resnet152", 512, 30, 32, "sgd", 0.005, 1e-3, milestones=(10, 20), decay=0.2, warmup=1, weights="imagenet"),
-    ),
-    # its published code: 25 crops of 224 an image, Adam, all but the backbone ten times as fast, a tenth after 6 and 12 epochs
-    "hyperiqa": Baseline(
-        HyperIQA,
-        Settings(
-            "resnet50", 384, 16, 96, "adam", 2e-5, 5e-4, head_lr=10, milestones=(6, 12), crop=224, crops=25, weights="imagenet"
-        ),
-    ),
-    # Adam (0.9, 0.99), heads ten times as fast, 10 epochs: not checked against the paper, and its published code has SGD
-    "p2pfm": Baseline(
-        P2PFM,
-        Settings("resnet18", 640, 10, 120, "adam", 3e-4, 0.01, head_lr=10, beta2=0.99, weights="imagenet"),
-    ),
-    # the abstract names no training
-    "kyle": Baseline(
-        ComplexityNet,
-        Settings("resnet18", 384, 30, 32, "adam", 1e-4, 1e-4, milestones=(15, 25), weights="imagenet"),
-    ),
-}
-"""Name -> baseline."""

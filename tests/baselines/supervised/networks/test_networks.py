@@ -1,6 +1,7 @@
 """The supervised baselines: parameters counted by hand, each part against loops, every weight reached by the loss."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from clicv2lite.baselines.supervised import hyperiqa, iccorn, kyle, p2pfm
+from clicv2lite.baselines.supervised import networks
 from clicv2lite.baselines.supervised.backbones import resnet, stages, weights_file, widths
-from clicv2lite.baselines.supervised.hyperiqa import HyperIQA
-from clicv2lite.baselines.supervised.iccorn import ICCORN, RANKS, corn_loss, expected_rank
-from clicv2lite.baselines.supervised.icnet import ICNet, TwoBranches
-from clicv2lite.baselines.supervised.p2pfm import P2PFM
-from clicv2lite.baselines.supervised.registry import BASELINES
+from clicv2lite.baselines.supervised.networks import BASELINES, hyperiqa, iccorn, kyle, p2pfm
+from clicv2lite.baselines.supervised.networks.hyperiqa import HyperIQA
+from clicv2lite.baselines.supervised.networks.iccorn import ICCORN, RANKS, corn_loss, expected_rank
+from clicv2lite.baselines.supervised.networks.icnet import ICNet, TwoBranches
+from clicv2lite.baselines.supervised.networks.p2pfm import P2PFM
+from clicv2lite.baselines.supervised.settings import SIZES
 from clicv2lite.errors import UserError
 
 RESNET = {"resnet18": 11_689_512, "resnet50": 25_557_032, "resnet152": 60_192_808}  # torchvision's page, 1000 classes
@@ -272,3 +274,9 @@ def test_imagenet_weights_come_from_the_hub_folder_or_one_line_says_where(monkey
     torch.save(given_net.state_dict(), tmp_path / "checkpoints" / url_name)
     assert weights_file("resnet18").name == url_name
     assert resnet("resnet18", "imagenet").conv1.weight.equal(given_net.conv1.weight)
+
+
+def test_every_file_of_the_folder_is_a_baseline_of_its_name():
+    files = {path.stem for path in Path(networks.__file__).parent.glob("*.py")} - {"__init__"}
+    assert files == BASELINES.keys() >= {"hyperiqa", "iccorn", "icnet", "kyle", "p2pfm"}
+    assert all(baseline.settings(size).backbone for baseline in BASELINES.values() for size in SIZES)
