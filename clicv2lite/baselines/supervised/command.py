@@ -1,4 +1,4 @@
-"""`clicv2lite supervised`: train a supervised baseline and report it as `probe` reports a head (table 1; book chapter 11).
+"""`clicv2lite supervised`: train a supervised baseline and report it as `probe` reports a head (book chapter 11).
 
 With `--work`, a run that was interrupted goes on with the next fold.
 """
