@@ -64,7 +64,22 @@ class LayoutAttention(nn.Module):
         return self.weigh(layout)[..., None] * x
 
 
-class IcnetHead(nn.Module):
+class IcnetArms(nn.Module):
+    """What stands on ICNet's branches: an arm that ends in a map, and one that ends in a score, both in 0..1."""
+
+    def add_arms(self, channels: int) -> None:
+        """Make the two arms; called last in `__init__`, so that a seed gives the same weights as before."""
+        c = channels
+        self.map = nn.Sequential(convolution(c, c, 3), LayoutAttention(), nn.Conv2d(c, 1, 1), nn.Sigmoid())
+        self.look = nn.Sequential(convolution(c, c, 3), LayoutAttention())
+        self.score = nn.Sequential(nn.Linear(c, 512), nn.ReLU(), nn.Linear(512, 1), nn.Sigmoid())
+
+    def read_arms(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, g, g) -> (B,) score and (B, g, g) complexity map."""
+        return self.score(self.look(x).mean((2, 3)))[:, 0], self.map(x)[:, 0]
+
+
+class IcnetHead(IcnetArms):
     """(B, h, w, D) tokens -> (B,) score and (B, grid, grid) complexity map, both in 0..1."""
 
     kind = "icnet"
@@ -74,15 +89,11 @@ class IcnetHead(nn.Module):
     def __init__(self, shape: IcnetShape) -> None:
         super().__init__()
         self.shape = shape
-        c = shape.channels
-        self.bring = convolution(shape.width, c, 1)
-        self.map = nn.Sequential(convolution(c, c, 3), LayoutAttention(), nn.Conv2d(c, 1, 1), nn.Sigmoid())
-        self.look = nn.Sequential(convolution(c, c, 3), LayoutAttention())
-        self.score = nn.Sequential(nn.Linear(c, 512), nn.ReLU(), nn.Linear(512, 1), nn.Sigmoid())
+        self.bring = convolution(shape.width, shape.channels, 1)
+        self.add_arms(shape.channels)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.bring(resize(tokens.float().permute(0, 3, 1, 2), self.shape.grid))
-        return self.score(self.look(x).mean((2, 3)))[:, 0], self.map(x)[:, 0]
+        return self.read_arms(self.bring(resize(tokens.float().permute(0, 3, 1, 2), self.shape.grid)))
 
     def predict(self, tokens: Tensor) -> Floats:
         """(B, h, w, D) tokens -> (B,) scores."""

@@ -19,7 +19,7 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
     """Ridge regression of your ratings on the frozen features of your images.
 
     Works with scikit-learn's `clone`, `cross_val_predict` and `learning_curve` on lists of images (each fold encodes its
-    images again; `load().features` and `probe.ridge.fit_ridge` encode once). `score` is R squared, as for every regressor
+    images again; `load().features` and `heads.ridge.fit_ridge` encode once). `score` is R squared, as for every regressor
     there.
 
     Args:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -149,17 +148,13 @@ class RatedSquares:
     """The images of a rating table as squares, and a probe of encoders on them."""
 
     def __init__(self, ratings: Path, recipe: Recipe) -> None:
-        from clicv2lite.data.batches import batches  # not above: a run without probes does without scikit-learn
+        from clicv2lite.data.batches import read_squares  # not above: a run without probes does without scikit-learn
         from clicv2lite.probe.crossval import folds
         from clicv2lite.probe.task import keep_rows, load_task
 
         task = load_task(str(ratings), None, FOLDS, None)
-        read, parts = np.zeros(len(task.paths), dtype=bool), []
-        for batch in batches(task.paths, recipe.pool.size or recipe.size, PROBE_BATCH, "reading rated images"):
-            read[batch.rows] = True
-            parts.append(batch.images)
+        self.images, read, _ = read_squares(task.paths, recipe.pool.size or recipe.size)  # (n, 3, S, S) uint8
         self.task = keep_rows(task, read)
-        self.images = torch.cat(parts)  # (n, 3, S, S) uint8
         self.tests = folds(len(self.images), FOLDS, self.task.categories, seed=0)
 
     def probe(self, encoder: FrozenEncoder, device: torch.device) -> float | None:

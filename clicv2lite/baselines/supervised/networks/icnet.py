@@ -3,8 +3,8 @@
 Facts from its published code (github.com/tinglyfeng/IC9600): two ResNet-18; the
 detail branch sees 512 pixels and stops after the second stage, the context branch sees the same image at 256 pixels and runs
 through all four. Behind each stage stands a spatial layout attention (SLAM) on a layout of 32 x 32, of 16 and 8 behind the
-last two. Both branches are upsampled to (input side) / 8 and brought to 256 channels. On their 512 channels stand the two arms
-of :class:`clicv2lite.heads.icnet.IcnetHead`: map and score. Score and mean of the map are both held to the rating, 0.9 to 0.1;
+last two. Both branches are upsampled to (input side) / 8 and brought to 256 channels. On their 512 channels stand the two arms,
+:class:`clicv2lite.heads.icnet.IcnetArms`: map and score. Score and mean of the map are both held to the rating, 0.9 to 0.1;
 the score is the prediction.
 
 Parameters: 20.3 M with ResNet-18 (the sum of its parts; no published count was found): 0.7 M and 11.2 M of the two branches'
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from clicv2lite.baselines.supervised.backbones import Weights, resnet, stages, widths
 from clicv2lite.baselines.supervised.settings import Baseline, Settings
-from clicv2lite.heads.icnet import LayoutAttention, convolution, resize, score_and_map_loss
+from clicv2lite.heads.icnet import IcnetArms, LayoutAttention, convolution, resize, score_and_map_loss
 
 CHANNELS = 256  # of each branch
 
@@ -46,21 +46,17 @@ class TwoBranches(nn.Module):
         return torch.cat([near, far], dim=1)
 
 
-class ICNet(nn.Module):
+class ICNet(IcnetArms):
     """Images to a score and a map, both in 0..1."""
 
     def __init__(self, backbone: str = "resnet18", weights: Weights = "scratch") -> None:
         super().__init__()
         self.branches = TwoBranches(backbone, weights)
-        c = 2 * CHANNELS
-        self.map = nn.Sequential(convolution(c, c, 3), LayoutAttention(), nn.Conv2d(c, 1, 1), nn.Sigmoid())
-        self.look = nn.Sequential(convolution(c, c, 3), LayoutAttention())
-        self.score = nn.Sequential(nn.Linear(c, 512), nn.ReLU(), nn.Linear(512, 1), nn.Sigmoid())
+        self.add_arms(2 * CHANNELS)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, S, S) normalised, S divisible by 64 -> (B,) score, (B, S/8, S/8) map."""
-        x = self.branches(images)
-        return self.score(self.look(x).mean((2, 3)))[:, 0], self.map(x)[:, 0]
+        return self.read_arms(self.branches(images))
 
     def loss(self, images: Tensor, ratings: Tensor) -> Tensor:
         """0.9 of the score's squared error and 0.1 of that of the map's mean; ratings (B,) in 0..1."""
