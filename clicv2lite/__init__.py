@@ -16,7 +16,7 @@ LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:  # torch takes seconds to import, and `clicv2lite --help` needs none of it
+def __getattr__(name: str) -> Any:  # imported on first use: torch takes seconds, and `clicv2lite --help` does not need it
     if name in LAZY:
         module, attribute = LAZY[name]
         return getattr(importlib.import_module(module), attribute)

@@ -1,4 +1,4 @@
-"""Which arithmetic a device does fast: bfloat16 where the hardware multiplies it, float32 elsewhere."""
+"""The fast precision of a device: bfloat16 if the hardware multiplies it, float32 otherwise."""
 
 import os
 
@@ -6,7 +6,7 @@ import torch
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

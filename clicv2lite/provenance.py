@@ -1,4 +1,4 @@
-"""Where a number comes from: command, commit, hardware; stored beside every result."""
+"""Where a number comes from: command, commit, hardware. This is stored beside every result."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ import torch
 from clicv2lite import __version__
 from clicv2lite.device import cores
 
-ROOT = Path(__file__).parents[1]  # of the checkout, if it is one
+ROOT = Path(__file__).parents[1]  # root of the checkout, if the package runs from one
 
 
 def hardware(device: torch.device | None = None) -> str:
@@ -31,7 +31,7 @@ def hardware(device: torch.device | None = None) -> str:
 
 
 def commit() -> str | None:
-    """The commit of the package's own checkout, with "+changes" if it differs; None for an installed package."""
+    """The commit of the package's checkout, with "+changes" if its files differ from it; None for an installed package."""
     if not (ROOT / ".git").exists():
         return None
 
@@ -50,7 +50,7 @@ def provenance(device: torch.device | None = None) -> dict[str, str | None]:
     command = f"clicv2lite {shlex.join(sys.argv[1:])}"
     data = os.environ.get("CLICV2LITE_DATA")
     return {
-        # another machine has the data elsewhere
+        # someone who repeats it has the data in another folder
         "command": command.replace(data, "$CLICV2LITE_DATA") if data else command,
         "commit": commit(),
         "hardware": hardware(device),

@@ -1,4 +1,4 @@
-"""Which values a setting may have, said where the setting is declared: ``mask_ratio: Share = 0.6``."""
+"""Types that state the allowed range of a setting where it is declared: ``mask_ratio: Share = 0.6``."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ ShareBelowOne = Annotated[float, Ge(0), Lt(1)]
 
 @dataclass(frozen=True)
 class OneOf:
-    """A name of a registry, which may grow after the setting was declared: ``Annotated[str, OneOf(TARGETS)]``."""
+    """The value is a name in a registry, which may grow later: ``Annotated[str, OneOf(TARGETS)]``."""
 
     names: Iterable[str]
 
 
 def fault(value: float, bounds: Iterable[object]) -> str | None:
-    """What is wrong with a number, as the end of an error message; None if it lies within all bounds. A nan never does."""
+    """The end of an error message about a number outside its bounds; None if it lies within all of them. A nan never does."""
     words, good = [], True
     for bound in bounds:
         match bound:

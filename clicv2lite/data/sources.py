@@ -156,6 +156,11 @@ class Names(Sequence[str]):
 def open_images(sources: Sequence[str]) -> ImageSet:
     """Open image sources.
 
+    >>> from clicv2lite.data.sources import open_images
+    >>> images = open_images(["embedded", "worlds:10"])  # photographs of installed packages, 10 procedural images
+    >>> images.names[0], len(images.read(0)) > 0  # read gives the bytes of the file
+    ('embedded/astronaut', True)
+
     Args:
         sources: each one of
             a folder: its image files (`names.EXTENSIONS`), searched recursively, sorted by path, hidden ones left out;

@@ -1,4 +1,4 @@
-"""A frozen encoder that turns images into tokens and pooled features: what probes and the scorer read (book chapter 8)."""
+"""A frozen encoder turns images into tokens and pooled features, the inputs of probes and scores (book chapter 8)."""
 
 import json
 import math
@@ -20,37 +20,37 @@ from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.method.pixels import normalize
 from clicv2lite.ranges import WholeNumber
 
-if TYPE_CHECKING:  # timm takes seconds to import; what needs it imports it
+if TYPE_CHECKING:  # timm takes seconds to import; functions that need it import it
     from timm.models.vision_transformer import VisionTransformer
 
-AT_ONCE = 8  # images whose tokens stay in a processor's cache; more at once are slower there
+AT_ONCE = 8  # images per pass on a CPU: their tokens fit into its cache; larger passes are slower
 WEIGHTS, METADATA = "encoder.safetensors", "clicv2lite"
 
 
 @dataclass(frozen=True)
 class PoolConfig:
-    """How an image's tokens become one feature vector."""
+    """How the tokens of an image become one feature vector."""
 
-    blocks: tuple[int, ...] = (-1,)  # which blocks are read, negative from the end
+    blocks: tuple[int, ...] = (-1,)  # which blocks are read; negative numbers count from the end
     statistics: tuple[Literal["mean", "std", "max", "min"], ...] = ("mean", "std")  # over the patches of the image
     size: WholeNumber = 0  # side of the image for features, pixels; 0 is the size of pretraining
-    read: Literal["tokens", "likeness"] = "tokens"  # the tokens themselves, or how alike each is to the others of its image
+    read: Literal["tokens", "likeness"] = "tokens"  # tokens, or their likeness (token self-similarity, see token_similarity)
     halvings: WholeNumber = 0  # how often the image is halved and read again
 
 
 @dataclass(frozen=True)
 class FrozenConfig:
-    """All that is needed to rebuild an encoder from its weights."""
+    """Everything that is needed, with the weights, to rebuild an encoder."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     pool: PoolConfig = field(default_factory=PoolConfig)
 
 
 class FrozenEncoder:
-    """A ViT without gradient: images in, tokens or pooled features out.
+    """A ViT without gradients: it turns images into tokens or pooled features.
 
     Attributes:
-        name: what it was loaded from.
+        name: where it was loaded from.
         size: side of the square input, pixels.
         width: D of a token.
     """
@@ -62,7 +62,7 @@ class FrozenEncoder:
 
     @cached_property
     def vit(self) -> "VisionTransformer":
-        """The encoder as timm's VisionTransformer; its tensors are the ones that `features` reads."""
+        """The encoder as timm's VisionTransformer. It shares its tensors with `features`."""
         if not isinstance(self.net, PlainViT):
             return self.net
         with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced
@@ -71,14 +71,14 @@ class FrozenEncoder:
         return vit.eval().requires_grad_(False)
 
     def to(self, device: torch.device) -> "FrozenEncoder":
-        """Move the encoder to where it shall compute."""
+        """Move the encoder to the device that it computes on."""
         self.net.to(device)
         if "vit" in vars(self):
             self.vit.to(device)
         return self
 
     def blocks(self, images: Tensor) -> list[Tensor]:
-        """Tokens of the blocks to pool, each layer-normalised without weights.
+        """Tokens of the blocks to pool, each token layer-normalised without weights.
 
         Args:
             images: (B, 3, S, S) in 0..255, uint8 or floating point.
@@ -94,7 +94,7 @@ class FrozenEncoder:
             found = self.net.intermediates(inputs, indices)
         else:
             read: Any = self.net.forward_intermediates(inputs, indices=indices, output_fmt="NLC", intermediates_only=True)
-            by_index = dict(zip(sorted(set(indices)), read, strict=True))  # timm answers in ascending order
+            by_index = dict(zip(sorted(set(indices)), read, strict=True))  # timm returns blocks in ascending order
             found = [by_index[i] for i in indices]
         return [F.layer_norm(tokens.float(), (self.width,)) for tokens in found]
 
@@ -107,17 +107,17 @@ class FrozenEncoder:
         return tokens[:, -h * w :].float().unflatten(1, (h, w))
 
     def halved(self, images: Tensor) -> list[Tensor]:
-        """The image at each size that it is read at: (B, 3, S, S) -> (B, 3, S, S), (B, 3, S / 2, S / 2), ..., float32."""
+        """The images at full size, then halved again and again: (B, 3, S, S) -> (B, 3, S, S), (B, 3, S / 2, S / 2), ..."""
         return [F.avg_pool2d(images.float(), 2**times) for times in range(self.config.pool.halvings + 1)]
 
     def channels(self, images: Tensor) -> list[Tensor]:
-        """What is pooled: of the image at its size, then halved, within each of all blocks in order.
+        """The maps that are pooled: at full size every block in order, then the same for each halved image.
 
         Args:
-            images: (B, 3, S, S) uint8, S a multiple of patch * 2 ** ``config.pool.halvings``.
+            images: (B, 3, S, S) uint8; S is a multiple of patch * 2 ** ``config.pool.halvings``.
 
         Returns:
-            a (B, h, w, K) float32 map per size and block; K is the width, or ``likeness.CHANNELS``.
+            one (B, h, w, K) float32 map per size and block; K is the width of a token, or ``token_similarity.CHANNELS``.
 
         Raises:
             ValueError: if a halved image cannot be cut into patches.
@@ -126,7 +126,7 @@ class FrozenEncoder:
         if any(side % (patch << pool.halvings) for side in images.shape[-2:]):
             raise ValueError(f"patches of {patch} px do not tile {tuple(images.shape[-2:])} px halved {pool.halvings} times")
         found: list[Tensor] = []
-        for image in self.halved(images):  # a place of one is four places of the one before
+        for image in self.halved(images):  # a place of a halved image covers four places of the image before
             grid = image.shape[-2] // patch, image.shape[-1] // patch
             laid_out = [tokens.unflatten(1, grid) for tokens in self.blocks(image)]
             found += [likeness(tokens) for tokens in laid_out] if pool.read == "likeness" else laid_out
@@ -139,15 +139,15 @@ class FrozenEncoder:
         return torch.cat([self.traced_features(part) for part in images.split(few)])
 
     def traced_features(self, images: Tensor) -> Tensor:
-        """`features` in the caller's own gradient mode: what an export traces."""
+        """As `features`, in the caller's gradient mode. An export traces this function."""
         names = self.config.pool.statistics
         return torch.cat([pool(part.flatten(1, 2), name) for part in self.channels(images) for name in names], dim=1)
 
     def check_storable(self, option: str) -> None:
-        """Refuse, before the long part, an encoder that `save` would write and nothing could load.
+        """Refuse early an encoder that `save` could write but nothing could load again.
 
         Raises:
-            UserError: for a timm ViT with more to it than ours have, such as scaled layers or register tokens.
+            UserError: for a timm ViT with parts that our ViTs do not have, such as scaled layers or register tokens.
         """
         if isinstance(self.net, PlainViT):
             return
@@ -155,31 +155,31 @@ class FrozenEncoder:
             with torch.device("meta"):
                 PlainViT(self.config.encoder).load_timm(self.net.state_dict())
         except RuntimeError:
-            raise UserError(f"{option}: {self.name} is no plain ViT and cannot be stored; leave {option} out") from None
+            raise UserError(f"{option}: {self.name} is not a plain ViT and cannot be stored; leave {option} out") from None
 
     def save(self, folder: Path, half: bool = False) -> None:
-        """Write ``encoder.safetensors``: timm's own keys, and the configuration as its metadata.
+        """Write ``encoder.safetensors``: tensors under timm's keys, with the configuration as metadata.
 
         Args:
-            folder: made if it is not there.
-            half: round the weights to float16, half the bytes; they are float32 again when loaded.
+            folder: made if it is missing.
+            half: round the weights to float16, which halves the file. They are float32 again when they are loaded.
         """
         folder.mkdir(parents=True, exist_ok=True)
         state = self.net.timm_state() if isinstance(self.net, PlainViT) else self.net.state_dict()
         state = {k: (v.half() if half else v).contiguous() for k, v in state.items()}
-        metadata = {METADATA: json.dumps(asdict(self.config))}  # one entry: safetensors writes several in any order
+        metadata = {METADATA: json.dumps(asdict(self.config))}  # a single entry: safetensors writes several in random order
         write_bytes(folder / WEIGHTS, safetensors.torch.save(state, metadata))
 
 
 def untrained_encoder(name: str, config: FrozenConfig, seed: int) -> FrozenEncoder:
-    """An encoder of any shape as it is before the first step; torch's own random numbers stay where they are."""
+    """An encoder of any shape, as it is before the first training step. torch's global random state does not change."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return FrozenEncoder(name, build_vit(config.encoder), config)
 
 
 def pool(tokens: Tensor, statistic: str) -> Tensor:
-    """Mean, standard deviation, max or min over the patches: (B, G, D) -> (B, D); one patch has standard deviation 0."""
+    """Mean, standard deviation, max or min over the patches: (B, G, D) -> (B, D). One patch alone has deviation 0."""
     match statistic:
         case "mean":
             return tokens.mean(1)

@@ -1,4 +1,4 @@
-"""What each place of an image adds to its pooled features, so that even a linear probe has a map (book chapter 12)."""
+"""How much each place of an image adds to the pooled features: this gives even a linear probe a map (book chapter 12)."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,11 @@ from clicv2lite.encoders.frozen import FrozenEncoder, pool
 
 
 def shares(encoder: FrozenEncoder, images: Tensor) -> Tensor:
-    """Split pooled features into places, exactly: their mean over places is `encoder.features(images)`.
+    """Split pooled features into shares of the places. The split is exact: the mean over places is `encoder.features(images)`.
 
-    A mean is the mean of its tokens t. A standard deviation s about a mean m is the mean of (t - m)^2 / s. A maximum or
-    minimum belongs to the one place where it is found. A place of a halved image is the four places that it covers.
+    The share of a place with token t in a mean is t itself. Its share in a standard deviation s around a mean m is
+    (t - m)^2 / s. A maximum or minimum belongs only to the place where it is found. The share of a place in a halved image
+    goes to the four places that it covers.
 
     Args:
         images: (B, 3, S, S) uint8.
@@ -29,12 +30,12 @@ def shares(encoder: FrozenEncoder, images: Tensor) -> Tensor:
 
 
 def share(tokens: Tensor, statistic: str) -> Tensor:
-    """What each of the G places adds to one pooled statistic of (B, G, D) tokens: (B, G, D), its mean is the statistic."""
+    """Shares of the G places in one pooled statistic: tokens (B, G, D) -> (B, G, D). Their mean is the statistic."""
     pooled = pool(tokens, statistic)[:, None]
     if statistic == "mean":
         return tokens
     if statistic == "std":
-        smallest = torch.finfo(tokens.dtype).tiny  # all tokens equal: nothing deviates, nothing is added
+        smallest = torch.finfo(tokens.dtype).tiny  # if all tokens are equal, every share is 0
         return (tokens - tokens.mean(1, keepdim=True)).square() / pooled.clamp(min=smallest)
     extreme = (tokens.argmax(1) if statistic == "max" else tokens.argmin(1))[:, None]
     return torch.zeros_like(tokens).scatter_(1, extreme, pooled * tokens.shape[1])

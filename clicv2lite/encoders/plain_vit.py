@@ -1,7 +1,7 @@
-"""The encoder in torch's own layers: same weights and numbers as timm's ViT, ready before timm is imported (chapter 12).
+"""The encoder in torch's own layers, with the weights and results of timm's ViT but without importing timm (chapter 12).
 
-timm brings torchvision and the compiler of torch with it, three times the seconds of all else that scoring a photograph
-takes. Everything but the fast start still uses timm's model: `FrozenEncoder.vit`.
+timm also imports torchvision and the compiler of torch. This takes three times as long as everything else that scoring a
+photograph needs. Only the fast start uses this class; all other code uses timm's model, `FrozenEncoder.vit`.
 """
 
 import re
@@ -24,7 +24,7 @@ NAMES = {  # timm's keys -> those of nn.TransformerEncoderLayer
 
 
 class PlainViT(nn.Module):
-    """What `encoder.build_vit` builds, without timm: pre-norm blocks, GELU, positions resampled to the input."""
+    """The ViT of `encoder.build_vit` without timm: pre-norm blocks, GELU, positions resampled to the input."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class PlainViT(nn.Module):
         self.norm = nn.LayerNorm(width, EPS)
 
     def load_timm(self, state: Mapping[str, Tensor]) -> "PlainViT":
-        """Take the weights of a timm ViT, as float32; RuntimeError when they are those of another shape."""
+        """Load the weights of a timm ViT, as float32; RuntimeError if they have another shape."""
         self.load_state_dict({_renamed(key): value.float() for key, value in state.items()}, assign=True)
         return self
 
@@ -54,12 +54,12 @@ class PlainViT(nn.Module):
         return {names[key]: value for key, value in self.state_dict().items()}
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised -> (B, [1 +] G, D) normalised tokens of the last block, as timm's forward_features."""
+        """As timm's forward_features: normalised images (B, 3, H, W) -> normalised tokens (B, [1 +] G, D) of the last block."""
         tokens: Tensor = self.norm(self._run(images, len(self.layers))[-1])
         return tokens
 
     def intermediates(self, images: Tensor, indices: Sequence[int]) -> list[Tensor]:
-        """Tokens after the blocks of these indices, none normalised, no class token: [(B, G, D)], in the order asked."""
+        """Tokens after the blocks with these indices, in this order: [(B, G, D)]. Not normalised, without class token."""
         tokens = self._run(images, max(indices) + 1)
         return [tokens[i][:, self.prefix :] for i in indices]
 
@@ -79,7 +79,7 @@ class PlainViT(nn.Module):
         if (h, w) == (self.side, self.side):
             return self.pos_embed
         start, places = self.pos_embed[:, : self.prefix], self.pos_embed[:, self.prefix :]
-        square = places.unflatten(1, (self.side, self.side)).permute(0, 3, 1, 2)  # strides as timm's: torch rounds by them
+        square = places.unflatten(1, (self.side, self.side)).permute(0, 3, 1, 2)  # strides as in timm: they affect rounding
         resized = F.interpolate(square, (h, w), mode="bicubic", antialias=True)
         return torch.cat([start, resized.flatten(2).mT], dim=1)
 

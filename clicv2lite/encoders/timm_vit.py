@@ -1,4 +1,4 @@
-"""A pretrained ViT of timm's as a frozen encoder that reads pixels as ours do (book chapter 8)."""
+"""A pretrained timm ViT as a frozen encoder with the same input normalisation as ours (book chapter 8)."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +10,15 @@ from clicv2lite.errors import UserError
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.method.pixels import MEAN, STD
 
-if TYPE_CHECKING:  # timm takes seconds to import; what needs it imports it
+if TYPE_CHECKING:  # timm takes seconds to import; functions that need it import it
     from timm.models.vision_transformer import VisionTransformer
 
 
 def load_timm(name: str) -> FrozenEncoder:
-    """A ViT with timm's pretrained weights, by its name.
+    """Load a ViT with timm's pretrained weights by its name.
 
     Raises:
-        UserError: if timm has no such model or cannot load its weights, or it is no ViT with a square input.
+        UserError: if timm has no such model, cannot load its weights, or the model is not a ViT with a square input.
     """
     import timm
     from timm.models.vision_transformer import VisionTransformer
@@ -42,7 +42,7 @@ def load_timm(name: str) -> FrozenEncoder:
 
 
 def _take_our_normalisation(vit: "VisionTransformer") -> None:
-    """Let a timm ViT read pixels normalised as ours: what its own mean and deviation change goes into its first weights."""
+    """Let a timm ViT read pixels with our normalisation: its first weights absorb the change of mean and deviation."""
     own: Any = vit.pretrained_cfg
     projection: Any = vit.patch_embed.proj
     (mean, std), (our_mean, our_std) = (torch.tensor(pair) for pair in ((own["mean"], own["std"]), (MEAN, STD)))

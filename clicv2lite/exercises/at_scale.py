@@ -22,7 +22,7 @@ logit_bytes = Exercise(
     _logit_bytes,
     _a_run,
     {
-        "one logit for each pair of images; the loss compares patches, batch times visible of them": (
+        "you count pairs of images; the loss compares patches, and there are batch * visible of them": (
             lambda batch, visible, gpus: 8 * batch**2 / gpus
         ),
         "the gradient is missing: backward needs a second matrix of the same size": (
@@ -51,19 +51,19 @@ first_image = Exercise(
     lambda batch, ranks, micro, rank, piece: rank * (batch // ranks) + piece * micro,
     _a_piece,
     {
-        "that is its place in the rank's share; the keys are those of all ranks": (
+        "this is its index in the rank's share; the keys are those of all ranks": (
             lambda batch, ranks, micro, rank, piece: piece * micro
         ),
         "all pieces of a rank begin where its share begins; move on by a micro-batch for each piece": (
             lambda batch, ranks, micro, rank, piece: rank * (batch // ranks)
         ),
-        "batch is that of all ranks; a share is a part of it": (
+        "batch counts the images of all ranks; a share is a part of it": (
             lambda batch, ranks, micro, rank, piece: rank * batch + piece * micro
         ),
         "shares are blocks of batch // ranks images, whatever the micro-batch": (
             lambda batch, ranks, micro, rank, piece: rank * micro + piece * micro
         ),
-        "the ranks do not take turns; each has images that follow each other": (
+        "the ranks do not take turns; each rank has consecutive images": (
             lambda batch, ranks, micro, rank, piece: rank + piece * micro * ranks
         ),
     },
@@ -125,8 +125,8 @@ accumulate = Exercise(
     {
         "the mean of means gives the images of a small micro-batch too much weight": lambda g, n: g.mean(0),
         "the sum of means grows with the number of micro-batches": lambda g, n: g.sum(0),
-        "weighted, but not divided by the number of images of all pieces": lambda g, n: (g * n[:, None]).sum(0),
-        "divided by the number of pieces instead of the number of images": lambda g, n: (g * n[:, None]).mean(0),
+        "this is weighted, but not divided by the number of images of all pieces": lambda g, n: (g * n[:, None]).sum(0),
+        "this is divided by the number of pieces; divide by the number of images": lambda g, n: (g * n[:, None]).mean(0),
         "a large piece counts more, not less: multiply by its size": lambda g, n: (g / n[:, None]).sum(0) / (1 / n).sum(),
     },
     where="the mean over all images at once",
@@ -134,7 +134,7 @@ accumulate = Exercise(
 
 
 def _break_even(part: float = 1.0, visible: int = 1) -> float:
-    """Images a batch at which the pairs of ViT-S/32 cost as much as all its products."""
+    """The batch size at which the pairs of ViT-S/32 cost as much as all its matrix products."""
     recipe = get_recipe("vit-s32")
     flops = image_flops(recipe)
     pairs = flops.pop("InfoNCE").forward / recipe.batch  # of one image, for each image of the batch
@@ -144,7 +144,7 @@ def _break_even(part: float = 1.0, visible: int = 1) -> float:
 break_even = Exercise(
     lambda: _break_even(),
     mistakes={
-        "that is how many visible patches; a batch is counted in images": lambda: _break_even(visible=20),
+        "this is the number of visible patches; the size of a batch is counted in images": lambda: _break_even(visible=20),
         "the loss costs 4 operations for each pair and dimension: 2 for the logit, 2 for the weighted key": (
             lambda: _break_even(part=2)
         ),

@@ -23,14 +23,14 @@ rank_correlation = Exercise(
     srcc,
     _with_ties,
     {
-        "that is Pearson's of the values; replace both by their ranks first": pcc,
-        "argsort gives who stands at each place, not the place of each; ranks are the argsort of the argsort": (
+        "this is Pearson's correlation of the values; replace both by their ranks first": pcc,
+        "argsort gives the image at each rank, not the rank of each image; ranks are the argsort of the argsort": (
             lambda x, y: pcc(x.argsort(stable=True).double(), y.argsort(stable=True).double())
         ),
-        "equal values get different ranks, by where they stand; they share the mean of their ranks": (
+        "equal values get different ranks here; they must share the mean of their ranks": (
             lambda x, y: pcc(_order(x), _order(y))
         ),
-        "equal values get the smallest of their ranks; they share the mean": (
+        "equal values get the smallest of their ranks here; they must share the mean": (
             lambda x, y: pcc((x[:, None] > x).sum(1).double(), (y[:, None] > y).sum(1).double())
         ),
         "only one of the two was replaced by ranks": lambda x, y: pcc((x[:, None] > x).sum(1) + (x[:, None] >= x).sum(1), y),
@@ -45,7 +45,7 @@ def _three(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _rest(x: Tensor, z: Tensor, intercept: bool = True) -> Tensor:
-    """What of x a straight line in z leaves over."""
+    """The residual of x after a straight-line fit in z."""
     design = torch.stack([z, torch.ones_like(z)], dim=1) if intercept else z[:, None]
     return x - design @ torch.linalg.lstsq(design, x[:, None]).solution[:, 0]
 
@@ -58,15 +58,15 @@ partial_correlation = Exercise(
     lambda x, y, z: pcc(_rest(x, z), _rest(y, z)),
     _three,
     {
-        "that is the plain correlation; z has not been taken out": lambda x, y, z: pcc(x, y),
-        "z was taken out of one side only (a semi-partial correlation)": lambda x, y, z: pcc(x, _rest(y, z)),
-        "z was taken out of the first side only (a semi-partial correlation)": lambda x, y, z: pcc(_rest(x, z), y),
+        "this is the plain correlation; z is not removed": lambda x, y, z: pcc(x, y),
+        "z is removed from the second side only (a semi-partial correlation)": lambda x, y, z: pcc(x, _rest(y, z)),
+        "z is removed from the first side only (a semi-partial correlation)": lambda x, y, z: pcc(_rest(x, z), y),
         "the line has no intercept; centre all three first": lambda x, y, z: pcc(_rest(x, z, False), _rest(y, z, False)),
-        "r_xy - r_xz r_yz is not divided by the lengths of what is left: the two roots are missing": (
+        "r_xy - r_xz r_yz is not divided by the lengths of the residuals: the two roots are missing": (
             lambda x, y, z: pcc(x, y) - pcc(x, z) * pcc(y, z)
         ),
     },
-    where="the correlation of what a line in z leaves over",
+    where="the correlation of the residuals of two fits in z",
 )
 
 
@@ -85,7 +85,7 @@ paired_bootstrap = Exercise(
     _differences,
     _two_models,
     {
-        "the models were resampled apart: both must be judged on the same images": (
+        "the models were resampled separately: both must be judged on the same images": (
             lambda score, a, b, rows: torch.tensor(
                 [pcc(score[r], a[r]) - pcc(score[s], b[s]) for r, s in zip(rows, rows.roll(1, 0), strict=True)]
             )
@@ -93,11 +93,11 @@ paired_bootstrap = Exercise(
         "the ratings were not resampled along with the predictions": (
             lambda score, a, b, rows: torch.tensor([pcc(score, a[r]) - pcc(score, b[r]) for r in rows])
         ),
-        "that is the correlation of the difference, not the difference of the correlations": (
+        "this is the correlation of the difference, not the difference of the correlations": (
             lambda score, a, b, rows: torch.tensor([pcc(score[r], (a - b)[r]) for r in rows])
         ),
-        "b minus a; the task asks for a minus b": lambda score, a, b, rows: -_differences(score, a, b, rows),
-        "the size of the difference alone; without its sign the interval cannot hold 0": (
+        "this is b minus a; the task asks for a minus b": lambda score, a, b, rows: -_differences(score, a, b, rows),
+        "this is the size of the difference; without its sign the interval cannot contain 0": (
             lambda score, a, b, rows: _differences(score, a, b, rows).abs()
         ),
     },
@@ -118,12 +118,12 @@ fisher_interval = Exercise(
     _fisher,
     _fisher_inputs,
     {
-        "the way back is missing: tanh of both ends": lambda r, n: np.arctanh(_fisher(r, n)),
+        "the way back is missing: take tanh of both ends": lambda r, n: np.arctanh(_fisher(r, n)),
         "r itself is not nearly normal; go through arctanh first": (lambda r, n: r + 1.96 / np.sqrt(n - 3) * np.array([-1, 1])),
         "one standard deviation is 1 / sqrt(n - 3), not 1 / (n - 3)": (
             lambda r, n: np.tanh(np.arctanh(r) + 1.96 / (n - 3) * np.array([-1, 1]))
         ),
-        "that is one standard deviation on each side; 95 % need 1.96 of them": (
+        "this is one standard deviation on each side; 95 % needs 1.96 of them": (
             lambda r, n: np.tanh(np.arctanh(r) + 1 / np.sqrt(n - 3) * np.array([-1, 1]))
         ),
     },
@@ -153,19 +153,19 @@ student_interval = Exercise(
     lambda values: np.array(spread(values.tolist())["interval"]),
     _seeds,
     {
-        "1.96 is the normal distribution's; with so few values take Student's, t.ppf(0.975, n - 1)": (
+        "1.96 is for the normal distribution; with so few values take Student's t, t.ppf(0.975, n - 1)": (
             lambda values: _interval(values, 1.96, _sd(values) / len(values) ** 0.5)
         ),
-        "n values leave n - 1 degrees of freedom, since the mean is theirs, too": (
+        "n values leave n - 1 degrees of freedom, because the mean comes from the same values": (
             lambda values: _interval(values, float(t.ppf(0.975, len(values))), _sd(values) / len(values) ** 0.5)
         ),
-        "5 % are left out on each side; 95 % leave out 2.5 %": (
+        "5 % is left out on each side; an interval of 95 % leaves out 2.5 % on each side": (
             lambda values: _interval(values, _quantile(values, 0.95), _sd(values) / len(values) ** 0.5)
         ),
         "the deviation is that of a sample: divide the squares by n - 1, not by n": (
             lambda values: _interval(values, _quantile(values), _sd(values, 0) / len(values) ** 0.5)
         ),
-        "that is about one more seed, not about the mean of all: divide the deviation by the root of n": (
+        "this is the interval for one more seed, not for the mean: divide the deviation by the root of n": (
             lambda values: _interval(values, _quantile(values), _sd(values))
         ),
         "the deviation of a mean falls with the root of n, not with n": (

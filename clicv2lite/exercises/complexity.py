@@ -10,7 +10,7 @@ from clicv2lite.probe.metrics import pcc, report, srcc
 
 
 def _orders(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two rankings of nine images with ties, as ratings on a coarse scale have them."""
+    """Two rankings of nine images with ties, like ratings on a coarse scale."""
     people = torch.tensor([1.0, 1, 2, 2, 2, 3, 4, 4, 5])[torch.randperm(9, generator=generator)]
     return people, (people + 3 * torch.rand(9, generator=generator)).exp()
 
@@ -25,21 +25,21 @@ rank_correlation = Exercise(
     _orders,
     {
         "this is Pearson's correlation of the values themselves; take ranks first": pcc,
-        "equal values must share one rank, the mean of theirs; argsort gives them different ones": lambda x, y: pcc(
+        "equal values must share one rank, the mean of their ranks; argsort gives them different ranks": lambda x, y: pcc(
             x.argsort(stable=True).argsort(stable=True).double(), y.argsort(stable=True).argsort(stable=True).double()
         ),
-        "argsort gives the order, not the ranks; argsort of argsort would, but for ties": lambda x, y: pcc(
+        "argsort gives the order, not the ranks; argsort of argsort gives ranks, except for ties": lambda x, y: pcc(
             x.argsort(stable=True).double(), y.argsort(stable=True).double()
         ),
         "only one of the two is ranked; rank both": lambda x, y: pcc(rankdata(x), y),
-        "1 - 6 sum d^2 / (n^3 - n) holds without ties only; correlate the ranks": _without_ties,
+        "1 - 6 sum d^2 / (n^3 - n) holds only without ties; correlate the ranks": _without_ties,
     },
     where="clicv2lite.probe.metrics.srcc",
 )
 
 
 def _rated(generator: torch.Generator) -> tuple[Tensor, Tensor, list[str]]:
-    """Three categories of unequal size, in which a measure means something else each time."""
+    """Three categories of different size. In each of them the measure has another scale."""
     categories = ["art"] * 12 + ["scenes"] * 7 + ["signs"] * 5
     level = torch.rand(24, generator=generator)
     slope = torch.tensor([1.0] * 12 + [0.4] * 7 + [0.1] * 5)
@@ -80,10 +80,10 @@ content_sensitivity = Exercise(
     _mean_and_variance,
     _rated,
     {
-        "the variance divides by C - 1; the paper's is that of these categories, divided by C": _sample_variance,
+        "the variance is divided by C - 1; the paper's variance is divided by C, the number of categories": _sample_variance,
         "the second number is the standard deviation; square it": _deviation,
         "the mean is the correlation over all images together; correlate inside each category first": _pooled,
-        "the mean weighs a category by its size; each counts once": _weighted,
+        "the mean weights each category by its size; each category counts once": _weighted,
     },
     where="clicv2lite.probe.metrics.report",
 )

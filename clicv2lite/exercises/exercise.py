@@ -1,4 +1,4 @@
-"""The check of an exercise: the reader's function beside the package's own, on inputs that nobody has seen (every chapter)."""
+"""The check of an exercise: it compares the reader's function with the package's own on random inputs (every chapter)."""
 
 import copy
 import inspect
@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MARK = "# your turn"  # what a line of a stub says until the reader has replaced it
+MARK = "# your turn"  # marks the lines of a stub that the reader must replace
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found: true if the answer is right, and shown as its text."""
+    """The result of a check: true if the answer is right. It is shown as its text."""
 
     right: bool
     text: str
@@ -29,16 +29,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Exercise:
-    """A function to write (or a number to find), its right form, and the mistakes that people make.
+    """A function to write (or a number to find), its reference, and common mistakes.
 
     Args:
-        reference: the package's own function, or a few lines around it. Without ``inputs`` it is called with nothing and
-            returns the number to find.
-        inputs: random generator -> the arguments of one trial. A list stands for one argument, tensors or not.
-        mistakes: what to say -> the function with that mistake. An answer that agrees with one of them is told so.
-        where: name of the reference for the reader; found from the function if left out.
+        reference: the package's own function, or a few lines around it. Without ``inputs`` it takes no argument and returns the
+            number to find.
+        inputs: random generator -> the arguments of one trial. A list counts as one argument.
+        mistakes: message -> the function with that mistake. If an answer agrees with such a function, the reader gets the
+            message.
+        where: name of the reference for the reader. Default: the name of the function.
         tolerance: largest difference from the reference, relative to its largest absolute value (at least 1).
-        trials: random inputs per check.
+        trials: number of random inputs per check.
     """
 
     reference: Callable[..., Any]
@@ -50,19 +51,19 @@ class Exercise:
 
     @property
     def source(self) -> str:
-        """Where the reader finds the right form, for example ``clicv2lite.method.patches.shift``."""
+        """Where the reader finds the reference, for example ``clicv2lite.method.patches.shift``."""
         return self.where or f"{self.reference.__module__}.{self.reference.__qualname__}"
 
     def check(self, answer: Any, seed: int | None = None) -> Verdict:
         """Compare an answer with the reference.
 
         Args:
-            answer: the reader's function, or their number if the exercise has no inputs.
-            seed: of the inputs; fresh ones at each call if None.
+            answer: the reader's function, or the reader's number if the exercise has no inputs.
+            seed: seed of the inputs; None draws new inputs at each call.
 
         Returns:
-            The verdict: what is wrong, in the most specific words that fit (not written yet, an exception, a changed input,
-            the shape, a known mistake, the sign, a factor, an offset), or that nothing is.
+            The verdict. It is right, or it says what is wrong, as specifically as possible: not written yet, an exception, a
+            changed input, a known mistake, the shape, the sign, a factor, a constant difference.
         """
         if answer is None or answer is ...:
             return Verdict(False, "there is no answer yet; replace the dots in the cell above, run it, and then this one")
@@ -80,7 +81,7 @@ class Exercise:
             mine = copy.deepcopy(given)
             try:
                 trials.append((given, answer(*mine)))
-            except Exception as error:  # whatever the reader's code raises, they should read it as one line
+            except Exception as error:  # show whatever the reader's code raises in one line
                 return Verdict(False, f"it raised {type(error).__name__}: {error} ({_shapes(given)})")
             if not all(_same(a, b, 0) for a, b in zip(given, mine, strict=True)):
                 return Verdict(False, "it changes its input in place; work on a copy (x.clone())")
@@ -108,7 +109,7 @@ def _source(answer: Callable[..., Any]) -> str:
 
 
 def _parts(value: Any) -> list[Tensor] | None:
-    """A value as tensors, float64 if they are real numbers; None if it is nothing of the kind."""
+    """A value as tensors (float64 if they are real numbers); None if it cannot be converted."""
     values = list(value) if isinstance(value, tuple) else [value]
     try:
         parts = [torch.as_tensor(np.asarray(v) if isinstance(v, list) else v).detach().cpu() for v in values]
@@ -118,7 +119,7 @@ def _parts(value: Any) -> list[Tensor] | None:
 
 
 def _form(got: Any, want: Any) -> str | None:
-    """What is wrong with the form of an answer, whatever its numbers: a sentence, or None."""
+    """What is wrong with the form of an answer (not with its numbers): a sentence, or None."""
     if got is None or got is ...:
         return "it returns nothing; is there a `return` at its end?"
     mine, right = _parts(got), _parts(want)
@@ -154,7 +155,7 @@ def _flat(value: Any) -> Tensor:
 
 
 def _difference(rows: list[tuple[Tensor, Tensor]], tolerance: float) -> str:
-    """In words how answers differ from what was expected: by the sign, one factor, one offset, or at one place."""
+    """How answers differ from the reference, in words: by the sign, one factor, one constant, or in single values."""
     got, want = (torch.cat(side) for side in zip(*rows, strict=True))
     near = tolerance * max(1.0, float(want.abs().max()))
     if torch.allclose(got, -want, rtol=0, atol=near):

@@ -44,10 +44,8 @@ one_loss = Exercise(
         "the similarities are multiplied by the temperature; divide (equation 2, not 1)": lambda q, k, i, tau: _nats(
             _logits(q, k, 1 / tau), i
         ),
-        "the features are compared with the length they came with; normalise query and keys": lambda q, k, i, tau: _nats(
-            k @ q / tau, i
-        ),
-        "the positive is missing from the denominator: it stands there with the negatives": lambda q, k, i, tau: (
+        "the features still have their own lengths; normalise query and keys": lambda q, k, i, tau: _nats(k @ q / tau, i),
+        "the positive is missing from the denominator: it belongs there, with the negatives": lambda q, k, i, tau: (
             _without_positive(_logits(q, k, tau), i).logsumexp(0) - _logits(q, k, tau)[i]
         ),
         "this is in bits; the loss is in nats, with the natural logarithm": lambda q, k, i, tau: (
@@ -112,14 +110,14 @@ query_gradient = Exercise(
     {
         "the 1 / N of the mean over the queries is missing": lambda q, k, tau: len(q) * _gradient(q, k, tau),
         "the 1 / tau is missing: the logits are q · k / tau": lambda q, k, tau: tau * _gradient(q, k, tau),
-        "the positive key is not taken away: a query is pushed from all and drawn to none": lambda q, k, tau: (
+        "the positive key is not subtracted: a query is pushed away from all keys and pulled to none": lambda q, k, tau: (
             (q @ k.T / tau).softmax(1) @ k / (tau * len(q))
         ),
-        "the softmax runs over the queries (axis 0); it weighs the keys of one query (axis 1)": lambda q, k, tau: (
+        "the softmax runs over the queries (axis 0); it weights the keys of one query (axis 1)": lambda q, k, tau: (
             ((q @ k.T / tau).softmax(0) @ k - k) / (tau * len(q))
         ),
-        "the softmax leaves the temperature out": lambda q, k, tau: ((q @ k.T).softmax(1) @ k - k) / (tau * len(q)),
-        "the direction of the step, not of the gradient: turn the sign": lambda q, k, tau: -_gradient(q, k, tau),
+        "the temperature is missing in the softmax": lambda q, k, tau: ((q @ k.T).softmax(1) @ k - k) / (tau * len(q)),
+        "this is the direction of the step, not of the gradient: change the sign": lambda q, k, tau: -_gradient(q, k, tau),
     },
     where="the gradient of clicv2lite.method.infonce.infonce_dense",
 )
@@ -141,11 +139,11 @@ gradient_of_length = Exercise(
     _through,
     lambda generator: (3 * torch.randn(6, 8, generator=generator), torch.randn(6, 8, generator=generator)),
     {
-        "right direction, but a long z turns less: divide by its length": _project,
+        "the direction is right, but a long z turns less: divide by its length": _project,
         "divided by the length, but the part along z is still there; a step along z does not turn it": lambda z, g: (
             g / z.norm(dim=1, keepdim=True)
         ),
-        "the part along z is taken with z itself; project on the unit vector z / |z|": lambda z, g: (
+        "the part along z is computed with z itself; use the unit vector z / |z|": lambda z, g: (
             (g - (g * z).sum(1, keepdim=True) * z) / z.norm(dim=1, keepdim=True)
         ),
     },

@@ -1,4 +1,4 @@
-"""Exercises of chapter 9: what chance alone does to a variance and to neighbours, and what a class mean does to a PCC."""
+"""Exercises of chapter 9: the effect of chance on a variance and on neighbours, and of class means on a PCC."""
 
 import torch
 from torch import Tensor
@@ -16,13 +16,13 @@ variance_by_chance = Exercise(
     {
         "divided by n; the formula has n - 1": lambda r, n: ((1 - r**2) ** 2 / n).mean(),
         "1 - r^2 is squared in the formula": lambda r, n: ((1 - r**2) / (n - 1)).mean(),
-        "the mean of r goes in; each category has its own r and its own n": lambda r, n: (
+        "you use the mean of r; each category has its own r and its own n": lambda r, n: (
             (1 - r.mean() ** 2) ** 2 / (n.double().mean() - 1)
         ),
         "this is the sum over categories; the variance is a mean over them": lambda r, n: ((1 - r**2) ** 2 / (n - 1)).sum(),
         "this is a standard deviation; do not take the root": lambda r, n: ((1 - r**2) ** 2 / (n - 1)).mean().sqrt(),
     },
-    where="chapter 9's formula for the variance that chance alone gives",
+    where="chapter 9's formula for the variance by chance alone",
     tolerance=1e-6,
 )
 
@@ -84,7 +84,7 @@ without_class_means = Exercise(
         "the mean runs over the features (axis 1); take it over the images of the class (axis 0)": lambda x, classes: (
             x - x.mean(1, keepdim=True)
         ),
-        "the scale of each class goes too; only its mean should": _scaled,
+        "the scale of each class is removed, too; remove only its mean": _scaled,
         "this is the class mean itself; subtract it": lambda x, classes: x - _without_means(x, classes),
     },
     where="chapter 9's few lines",

@@ -22,10 +22,10 @@ visible_patches = Exercise(
     lambda noise, ratio: random_mask(noise, ratio)[0],
     _noise_and_ratio,
     {
-        "these are the hidden patches; the ratio counts what is masked, so 1 - ratio of them stay": lambda noise, ratio: (
+        "these are the masked patches; the ratio counts what is masked, so a share of 1 - ratio stays": lambda noise, ratio: (
             random_mask(noise, ratio)[1]
         ),
-        "the right patches, but not in ascending order; sort them": lambda noise, ratio: _kept(noise, 1 - ratio),
+        "these are the right patches, but not in ascending order; sort them": lambda noise, ratio: _kept(noise, 1 - ratio),
         "the patches with the largest numbers are kept; keep those with the smallest": lambda noise, ratio: (
             _kept(noise, 1 - ratio, largest=True).sort(1).values
         ),
@@ -71,11 +71,13 @@ corrected_bits = Exercise(
     lambda c: _plug_in(c) + _miller(c),
     lambda generator: (torch.randint(1, 9, (6, 32), generator=generator),),
     {
-        "the correction is taken away; the estimate is too low, so it must be added": lambda c: _plug_in(c) - _miller(c),
+        "the correction is subtracted; the estimate is too low, so add it": lambda c: _plug_in(c) - _miller(c),
         "the correction is in nats and the entropy in bits; divide it by ln 2": lambda c: (
             _plug_in(c) + _miller(c) * math.log(2)
         ),
-        "a number of bins where bins - 1 belongs": lambda c: _plug_in(c) + _miller(c) * c.shape[1] / (c.shape[1] - 1),
+        "this uses the number of bins; the formula has bins - 1": lambda c: (
+            _plug_in(c) + _miller(c) * c.shape[1] / (c.shape[1] - 1)
+        ),
         "the 2 of the denominator is missing": lambda c: _plug_in(c) + 2 * _miller(c),
         "this is the entropy without any correction": _plug_in,
     },

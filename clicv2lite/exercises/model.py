@@ -44,7 +44,7 @@ follow = Exercise(
     _follow,
     _two_encoders,
     {
-        "key and query have changed places: the momentum is the share of the key that stays": lambda k, q, m: _follow(q, k, m),
+        "key and query are swapped: the momentum is the share of the key that stays": lambda k, q, m: _follow(q, k, m),
         "the two shares do not add up to 1": lambda k, q, m: m * k + q,
         "the key becomes the query at once; where is the momentum?": lambda k, q, m: q,
     },
@@ -66,12 +66,16 @@ total_loss = Exercise(
     _losses,
     {
         "the weight lambda is missing": lambda c, p, t, w: c + _square(p, t).mean(),
-        "lambda weighs the contrastive loss; it belongs to the reconstruction": lambda c, p, t, w: w * c + _square(p, t).mean(),
-        "a sum over the masked patches, as equation 11 is printed; here it is their mean": lambda c, p, t, w: (
+        "lambda multiplies the contrastive loss; it belongs to the reconstruction loss": lambda c, p, t, w: (
+            w * c + _square(p, t).mean()
+        ),
+        "this is the sum over the masked patches, as printed in equation 11; take their mean": lambda c, p, t, w: (
             c + w * _square(p, t).sum((1, 2)).mean()
         ),
-        "the root of the squared error; equation 11 has no root": lambda c, p, t, w: c + w * _square(p, t).mean().sqrt(),
-        "the absolute error; equation 11 squares it": lambda c, p, t, w: c + w * (p - t).abs().mean(),
+        "this is the root of the squared error; equation 11 has no root": lambda c, p, t, w: (
+            c + w * _square(p, t).mean().sqrt()
+        ),
+        "this is the absolute error; equation 11 squares it": lambda c, p, t, w: c + w * (p - t).abs().mean(),
     },
     where="clicv2lite.method.clicv2.CLICv2.forward",
 )

@@ -1,4 +1,4 @@
-"""Exercises of chapter 12: strata, what a region adds, how much a change is, pairs of equal complexity."""
+"""Exercises of chapter 12: strata, what a region adds, the size of a change, pairs of equal complexity."""
 
 import torch
 from torch import Tensor
@@ -27,12 +27,12 @@ strata = Exercise(
     _strata,
     _skewed,
     {
-        "equal steps of the score, not equal numbers of images: most images are in one stratum": _steps,
+        "these are equal steps of the score, not equal numbers of images: most images are in one stratum": _steps,
         "one argsort lists the images in order; the rank of an image is the argsort of that": lambda s, k: (
             s.argsort() * k // len(s)
         ),
-        "turned around: stratum 0 holds the least complex": lambda s, k: _strata(-s, k),
-        "the strata are counted from 1; here from 0": lambda s, k: _strata(s, k) + 1,
+        "the order is reversed: stratum 0 has the least complex images": lambda s, k: _strata(-s, k),
+        "the strata are counted from 1; count from 0": lambda s, k: _strata(s, k) + 1,
     },
     where="pandas.qcut",
 )
@@ -51,12 +51,12 @@ region_adds = Exercise(
     _adds,
     _region,
     {
-        "the mean of the region: how complex it is, not what it adds; small regions add less": lambda c, r, k: c[r, k].mean(),
-        "the sum of the region: divide by the number of all places, as the mean over the map does": lambda c, r, k: c[
+        "this is the mean of the region: how complex it is, not what it adds": lambda c, r, k: c[r, k].mean(),
+        "this is the sum of the region: divide by the number of all places, as in the mean over the map": lambda c, r, k: c[
             r, k
         ].sum(),
         "this is a share of the score, not a part of it": lambda c, r, k: c[r, k].sum() / c.sum(),
-        "rows and columns have changed places: rows are the first axis": lambda c, r, k: _adds(c, k, r),
+        "rows and columns are swapped: rows are the first axis": lambda c, r, k: _adds(c, k, r),
     },
     where="the mean of Model.complexity_map",
 )
@@ -76,18 +76,18 @@ moves = Exercise(
     _changed,
     {
         "ups and downs cancel: take absolute values before the mean": lambda b, a: (a - b).mean() / b.std(),
-        "the sign is taken away after the mean; ups and downs have cancelled by then": lambda b, a: (
+        "the absolute value is taken after the mean; there, ups and downs have already cancelled": lambda b, a: (
             (a - b).mean().abs() / b.std()
         ),
-        "divided by the spread of the changes; the yardstick is the spread of the scores before": lambda b, a: (
+        "this is divided by the spread of the changes; divide by the spread of the scores before": lambda b, a: (
             (a - b).abs().mean() / (a - b).std()
         ),
-        "divided by the mean score; then a shift of all scores would change the answer": lambda b, a: (
+        "this is divided by the mean score; then a shift of all scores would change the answer": lambda b, a: (
             (a - b).abs().mean() / b.mean()
         ),
         "the standard deviation of a sample divides by n - 1": lambda b, a: (a - b).abs().mean() / b.std(correction=0),
-        "not divided yet: the change is in units of the score": lambda b, a: (a - b).abs().mean(),
-        "root mean square; the mean of absolute values is asked for": lambda b, a: (a - b).square().mean().sqrt() / b.std(),
+        "this is not divided yet: the change is in units of the score": lambda b, a: (a - b).abs().mean(),
+        "this is the root mean square; take the mean of absolute values": lambda b, a: (a - b).square().mean().sqrt() / b.std(),
     },
     where="the mean absolute change over the sample's standard deviation",
 )
@@ -114,11 +114,13 @@ pairs = Exercise(
     _paired,
     _two_sets,
     {
-        "images of b are used more than once; each may have one partner": lambda a, b: (a[:, None] - b).abs().amin(1).mean(),
-        "paired as they come; choose the partners": lambda a, b: (a - b).abs().mean(),
-        "each takes the nearest that is left: the last ones pay for it": _greedy,
-        "the difference of the means: single pairs may be far apart": lambda a, b: (a.mean() - b.mean()).abs(),
-        "the sum over the pairs; give the mean": lambda a, b: len(a) * _paired(a, b),
+        "images of b are used more than once; each may have only one partner": lambda a, b: (
+            (a[:, None] - b).abs().amin(1).mean()
+        ),
+        "the pairs are in the order of the inputs; choose the partners": lambda a, b: (a - b).abs().mean(),
+        "each image takes the nearest one that is left: the last ones get distant partners": _greedy,
+        "this is the difference of the means: single pairs may be far apart": lambda a, b: (a.mean() - b.mean()).abs(),
+        "this is the sum over the pairs; give the mean": lambda a, b: len(a) * _paired(a, b),
     },
     where="scipy.optimize.linear_sum_assignment",
 )

@@ -1,4 +1,4 @@
-"""Exercises of chapter 2: pairs that are far apart, the share of variance between views, and what a loss can get out of it."""
+"""Exercises of chapter 2: pairs that are far apart, the share of variance between views, and what a loss can learn from it."""
 
 import math
 
@@ -24,7 +24,7 @@ how_often_twice = Exercise(
             (v[1] >= 2 * v[0]).double().mean()
         ),
         "this is how many pairs there are; the share is their mean": lambda v: twice(v) * v.shape[1],
-        "this is the share of the others, those that are closer than that": lambda v: 1 - twice(v),
+        "this is the share of the other pairs, those that are closer": lambda v: 1 - twice(v),
     },
     where="clicv2lite.evaluate.pair_bias.twice",
 )
@@ -33,11 +33,11 @@ how_often_twice = Exercise(
 def _views(generator: torch.Generator) -> tuple[Tensor]:
     image = torch.randn(12, generator=generator)
     own = torch.randn(2, 12, generator=generator)
-    return (image + 0.7 * own + torch.tensor([[0.0], [0.6]]),)  # the second views are larger, which Pearson's r forgives
+    return (image + 0.7 * own + torch.tensor([[0.0], [0.6]]),)  # second views are larger; Pearson's r ignores that
 
 
 def _variances(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the means of two views, and within an image."""
+    """Variance of the means of two views, and variance within an image."""
     return values.mean(0).var(), ((values[0] - values[1]) ** 2 / 2).mean()
 
 
@@ -69,13 +69,13 @@ share_between_views = Exercise(
     _views,
     {
         "the variance of two values is half their squared difference; halve it": _not_halved,
-        "the mean of two views still carries half of the variance within; subtract that from the variance between": (
+        "the mean of two views still contains half of the variance within; subtract that from the variance between": (
             _means_as_they_are
         ),
-        "you subtract the whole variance within; the mean of two views carries only half of it": _all_of_within,
-        "the variance of the means is a sample's; divide by n - 1": _population,
-        "this is the intraclass correlation; the bias is what it lacks to 1": lambda v: 1 - pair_bias(v),
-        "1 - Pearson's correlation forgives it if all second views are larger; a pair should not": lambda v: (
+        "you subtract the whole variance within; the mean of two views contains only half of it": _all_of_within,
+        "the variance of the means is that of a sample; divide by n - 1": _population,
+        "this is the intraclass correlation; the bias is 1 minus it": lambda v: 1 - pair_bias(v),
+        "1 - Pearson's correlation does not notice that all second views are larger; the bias must": lambda v: (
             1 - torch.corrcoef(v)[0, 1]
         ),
     },
@@ -98,7 +98,7 @@ bits_of_a_pair = Exercise(
         "this is in nats; take the logarithm to base 2": lambda bias: _bits(bias) * math.log(2),
         "the factor 1/2 is missing": lambda bias: 2 * _bits(bias),
         "the correlation enters squared": lambda bias: -torch.log2(bias) / 2,
-        "the correlation is 1 minus the bias; this is the information of a pair that correlates by the bias": lambda bias: (
+        "the correlation is 1 minus the bias; you use the bias itself as the correlation": lambda bias: (
             -torch.log2(1 - bias**2) / 2
         ),
         "the sign is wrong: the logarithm of a number below 1 is negative, information is not": lambda bias: -_bits(bias),

@@ -22,11 +22,11 @@ chance = Exercise(
     lambda batch, side, ratio: math.log(batch * visible_count(side**2, ratio)),
     _a_grid,
     {
-        "these are the masked patches; only visible ones have a query and a key": lambda batch, side, ratio: math.log(
+        "you count the masked patches; only visible patches have a query and a key": lambda batch, side, ratio: math.log(
             batch * round(side**2 * ratio)
         ),
-        "all patches are counted; the loss sees the visible ones alone": lambda batch, side, ratio: math.log(batch * side**2),
-        "the keys of one image; those of the whole batch compete": lambda batch, side, ratio: math.log(
+        "you count all patches; the loss sees only the visible ones": lambda batch, side, ratio: math.log(batch * side**2),
+        "you count the keys of one image; the keys of the whole batch compete": lambda batch, side, ratio: math.log(
             visible_count(side**2, ratio)
         ),
         "this is in bits; the loss is in nats": lambda batch, side, ratio: math.log2(batch * visible_count(side**2, ratio)),
@@ -68,7 +68,7 @@ schedule = Exercise(
         "half a cosine goes from 1 to -1; half of (1 + cos) goes from 1 to 0": lambda s, n, w, peak: (
             _rate(s, n, w, peak) if s < w else peak * math.cos(math.pi * (s - w) / (n - w))
         ),
-        "a straight line after the warm-up; take a cosine": lambda s, n, w, peak: (
+        "this is a straight line after the warm-up; take a cosine": lambda s, n, w, peak: (
             _rate(s, n, w, peak) if s < w else peak * (1 - (s - w) / (n - w))
         ),
     },
@@ -91,13 +91,13 @@ my_part = Exercise(
     lambda seed, size, step, batch, rank, ranks: _part(seed, size, step * batch + rank * (batch // ranks), batch // ranks),
     _a_worker,
     {
-        "the whole batch on every worker; each takes its own part": lambda seed, size, step, batch, rank, ranks: _part(
+        "every worker gets the whole batch; each takes only its own part": lambda seed, size, step, batch, rank, ranks: _part(
             seed, size, step * batch, batch
         ),
         "steps are counted in parts; each step moves on by the whole batch": lambda seed, size, step, batch, rank, ranks: _part(
             seed, size, (step + rank) * (batch // ranks), batch // ranks
         ),
-        "another seed on each worker: images come twice or never in an epoch": lambda seed, size, step, batch, rank, ranks: (
+        "each worker has another seed: images come twice or never in an epoch": lambda seed, size, step, batch, rank, ranks: (
             _part(seed + rank, size, step * batch, batch // ranks)
         ),
         "every worker takes the first part of the batch; start at rank * part": lambda seed, size, step, batch, rank, ranks: (

@@ -36,12 +36,12 @@ pearson = Exercise(
     pcc,
     _two_columns,
     {
-        "the means are not taken away; this is the cosine of the raw values": _cosine,
+        "the means are not subtracted; this is the cosine of the raw values": _cosine,
         "this is the covariance; divide by both standard deviations": lambda x, y: (_centred(x) * _centred(y)).mean(),
         "this is R², the square of it": lambda x, y: pcc(x, y) ** 2,
         "this is the slope of the regression line": lambda x, y: _centred(x) @ _centred(y) / (_centred(x) @ _centred(x)),
         "this is Spearman's coefficient, of the ranks": srcc,
-        "n in one place and n - 1 in another; the divisors must cancel": lambda x, y: pcc(x, y) * (len(x) - 1) / len(x),
+        "one divisor is n, another is n - 1; they must cancel": lambda x, y: pcc(x, y) * (len(x) - 1) / len(x),
     },
     where="clicv2lite.probe.metrics.pcc",
 )
@@ -55,7 +55,7 @@ spearman = Exercise(
         ),
         "equal values got their smallest rank; they share their mean rank": lambda x, y: pcc(rankdata(x, "min"), rankdata(y)),
         "this is Pearson's coefficient of the values; take the ranks first": pcc,
-        "argsort says which value comes where, not which rank a value has": lambda x, y: pcc(
+        "argsort gives the order of the values, not the rank of each value": lambda x, y: pcc(
             np.argsort(x, kind="stable"), np.argsort(y)
         ),
     },
@@ -77,10 +77,10 @@ soft_maximum = Exercise(
     _soft_maximum,
     _cosines_and_temperature,
     {
-        "exp(cosine / t) overflows at a small t: use logsumexp, or take the largest cosine out first": lambda cosines, t: (
+        "exp(cosine / t) overflows at a small t: use logsumexp, or subtract the largest cosine first": lambda cosines, t: (
             t * (cosines / t).exp().mean(-1).log()
         ),
-        "this is the log of the sum; with the mean, more patches do not mean more likeness": lambda cosines, t: (
+        "this is the log of the sum; take the mean, so that more patches do not give more likeness": lambda cosines, t: (
             t * (cosines / t).logsumexp(-1)
         ),
         "the t in front is missing: the result is no longer on the scale of a cosine": lambda cosines, t: (
@@ -88,7 +88,7 @@ soft_maximum = Exercise(
         ),
         "this is the largest cosine itself, the limit t = 0": lambda cosines, t: cosines.amax(-1),
         "this is the mean cosine, the limit of a large t": lambda cosines, t: cosines.mean(-1),
-        "this is the mean weighted by a softmax, another soft maximum; here the log of a mean is asked": lambda cosines, t: (
+        "this is the mean weighted by a softmax, another soft maximum; here take the log of a mean": lambda cosines, t: (
             (cosines / t).softmax(-1) * cosines
         ).sum(-1),
     },
@@ -128,8 +128,8 @@ ridge_scores = Exercise(
         "new images are scaled by their own mean and deviation; use those of the fitted images": lambda x, y, alpha, new: (
             _ridge(x, y, alpha, new, own_scale=True)
         ),
-        "the columns are centred but not divided by their deviation, so the penalty hits small ones": _raw_ridge,
-        "the deviation divides by n - 1; standardise with n, as scikit-learn does": lambda x, y, alpha, new: _ridge(
+        "the columns are centred but not divided by their deviation, so the penalty hits small columns": _raw_ridge,
+        "the deviation is divided by n - 1; standardise with n, as scikit-learn does": lambda x, y, alpha, new: _ridge(
             x, y, alpha, new, correction=1
         ),
     },

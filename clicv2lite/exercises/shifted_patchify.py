@@ -1,4 +1,4 @@
-"""Exercises of chapter 3: the shift, what two views share without the diagonals, and the direction of a shifted patch."""
+"""Exercises of chapter 3: the shift, the share that two views keep without diagonals, the direction of a shifted patch."""
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ shift_by_hand = Exercise(
     _one_move,
     {
         "the content goes the other way: positive dy and dx move it down and right": lambda x, dy, dx: _shift(x, -dy, -dx),
-        "dy and dx have changed places: dy moves along the rows, axis -2": lambda x, dy, dx: _shift(x, dx, dy),
+        "dy and dx are swapped: dy moves along axis -2, from row to row": lambda x, dy, dx: _shift(x, dx, dy),
         "what leaves on one side comes back on the other; zeros should come in": lambda x, dy, dx: x.roll((dy, dx), (-2, -1)),
     },
     where="clicv2lite.method.patches.shift",
@@ -34,7 +34,7 @@ def _shares(generator: torch.Generator) -> tuple[Tensor]:
 
 
 def _both_keep(x: Tensor, directions: list[int], once: bool = False) -> Tensor:
-    """Mean share of a 32-pixel patch that one view (once) or two keep, at distances 32 x, over the directions."""
+    """Mean share of a 32-pixel patch that one view (``once``) or both views keep, at distances 32 x, over the directions."""
     found = []
     for s in (32 * x).round().long().tolist():
         step = offsets(torch.tensor(directions), torch.full((len(directions),), s))
@@ -54,7 +54,7 @@ four_directions = Exercise(
         "the square of what one view keeps is not what both keep; average over the 16 pairs of directions": lambda x: (
             _both_keep(x, STRAIGHT, once=True) ** 2
         ),
-        "two equal moves keep the same part, and lose x once and not twice": lambda x: 1 - 2 * x + x**2 / 2,
+        "two equal moves keep the same part: they lose x once, not twice": lambda x: 1 - 2 * x + x**2 / 2,
     },
     where="all sixteen pairs of directions, counted",
 )
@@ -67,7 +67,7 @@ def _moved_patches(generator: torch.Generator) -> tuple[Tensor]:
 
 
 def _direction(cells: Tensor, sign: int = 1, swap: bool = False) -> Tensor:
-    """Which sides of shifted patches (n, 3, p, p) are zeros, as an index into DIRECTIONS."""
+    """The direction of shifted patches (n, 3, p, p), as an index into DIRECTIONS, from the sides that are zero."""
     empty = (cells == 0).all(1)
     top, bottom, left, right = (side.all(1).long() for side in (empty[:, 0], empty[:, -1], empty[:, :, 0], empty[:, :, -1]))
     step = sign * torch.stack([top - bottom, left - right], 1)
@@ -80,7 +80,7 @@ read_the_move = Exercise(
     _moved_patches,
     {
         "zeros at the top mean that the content moved down, not up": lambda cells: _direction(cells, sign=-1),
-        "rows and columns have changed places: a direction is (dy, dx)": lambda cells: _direction(cells, swap=True),
+        "rows and columns are swapped: a direction is (dy, dx)": lambda cells: _direction(cells, swap=True),
     },
     where="the sides that are all zeros",
 )

@@ -1,4 +1,4 @@
-"""What a head is, and the heads by name (book chapter 8)."""
+"""The interface of a head, and all heads by name (book chapter 8)."""
 
 from typing import Any, Protocol
 
@@ -10,26 +10,26 @@ from clicv2lite.heads.ridge import RidgeHead
 
 
 class Head(Protocol):
-    """What is fitted on a frozen encoder."""
+    """The part that is fitted on a frozen encoder."""
 
     kind: str
     reads: str  # "features": (B, F), pooled; "tokens": (B, h, w, D)
-    bounded: bool  # whether its scores lie in 0..1 of themselves
+    bounded: bool  # whether every score already lies in 0..1
 
     def predict(self, inputs: Tensor, /) -> Floats:
-        """(B, ...) of what it reads -> (B,) scores."""
+        """Inputs (B, ...) -> scores (B,)."""
         ...
 
     def maps(self, inputs: Tensor, /) -> Floats:
-        """(B, h, w, ...) of what it reads, at each place -> (B, h', w') complexity of each place."""
+        """Inputs at each place, (B, h, w, ...) -> complexity of each place, (B, h', w')."""
         ...
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a head file stores."""
+        """The tensors that a head file stores."""
         ...
 
     def config(self) -> dict[str, Any]:
-        """What rebuilds the head beside its tensors."""
+        """All other values that are needed to rebuild the head."""
         ...
 
 

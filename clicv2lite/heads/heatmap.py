@@ -1,4 +1,4 @@
-"""A complexity map laid over its image (the map arm of ICNet's head; book chapter 12)."""
+"""A complexity map drawn over its image (the map branch of ICNet's head; book chapter 12)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,14 @@ LONGEST = 1024  # side of an overlay in pixels
 
 
 def overlay(image: Image.Image, complexity: NDArray[np.float64], strength: float = 0.7) -> Image.Image:
-    """Blend an image with its complexity, 0..1 from black over red to pale yellow; the same colours for every image.
+    """Blend an image with its complexity map. The colours go from black (0) over red to pale yellow (1) for every image.
 
     Args:
         image: mode RGB. complexity: (h, w), clipped to 0..1.
-        strength: share of the colours, 0..1.
+        strength: share of the colours in the blend, 0..1.
 
     Returns:
-        mode RGB, the image's aspect ratio, at most 1024 pixels a side.
+        mode RGB, with the image's aspect ratio, at most 1024 pixels per side.
     """
     base = image.copy()
     base.thumbnail((LONGEST, LONGEST))
@@ -30,21 +30,21 @@ def overlay(image: Image.Image, complexity: NDArray[np.float64], strength: float
 
 
 def smooth(complexity: NDArray[np.float64], places: float = 1.5) -> NDArray[np.float64]:
-    """A map averaged over its neighbourhoods, for a linear head's shares: single places mean little, and their mean stays.
+    """Smooth the map of a linear head, where a single place means little. The mean of the map stays the same.
 
     Args:
         complexity: (h, w) in any range. places: standard deviation of the Gaussian, in places of the map.
 
     Returns:
-        (h, w); borders are reflected, so that no share is lost.
+        (h, w). Borders are reflected, so no share of the score is lost.
     """
-    from scipy.ndimage import gaussian_filter  # not above: a score without a map need not wait for it
+    from scipy.ndimage import gaussian_filter  # imported here, so that a score without a map does not wait for it
 
     smoothed: NDArray[np.float64] = gaussian_filter(complexity, places, mode="reflect")
     return smoothed
 
 
 def relative(complexity: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(h, w) in any range -> (h, w) with the 2nd percentile at 0 and the 98th at 1; a flat map becomes 0.5."""
+    """Rescale a map (h, w): its 2nd percentile becomes 0 and its 98th becomes 1; a flat map becomes 0.5."""
     low, high = np.percentile(complexity, [2, 98])
     return (complexity - low) / (high - low) if high - low > 1e-9 else np.full_like(complexity, 0.5)

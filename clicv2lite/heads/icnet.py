@@ -1,14 +1,15 @@
 """ICNet's head on one frozen branch: what the paper calls linear probing (section 4.1; book chapter 8).
 
-Facts from ICNet's published code (github.com/tinglyfeng/IC9600) and from its one-branch form in the code of CLIC, the
-paper's predecessor (github.com/xauat-liushipeng/CLIC, `ICNet_ft`): features are upsampled to a grid of (input side) / 8
-and brought to 512 channels by a 1 x 1 convolution. Two arms follow, each a 3 x 3 convolution and a spatial layout
-attention (SLAM, on a layout of 32 x 32). One ends in a 1 x 1 convolution and a sigmoid, the complexity map; the other
-in the mean over places and a two-layer perceptron with a sigmoid, the score. Every convolution but the map's has batch
-normalisation and ReLU after it. The loss is 0.9 of the score's squared error and 0.1 of that of the map's mean.
+Facts from ICNet's published code (github.com/tinglyfeng/IC9600), and from its one-branch form in the code of CLIC, the
+predecessor of the paper (github.com/xauat-liushipeng/CLIC, `ICNet_ft`): features are upsampled to a grid of side (input
+side) / 8. A 1 x 1 convolution brings them to 512 channels. Two branches follow, each with a 3 x 3 convolution and a spatial
+layout attention (SLAM, on a layout of 32 x 32). One branch ends in a 1 x 1 convolution and a sigmoid: the complexity map. The
+other takes the mean over places, then a two-layer perceptron with a sigmoid: the score. Batch normalisation and ReLU follow
+every convolution except the last one of the map. The loss is 0.9 times the squared error of the score plus 0.1 times the
+squared error of the mean of the map.
 
-Facts from the paper: SGD 0.001, momentum 0.9, weight decay 0.0001, batch 128, 30 epochs. It names no schedule and no
-flips (ICNet's code has warm-up, steps and flips), so there are none here, and the tokens are computed once.
+Facts from the paper: SGD 0.001, momentum 0.9, weight decay 0.0001, batch 128, 30 epochs. The paper names no schedule and no
+flips (ICNet's code has warm-up, steps and flips), so there are none here. Without flips the tokens are computed only once.
 """
 
 from dataclasses import asdict, dataclass
@@ -28,16 +29,16 @@ MAP_WEIGHT = 0.1
 
 @dataclass(frozen=True)
 class IcnetShape:
-    """Shape of the head: 6.4 M parameters on tokens of width 768."""
+    """Shape of the head: 6.4 M parameters for tokens of width 768."""
 
     width: int  # of the encoder's tokens
-    grid: int  # side of the map; ICNet: input side / 8
+    grid: int  # side of the map; in ICNet (input side) / 8
     channels: int = 512
 
 
 @dataclass(frozen=True)
 class IcnetTraining:
-    """How the head is trained; the defaults are the paper's."""
+    """How the head is trained. Defaults: the paper's."""
 
     epochs: int = 30
     lr: float = 0.001
@@ -47,12 +48,12 @@ class IcnetTraining:
 
 
 def score_and_map_loss(score: Tensor, complexity: Tensor, ratings: Tensor) -> Tensor:
-    """ICNet's loss: 0.9 of the score's squared error and 0.1 of that of the map's mean; (B,), (B, h, w), (B,) in 0..1."""
+    """ICNet's loss: 0.9 squared error of the score + 0.1 squared error of the map's mean; (B,), (B, h, w), (B,) in 0..1."""
     return (1 - MAP_WEIGHT) * F.mse_loss(score, ratings) + MAP_WEIGHT * F.mse_loss(complexity.mean((1, 2)), ratings)
 
 
 class LayoutAttention(nn.Module):
-    """ICNet's SLAM: each channel is weighed by a number in 0..1 that is read off its own whole layout."""
+    """ICNet's SLAM: each channel is multiplied by a weight in 0..1, which a small network computes from the whole channel."""
 
     def __init__(self, hidden: int = 512, layout: int = LAYOUT) -> None:
         super().__init__()
@@ -80,7 +81,7 @@ class IcnetArms(nn.Module):
 
 
 class IcnetHead(IcnetArms):
-    """(B, h, w, D) tokens -> (B,) score and (B, grid, grid) complexity map, both in 0..1."""
+    """ICNet's head: tokens (B, h, w, D) -> score (B,) and complexity map (B, grid, grid), both in 0..1."""
 
     kind = "icnet"
     reads = "tokens"
@@ -96,24 +97,24 @@ class IcnetHead(IcnetArms):
         return self.read_arms(self.bring(resize(tokens.float().permute(0, 3, 1, 2), self.shape.grid)))
 
     def predict(self, tokens: Tensor) -> Floats:
-        """(B, h, w, D) tokens -> (B,) scores."""
+        """Tokens (B, h, w, D) -> scores (B,)."""
         return self._run(tokens)[0]
 
     def maps(self, tokens: Tensor) -> Floats:
-        """(B, h, w, D) tokens -> (B, grid, grid) complexity maps."""
+        """Tokens (B, h, w, D) -> complexity maps (B, grid, grid)."""
         return self._run(tokens)[1]
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a head file stores."""
+        """The tensors that a head file stores."""
         return {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
 
     def config(self) -> dict[str, Any]:
-        """What rebuilds the head beside its tensors."""
+        """All other values that are needed to rebuild the head."""
         return asdict(self.shape)
 
     @classmethod
     def restore(cls, config: dict[str, Any], tensors: dict[str, Tensor]) -> "IcnetHead":
-        """The head that `config` and `tensors` describe; raises RuntimeError when they do not fit each other."""
+        """Rebuild the head from `config` and `tensors`; RuntimeError if they do not fit together."""
         head = cls(IcnetShape(**config))
         head.load_state_dict(tensors)
         return head.to(_device()).eval()
@@ -132,14 +133,14 @@ class IcnetHead(IcnetArms):
 def fit_icnet(
     tokens: Tensor, scores: Floats, shape: IcnetShape, training: IcnetTraining, seed: int, label: str = "head"
 ) -> IcnetHead:
-    """Train the head (one f of equation 5) on cached tokens; the same seed gives the same head on the same kind of processor.
+    """Train the head (a mapping f of equation 5) on stored tokens. The same seed and processor type give the same head.
 
     Args:
         tokens: (n, h, w, D), any float type. scores: (n,) ratings in 0..1, the range of the sigmoid.
-        label: what the progress bar says.
+        label: text of the progress bar.
 
     Raises:
-        UserError: if the loss stops being finite.
+        UserError: if the loss is no longer finite.
     """
     device = _device()
     with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
@@ -165,12 +166,12 @@ def fit_icnet(
 
 
 def convolution(channels: int, out: int, kernel: int) -> nn.Sequential:
-    """(B, channels, h, w) -> (B, out, h, w): convolution, batch normalisation, ReLU."""
+    """Convolution, batch normalisation, ReLU: (B, channels, h, w) -> (B, out, h, w)."""
     return nn.Sequential(nn.Conv2d(channels, out, kernel, padding=kernel // 2), nn.BatchNorm2d(out), nn.ReLU())
 
 
 def resize(x: Tensor, side: int) -> Tensor:
-    """(B, C, h, w) -> (B, C, side, side), bilinear with aligned corners, as ICNet."""
+    """Resize (B, C, h, w) -> (B, C, side, side), bilinear with aligned corners, as in ICNet."""
     if x.shape[2:] == (side, side):
         return x
     return F.interpolate(x, size=(side, side), mode="bilinear", align_corners=True)

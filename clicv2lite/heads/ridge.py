@@ -1,7 +1,7 @@
-"""The plain linear probe: standardised pooled features and ridge regression (book chapter 8).
+"""The plain linear probe: ridge regression on standardised pooled features (book chapter 8).
 
-ICNet's head, which the paper calls a linear probe, has millions of parameters and convolutions of its own. This one has
-one weight per feature, so what it finds was in the features.
+The paper calls ICNet's head a linear probe, but that head has millions of parameters and its own convolutions. This head has
+one weight per feature: what it finds must be in the features.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from torch import Tensor
 from clicv2lite.arrays import Floats
 from clicv2lite.errors import UserError
 
-ALPHAS = np.logspace(-2, 6, 25)  # three a decade; the best on leave-one-out error is taken
+ALPHAS = np.logspace(-2, 6, 25)  # three per decade; the one with the smallest leave-one-out error is used
 
 
 @dataclass(frozen=True)
@@ -33,27 +33,27 @@ class RidgeHead:
     bounded = False
 
     def predict(self, features: Tensor) -> Floats:
-        """(..., F) features -> (...,) scores, without bounds."""
+        """Features (..., F) -> scores (...,), without bounds."""
         x = features.detach().cpu().numpy().astype(np.float64)
         return (x - self.mean) / self.scale @ self.weight + self.intercept
 
     def maps(self, shares: Tensor) -> Floats:
-        """(B, h, w, F) shares of features -> (B, h, w) shares of the score: linear, so their mean is the score."""
+        """Shares of features (B, h, w, F) -> shares of the score (B, h, w). The head is linear, so their mean is the score."""
         return self.predict(shares)
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a head file stores."""
+        """The tensors that a head file stores."""
         arrays = {"mean": self.mean, "scale": self.scale, "weight": self.weight}
         single = {"intercept": self.intercept, "alpha": self.alpha}
         return {k: torch.from_numpy(np.array(v, dtype=np.float64)) for k, v in (arrays | single).items()}
 
     def config(self) -> dict[str, Any]:
-        """What rebuilds the head beside its tensors."""
+        """All other values that are needed to rebuild the head."""
         return {"width": len(self.weight)}
 
     @classmethod
     def restore(cls, config: dict[str, Any], tensors: dict[str, Tensor]) -> "RidgeHead":
-        """The head that `config` and `tensors` describe; raises ValueError when they do not fit each other."""
+        """Rebuild the head from `config` and `tensors`; ValueError if they do not fit together."""
         arrays = {name: tensors[name].double().numpy() for name in ("mean", "scale", "weight")}
         if any(a.shape != (config["width"],) for a in arrays.values()):
             raise ValueError(f"the weights do not have {config['width']} values")
@@ -61,18 +61,25 @@ class RidgeHead:
 
 
 def fit_ridge(features: Tensor, scores: Floats, groups: NDArray[np.str_] | None = None) -> RidgeHead:
-    """Fit ridge regression, its penalty chosen by leave-one-out error on the same rows (one f of equation 5).
+    """Fit ridge regression (a mapping f of equation 5). The leave-one-out error on the same rows chooses the penalty.
+
+    >>> import numpy as np, torch
+    >>> from clicv2lite.heads.ridge import fit_ridge
+    >>> features = torch.linspace(0, 1, 20)[:, None]  # 20 images, one feature
+    >>> head = fit_ridge(features, scores=np.linspace(0.2, 0.7, 20))
+    >>> head.predict(torch.tensor([[0.0], [1.0]])).round(2)
+    array([0.2, 0.7])
 
     Args:
         features: (n, F) pooled features. scores: (n,) ratings.
-        groups: (n,) names of what was rated together. Ratings that are normalised within a group, as Savoias' are within a
-            category, say nothing about differences between groups; with names, only differences within groups are fitted.
-            The head needs no name to predict.
+        groups: (n,) names of groups that were rated together. Ratings that are normalised within each group say nothing about
+            differences between groups (Savoias normalises within each category). With names, only differences within groups
+            are fitted. The head needs no names to predict.
 
     Raises:
-        UserError: if every group has one row.
+        UserError: if every group has only one row.
     """
-    from sklearn.preprocessing import StandardScaler  # not above: scoring fits nothing, and this import takes a second
+    from sklearn.preprocessing import StandardScaler  # imported here: scoring does not need it, and it takes a second
 
     scaler = StandardScaler()
     x, y = scaler.fit_transform(features.detach().cpu().numpy().astype(np.float64)), np.array(scores, dtype=np.float64)
@@ -84,9 +91,9 @@ def fit_ridge(features: Tensor, scores: Floats, groups: NDArray[np.str_] | None 
         x[rows] -= x[rows].mean(0)
         y[rows] -= y[rows].mean()
     u, s, vt = np.linalg.svd(x, full_matrices=False)
-    kept = s**2 / (s**2 + ALPHAS[:, None])  # (penalties, ranks): the share of each direction that a penalty leaves
+    kept = s**2 / (s**2 + ALPHAS[:, None])  # (penalties, directions): the share of a direction that a penalty keeps
     residual = y - kept * (u.T @ y) @ u.T
-    leverage = kept @ (u**2).T + 1 / size[member]  # without a row its group's mean moves too
+    leverage = kept @ (u**2).T + 1 / size[member]  # second term: without a row, the mean of its group moves, too
     several = size[member] > 1
     errors = np.square(residual[:, several] / (1 - leverage[:, several])).mean(1)
     alpha = float(ALPHAS[errors.argmin()])

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Pretrain on several machines: start this on each of them, within a few minutes, with the same values and arguments:
+# Pretrain on several machines. Start this on each of them within a few minutes, with the same values and arguments:
 #   MACHINES=4 HOST=name-of-the-first:29400 many_machines.sh --recipe vit-l16 --images '/data/{000000..001499}.tar' --out /shared/l16
-# --out must be a folder that all machines see. A machine that fails may come back: the others wait for it, RESTARTS times.
+# --out must be a folder that all machines see. A machine that fails may come back: the others wait for it, up to RESTARTS times.
 set -euo pipefail
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1  # a new store at each restart, without the addresses of killed ranks
 exec python -m torch.distributed.run --nnodes "${MACHINES:?how many machines}" --nproc-per-node "${PROCESSES:-auto}" \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Pretrain on all GPUs of this machine (on all cores where there is none). The arguments are those of clicv2lite pretrain:
+# Pretrain on all GPUs of this machine (or on all cores if it has no GPU). The arguments are those of clicv2lite pretrain:
 #   one_machine.sh --recipe vit-b32 --images 'shards/{000000..001499}.tar' --out runs/b32
-# A rank that dies is restarted, up to RESTARTS times, and all go on from the newest checkpoint. PROCESSES: ranks to start.
+# If a rank dies, all ranks restart from the newest checkpoint, up to RESTARTS times. PROCESSES: number of ranks.
 set -euo pipefail
 exec python -m torch.distributed.run --standalone --nproc-per-node "${PROCESSES:-auto}" --max-restarts "${RESTARTS:-3}" \
     -m clicv2lite pretrain --resume "$@"

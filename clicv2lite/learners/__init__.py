@@ -1,4 +1,4 @@
-"""The pretraining methods: CLICv2, and those that the paper compares it with, behind one loop (book chapters 7 and 9)."""
+"""The pretraining methods: CLICv2, and the methods that the paper compares it with, for one loop (book chapters 7 and 9)."""
 
 import importlib
 import pkgutil
@@ -10,4 +10,4 @@ METHODS: dict[str, Method] = {
     for module in pkgutil.iter_modules(__path__)
     if module.name != "base"
 }
-"""Name -> method: every file of this folder is one."""
+"""Name -> method. Every file of this folder is one method."""

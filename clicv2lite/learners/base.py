@@ -1,7 +1,7 @@
-"""What a pretraining method is: a record of what it does, what it sets and what it costs (book chapters 7 and 9).
+"""The record of a pretraining method: what it does, which settings it has and what it costs (book chapters 7 and 9).
 
-One file a method: it ends with ``METHOD = Method(...)``, and :data:`clicv2lite.learners.METHODS` finds it under the file's
-name. Everything that knows of methods (recipes, the training loop, its log, the budget) asks the record.
+There is one file per method. It ends with ``METHOD = Method(...)``, and :data:`clicv2lite.learners.METHODS` lists it under the
+name of the file. Recipes, the training loop, its log and the budget read this record.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,49 +17,49 @@ from clicv2lite.method.views import ViewConfig
 
 @dataclass(frozen=True)
 class NoSettings:
-    """Of a method that has no settings of its own."""
+    """For a method without settings of its own."""
 
 
 class Step(NamedTuple):
-    """What of a training step the price of a loss depends on."""
+    """The sizes of a training step that decide what a loss costs."""
 
-    batch: int  # images, of all ranks
-    share: int  # of them, on one rank
-    micro: int  # of them, in one forward pass
-    compared: int  # features of an image that the loss compares
-    project: int  # numbers of a feature
-    dense: bool = False  # all logits at once, where the method has another way
+    batch: int  # images on all ranks
+    share: int  # images on one rank
+    micro: int  # images in one forward pass
+    compared: int  # features per image that the loss compares
+    project: int  # numbers per feature
+    dense: bool = False  # compute all logits at once, even if the method has another way
 
 
 class Price(NamedTuple):
-    """What a loss costs in a step, on one rank but for the pairs."""
+    """What a loss costs in a step. Everything except ``pairs`` is counted on one rank."""
 
     pairs: int  # logits of the whole batch
-    forward: int  # operations for one image
-    backward: int
-    features: int  # that are held: keys of all ranks or of a queue, own queries and their gradient
-    logits: int  # bytes of those that are held at once
+    forward: int  # operations per image, forward pass
+    backward: int  # operations per image, backward pass
+    features: int  # features in memory: keys of all ranks or of a queue, this rank's queries and their gradient
+    logits: int  # bytes of the logits that are in memory at the same time
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to pretrain.
+    """A pretraining method. "Own settings" are the settings that only this method has.
 
     Attributes:
-        build: the model and the method's own settings -> the learner, a :class:`~clicv2lite.method.momentum.QueryAndKey`;
-            ``learner(views, keys)`` gives an :class:`~clicv2lite.method.clicv2.Output`, ``learner.keys(views)`` the
-            :class:`~clicv2lite.method.clicv2.Keys` of a batch, and ``learner.update_key()`` follows an optimizer step.
-        draws_per_image: uniform numbers that `make_views` consumes for an image.
-        make_views: (B, 3, H, W) uint8, (B, draws) noise -> views of the batch.
-        price: what the loss costs in a step, with the method's own settings.
-        compared: features of an image that the loss compares, from the model and the number of visible patches.
-        auxiliary: what the log calls the second loss; None if there is none.
-        settings: a frozen dataclass of the method's own settings, each under its name on the command line.
-        brings: other settings that it changes, unless they are set themselves.
-        fixed: of these, those that have no other value here.
-        crops: of an image that it takes; with more than one, images are kept as squares (``store``).
+        build: (model, own settings) -> the learner, a :class:`~clicv2lite.method.momentum.QueryAndKey`.
+            ``learner(views, keys)`` returns an :class:`~clicv2lite.method.clicv2.Output`. ``learner.keys(views)`` returns the
+            :class:`~clicv2lite.method.clicv2.Keys` of a batch. ``learner.update_key()`` is called after an optimizer step.
+        draws_per_image: how many uniform numbers `make_views` needs per image.
+        make_views: images (B, 3, H, W) uint8 and noise (B, draws) -> the views of the batch.
+        price: (step, own settings) -> what the loss costs in a step.
+        compared: (model, number of visible patches) -> how many features per image the loss compares.
+        auxiliary: the name of the second loss in the log; None if there is no second loss.
+        settings: a frozen dataclass of the own settings. Field names are the names on the command line.
+        brings: values of common settings that the method changes, unless the user sets them.
+        fixed: the part of ``brings`` that the user cannot change.
+        crops: how many crops it takes per image. With more than one, images are kept as squares (setting ``store``).
         decodes: whether it has a decoder.
-        check: own settings and the run's passes -> what is wrong, as ``key=value: why and what to do``; None if nothing is.
+        check: (own settings, passes of the run) -> what is wrong, as ``key=value: why and what to do``; None if all is right.
     """
 
     build: Callable[[ModelConfig, Any], QueryAndKey]

@@ -1,18 +1,20 @@
 """CLIC-style: MoCo with a harder key view and a complexity-aware loss (Liu et al. 2024, arXiv 2411.12792; book chapter 9).
 
-What is known of CLIC: MoCo's two encoders and queue (65,536 keys); positives are random crops of one image, at least a fifth of
-its area, taken to be of approximately equal complexity; the key is augmented more than the query; an auxiliary loss of weight
-0.25 pulls the feature activation energy (FAE: the mean activation of a stage, summed over stages) to the global entropy of the
-image (GE: the histogram of its gray levels, 256 bins, in nats). It was trained on ResNet-50, Swin-B and ViT-L/16.
+What is known about CLIC: it has MoCo's two encoders and queue (65,536 keys). Positives are random crops of one image, at least
+a fifth of its area, whose complexity is assumed to be about equal. The key is augmented more than the query. An auxiliary loss
+of weight 0.25 pulls the feature activation energy (FAE: the mean activation of a stage, summed over stages) towards the global
+entropy of the image (GE: the histogram of its gray levels, 256 bins, in nats). It was trained on ResNet-50, Swin-B and
+ViT-L/16.
 
-Named choices, where a small ViT asks for one ("CLIC-style" for that reason):
+A small ViT needs some choices of our own, so the method is called "CLIC-style":
 
-- a stage is a block, and energy the mean absolute value of its output. A ResNet's stages end in a rectifier, where this is the
-  mean itself; a ViT's do not, and layer norm removes a plain mean. Untrained, four blocks have an FAE near 3, not far from a
-  typical GE of 4 nats. (Taken behind the GELUs it starts near 0.1, and pulling that up spoilt the features in a trial);
-- GE is that of the query crop before normalisation, on luma as everywhere in this package;
+- a stage is a block, and its energy is the mean absolute value of its output. The stages of a ResNet end in a rectifier, where
+  the mean absolute value is the mean. The blocks of a ViT do not, and layer norm removes a plain mean. Four untrained blocks
+  have an FAE near 3, not far from a typical GE of 4 nats. (Taken behind the GELUs, FAE starts near 0.1; in a trial, pulling it
+  up from there spoilt the features);
+- GE is the entropy of the query crop before normalisation, on luma as everywhere in this package;
 - the key is also mirrored top to bottom and turned by a quarter turn, each with probability 1/2. The published augmentation
-  turns by up to 30 degrees and adds pixel noise; black corners and noise change the complexity that the pair should share.
+  turns by up to 30 degrees and adds pixel noise; but black corners and noise change the complexity that the pair should share.
 """
 
 import math
@@ -38,7 +40,7 @@ TURN_DRAWS = 2  # mirrored top to bottom? turned?
 
 
 class CropsWithEntropy(NamedTuple):
-    """Two crops of each image, normalised, and the prior."""
+    """Two crops of each image, normalised, and the entropy that guides the second loss."""
 
     query: Tensor  # (B, 3, S, S)
     key: Tensor  # (B, 3, S, S), augmented more
@@ -46,12 +48,12 @@ class CropsWithEntropy(NamedTuple):
 
 
 def draws_per_image(config: ViewConfig) -> int:
-    """How many uniform numbers :func:`make_views` consumes for one image."""
+    """How many uniform numbers :func:`make_views` needs per image."""
     return 2 * DRAWS + TURN_DRAWS
 
 
 def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> CropsWithEntropy:
-    """Two crops and the entropy of the first: (B, 3, H, W) uint8 and (B, 22) uniform noise -> CropsWithEntropy."""
+    """Two crops, and the entropy of the first: images (B, 3, H, W) uint8 and uniform noise (B, 22) -> CropsWithEntropy."""
     query_noise, key_noise, turn_noise = noise.split([DRAWS, DRAWS, TURN_DRAWS], dim=1)
     query = one_crop(images, query_noise, config)
     key = turned(one_crop(images, key_noise, config), turn_noise)
@@ -59,20 +61,20 @@ def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> CropsWithEn
 
 
 def turned(images: Tensor, noise: Tensor) -> Tensor:
-    """Mirror top to bottom and turn by a quarter turn, each where its noise is below 1/2: (B, 3, S, S), (B, 2)."""
+    """Mirror top to bottom and turn by a quarter turn, each where its noise (B, 2) is below 1/2: images (B, 3, S, S)."""
     mirror, turn = (noise < 0.5)[..., None, None, None].unbind(1)
     images = torch.where(mirror, images.flip(-2), images)
     return torch.where(turn, images.rot90(1, (-2, -1)), images)
 
 
 def global_entropy(images: Tensor) -> Tensor:
-    """GE: entropy of each image's luma histogram, (B, 3, S, S) in [0, 1] -> (B,) nats, at most ln 256."""
+    """GE: entropy of each image's luma histogram (equation 4), (B, 3, S, S) in [0, 1] -> (B,) nats, at most ln 256."""
     return patch_entropy(images, BINS) * math.log(2)
 
 
 @contextmanager
 def activations(vit: VisionTransformer) -> Iterator[list[Tensor]]:
-    """While it is open, a forward pass appends the (B, G, width) output of each block to the list."""
+    """Inside this context, a forward pass appends the output (B, G, width) of each block to the list."""
     found: list[Tensor] = []
     hooks = [block.register_forward_hook(lambda module, given, output: found.append(output)) for block in vit.blocks]
     try:
@@ -88,10 +90,10 @@ def activation_energy(stages: list[Tensor]) -> Tensor:
 
 
 class CLIC(MoCo):
-    """L = L_IN + weight * mean (FAE - GE)^2, with the weight 0.25 of the paper."""
+    """L = L_IN (equation 1) + weight * mean (FAE - GE)^2, with the weight 0.25 of the CLIC paper."""
 
     def forward(self, views: CropsWithEntropy, keys: Keys | None = None) -> Output:  # type: ignore[override]
-        """As MoCo; ``auxiliary`` is the complexity-aware loss, in nats squared."""
+        """As in MoCo; ``auxiliary`` is the complexity-aware loss, in nats squared."""
         with activations(self.query) as stages:
             output = super().forward(views, keys)  # type: ignore[arg-type]  # it has MoCo's two fields
         complexity = F.mse_loss(activation_energy(stages), views.entropy)

@@ -1,7 +1,7 @@
-"""MoCo v2 on a ViT: whole crops are compared, not patches; what CLIC and CLICv2 start from (CLICv2, equation 1; chapter 9).
+"""MoCo v2 on a ViT: it compares whole crops, not patches. CLIC and CLICv2 build on it (CLICv2, equation 1; chapter 9).
 
-He et al. 2020 (queue, momentum key), Chen et al. 2020 (crops, two-layer head, temperature 0.2). Named choices: the encoder is
-this package's ViT and its mean token the image's feature, where the paper's table 1 has a ResNet-50; hue jitter and the
+He et al. 2020 (queue, momentum key), Chen et al. 2020 (crops, two-layer head, temperature 0.2). Our choices: the encoder is
+this package's ViT, with the mean token as the feature of the image (table 1 of the paper has a ResNet-50). Hue jitter and the
 conversion to gray are left out, so that all methods share one augmentation (views.augment).
 """
 
@@ -20,8 +20,8 @@ from clicv2lite.method.pixels import normalize
 from clicv2lite.method.views import CROP_DRAWS, ViewConfig, augment, base_crop
 from clicv2lite.ranges import Count
 
-AUGMENT_DRAWS = 5  # uniform numbers that augment consumes
-DRAWS = CROP_DRAWS + AUGMENT_DRAWS  # of one crop
+AUGMENT_DRAWS = 5  # uniform numbers that augment needs
+DRAWS = CROP_DRAWS + AUGMENT_DRAWS  # for one crop
 
 
 class Crops(NamedTuple):
@@ -32,12 +32,12 @@ class Crops(NamedTuple):
 
 
 def draws_per_image(config: ViewConfig) -> int:
-    """How many uniform numbers :func:`make_views` consumes for one image."""
+    """How many uniform numbers :func:`make_views` needs per image."""
     return 2 * DRAWS
 
 
 def one_crop(images: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
-    """A random resized crop, mirrored, its colours jittered and blurred as a whole.
+    """A random resized crop that is mirrored, colour-jittered and blurred as a whole.
 
     Args:
         images: (B, 3, H, W) uint8.
@@ -48,11 +48,11 @@ def one_crop(images: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
     """
     crop_noise, augment_noise = noise.split([CROP_DRAWS, AUGMENT_DRAWS], dim=1)
     crop = base_crop(images, crop_noise, config)
-    return augment(crop[:, None], augment_noise[:, None], config)[:, 0]  # the crop is one patch as large as the image
+    return augment(crop[:, None], augment_noise[:, None], config)[:, 0]  # here the crop is one large patch
 
 
 def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> Crops:
-    """Two independent crops of each image: (B, 3, H, W) uint8 and (B, 20) uniform noise -> Crops."""
+    """Two independent crops of each image: images (B, 3, H, W) uint8 and uniform noise (B, 20) -> Crops."""
     query, key = (normalize(one_crop(images, part, config)) for part in noise.split(DRAWS, dim=1))
     return Crops(query, key)
 
@@ -63,7 +63,7 @@ def infonce_queue(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Te
     Args:
         q, k: (B, d) query and key of the same image, unit length.
         queue: (K, d) keys of earlier batches, unit length: the negatives.
-        temperature: tau, above 0; logits are q . k / tau (equation 1 prints no division sign, equation 2 has it).
+        temperature: tau, above 0. Logits are q . k / tau (equation 1 is printed without the division sign, equation 2 with it).
 
     Returns:
         scalar, the mean over the batch, in nats.
@@ -77,16 +77,16 @@ def infonce_queue(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Te
 
 @dataclass(frozen=True)
 class QueueSettings:
-    """What MoCo has beside the settings of every method."""
+    """The settings that only MoCo has."""
 
-    queue: Count = 65_536  # keys that are remembered
+    queue: Count = 65_536  # number of keys in the queue
 
 
 class MoCo(QueryAndKey):
     """Query and momentum key encoder on whole crops, and a first-in-first-out queue of keys.
 
     Attributes:
-        queue: (K, d) keys, the newest first; random directions at the start. Part of the state, so of a checkpoint.
+        queue: (K, d) keys, the newest first; random directions at the start. It is stored in checkpoints.
     """
 
     queue: Tensor
@@ -95,14 +95,14 @@ class MoCo(QueryAndKey):
         super().__init__(config.encoder, config.momentum)
         self.config = config
         self.register_buffer("queue", F.normalize(torch.randn(queue, config.encoder.project), dim=1))
-        self.fresh = self.queue[:0]  # the last batch's keys, which the queue takes after the step
+        self.fresh = self.queue[:0]  # keys of the last batch; they enter the queue after the step
 
     def forward(self, views: Crops, keys: Keys | None = None) -> Output:
-        """L_IN of some images of a batch; queries and keys have V = 1, one feature an image.
+        """L_IN (equation 1) of some images of a batch. Queries and keys have V = 1: one feature per image.
 
         Args:
-            views: of these images.
-            keys: of the whole batch, when `views` are a part of it; their own if None.
+            views: the views of these images.
+            keys: the keys of the whole batch. None if `views` are the whole batch.
         """
         keys = self.keys(views) if keys is None else keys
         queries = self.query_head(mean_token(self.query, views.query))
@@ -113,35 +113,35 @@ class MoCo(QueryAndKey):
 
     @torch.no_grad()
     def keys(self, views: Crops) -> Keys:
-        """One key an image, at place 0."""
+        """One key per image, at place 0."""
         features = self.key_head(mean_token(self.key, views.key))[:, None]
         return Keys(features, torch.zeros(len(features), 1, dtype=torch.long, device=features.device))
 
     @torch.no_grad()
     def update_key(self) -> None:
-        """After a step: the key encoder follows, and the batch's keys push the oldest out of the queue."""
+        """Call this after each step: the key encoder follows, and the new keys replace the oldest ones in the queue."""
         super().update_key()
         self.queue.copy_(torch.cat([self.fresh, self.queue])[: len(self.queue)])
 
 
 def mean_token(vit: VisionTransformer, images: Tensor) -> Tensor:
-    """Mean of the last block's patch tokens: (B, 3, S, S), normalised -> (B, width)."""
+    """Mean over the patch tokens of the last block: normalised images (B, 3, S, S) -> (B, width)."""
     tokens: Tensor = vit.forward_features(images)
     return tokens[:, vit.num_prefix_tokens :].mean(1)
 
 
 def price(step: Step, own: QueueSettings) -> Price:
-    """Of InfoNCE against a queue of K keys: its logits for a micro-batch, the queue and its next state."""
+    """The cost of InfoNCE against a queue of K keys: the logits of a micro-batch, the queue and its next state."""
     products = 2 * own.queue * step.project
     return Price(step.batch * own.queue, products, products, 2 * own.queue + 3 * step.share, 8 * step.micro * own.queue)
 
 
 def check(own: QueueSettings, passes: int) -> str | None:
-    """A queue that the run never fills would hold random keys to the end."""
+    """Refuse a queue that the run cannot fill: it would hold random keys to the end."""
     return f"queue={own.queue}: the run has no more than passes={passes} keys to fill it" if own.queue > passes else None
 
 
-# whole crops are compared: nothing is masked, no patch moves
+# MoCo compares whole crops: nothing is masked and no patch moves
 WHOLE_CROPS = {"mask_ratio": 0.0, "max_shift": 0, "augment": "image", "crop": "resized", "crop_mix": 0.0}
 COLOURS = {"crop_min": 0.2, "color": 0.4, "blur": 0.5}  # the crops and colours of MoCo v2
 

@@ -21,13 +21,13 @@ class DecoderConfig:
 
 
 class Decoder(nn.Module):
-    """Mask tokens at the hidden places, positions everywhere, a few blocks, one linear read-out (figure 4, equation 11).
+    """Put mask tokens at the masked places, add positions, run a few blocks, read out linearly (figure 4, equation 11).
 
     Args:
         encoder_width: D of the visible tokens.
         grid: rows and columns of patches.
         config: width, depth, heads.
-        out: numbers to predict per patch (1 for entropy).
+        out: how many numbers to predict per patch (1 for entropy).
     """
 
     positions: Tensor
@@ -47,8 +47,8 @@ class Decoder(nn.Module):
         """Predict masked patches from visible tokens.
 
         Args:
-            tokens: (B, V, D) of the query encoder.
-            visible, masked: (B, V) and (B, M) int64 places, together all G.
+            tokens: (B, V, D), from the query encoder.
+            visible, masked: (B, V) and (B, M) int64 places; together they are all G places.
 
         Returns:
             (B, M, out) float32.

@@ -12,19 +12,19 @@ from clicv2lite.method.masking import take
 from clicv2lite.method.patches import Grid
 from clicv2lite.ranges import Count
 
-if TYPE_CHECKING:  # timm takes seconds to import, and scoring needs the configuration only
+if TYPE_CHECKING:  # timm takes seconds to import, and scoring needs only the configuration
     from timm.models.vision_transformer import VisionTransformer
 
 
 @dataclass(frozen=True)
 class EncoderConfig(Grid):
-    """Shape of a ViT; see ``SHAPES`` for the paper's."""
+    """Shape of a ViT; ``SHAPES`` has the paper's backbones."""
 
     width: Count = 768
     depth: Count = 12
     heads: Count = 12
-    class_token: bool = False  # dropped: the loss is per patch and the probe pools patches; MAE keeps it
-    project: Count = 256  # width of the features that InfoNCE compares
+    class_token: bool = False  # not needed: the loss is per patch, and the probe pools patches; MAE keeps it
+    project: Count = 256  # width d of the features that InfoNCE compares
 
 
 SHAPES = {  # timm's names for the paper's backbones: (width, depth, heads)
@@ -48,7 +48,7 @@ def build_vit(config: EncoderConfig) -> "VisionTransformer":
     """A plain timm ViT with fixed positions and no classifier; ``forward_features`` gives (B, G [+ 1], width) tokens.
 
     Raises:
-        ValueError: if the patch does not tile the input or the width does not fit heads or positions.
+        ValueError: if the patches do not tile the input, or the width does not fit the heads or the positions.
     """
     from timm.models.vision_transformer import VisionTransformer
 
@@ -79,7 +79,7 @@ def build_vit(config: EncoderConfig) -> "VisionTransformer":
 
 
 def encode_visible(vit: "VisionTransformer", patches: Tensor, visible: Tensor) -> Tensor:
-    """Run the ViT on some patches of each image: cost grows with V, not G (figure 4; as MAE's encoder).
+    """Run the ViT on some patches of each image, as MAE does (figure 4). The cost grows with V, not with G.
 
     Args:
         vit: from :func:`build_vit`.
@@ -87,7 +87,7 @@ def encode_visible(vit: "VisionTransformer", patches: Tensor, visible: Tensor) -
         visible: (B, V) int64, position of each patch in the grid.
 
     Returns:
-        (B, V, width) normalised tokens of the last block; with all G patches in order, equal to timm's forward_features.
+        (B, V, width) normalised tokens of the last block. With all G patches in order, they equal timm's forward_features.
     """
     projection = vit.patch_embed.proj
     assert vit.pos_embed is not None and isinstance(projection, nn.Conv2d)
@@ -103,22 +103,23 @@ def encode_visible(vit: "VisionTransformer", patches: Tensor, visible: Tensor) -
 
 
 def run_blocks(blocks: nn.Sequential, tokens: Tensor, checkpointing: bool) -> Tensor:
-    """The blocks in turn, (B, L, D) -> (B, L, D); with checkpointing, only the input of each is kept for the backward pass."""
+    """Run all blocks: (B, L, D) -> (B, L, D). With checkpointing, only the input of each is kept for the backward pass."""
     if checkpointing and torch.is_grad_enabled():
         for block in blocks:
-            tokens = checkpoint(block, tokens, use_reentrant=False, preserve_rng_state=False)  # nothing in them is random
+            tokens = checkpoint(block, tokens, use_reentrant=False, preserve_rng_state=False)  # a block draws no random number
         return tokens
     out: Tensor = blocks(tokens)
     return out
 
 
 def prepare(part: nn.Module, compile: bool = False, checkpointing: bool = False) -> None:
-    """Choose how the blocks of an encoder or a decoder are carried out: the same results, at another price.
+    """Choose how the blocks of an encoder or a decoder are computed. The results stay the same; time and memory change.
 
     Args:
-        part: a ViT from :func:`build_vit` or a :class:`~clicv2lite.method.decoder.Decoder`. Copy it before, not after.
-        compile: fuse the operations of a block with torch.compile, in place: names of weights stay. Equal to rounding.
-        checkpointing: compute the inside of each block again in the backward pass. Equal bit for bit.
+        part: a ViT from :func:`build_vit` or a :class:`~clicv2lite.method.decoder.Decoder`. Copy it before this, not after.
+        compile: fuse the operations of a block with torch.compile, in place. The names of the weights stay; results are equal
+            up to rounding.
+        checkpointing: compute the inside of each block again in the backward pass. Results are equal bit for bit.
     """
     part.grad_checkpointing = checkpointing  # type: ignore[assignment]  # timm's own name for it
     if compile:
@@ -127,10 +128,10 @@ def prepare(part: nn.Module, compile: bool = False, checkpointing: bool = False)
 
 
 class ProjectionHead(nn.Sequential):
-    """Two-layer MLP to the space where InfoNCE compares patches: (..., width) -> (..., out), unit length."""
+    """Two-layer MLP to the q and k that InfoNCE compares (equation 2): (..., width) -> (..., out), unit length."""
 
     def __init__(self, width: int, out: int = 256) -> None:
         super().__init__(nn.Linear(width, width), nn.GELU(), nn.Linear(width, out))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return F.normalize(super().forward(tokens).float(), dim=-1)  # unit length in float32 even under autocast
+        return F.normalize(super().forward(tokens).float(), dim=-1)  # float32, even under autocast

@@ -9,10 +9,10 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL's "L" mode
 
 
 def default_bins(patch: int) -> int:
-    """Histogram bins for patches of p x p pixels: the power of two nearest below p * p / 8, within 2..256.
+    """Number of histogram bins for patches of p x p pixels: the largest power of two up to p * p / 8, within 2..256.
 
-    The plug-in estimate is too low by about (bins - 1) / (2 p^2 ln 2) bits (Miller, 1955); eight pixels a bin keep that
-    below a tenth of a bit.
+    The entropy of a histogram is too low by about (bins - 1) / (2 p^2 ln 2) bits (Miller, 1955). With eight pixels per bin
+    this error stays below a tenth of a bit.
     """
     return min(256, max(2, 2 ** int(math.log2(max(patch * patch / 8, 2)))))
 
@@ -26,23 +26,32 @@ def luma(patches: Tensor) -> Tensor:
 def patch_entropy(patches: Tensor, bins: int | None = None) -> Tensor:
     """Shannon entropy of each patch's luma histogram (equation 4; the target in equation 11).
 
+    The feature f of equation 4 is the brightness of a pixel, and p(f) is the share of pixels in each bin.
+
+    >>> import torch
+    >>> from clicv2lite.method.entropy import patch_entropy
+    >>> flat, half = torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16)
+    >>> half[..., 8:] = 1  # black on the left, white on the right
+    >>> patch_entropy(torch.cat([flat, half]))
+    tensor([0., 1.])
+
     Args:
         patches: (..., 3, p, p), RGB in [0, 1], floating point.
-        bins: histogram bins over [0, 1]; ``default_bins(p)`` if None. With p * p pixels, more bins than pixels bias the
-            estimate low.
+        bins: number of histogram bins over [0, 1]; ``default_bins(p)`` if None. With more bins than pixels the estimate is
+            too low.
 
     Returns:
         (...,) float32 entropy in bits, between 0 (flat) and log2(bins).
 
     Raises:
-        ValueError: if the channel axis is not 3, a value lies outside [0, 1] (were the patches normalised already?),
-            or there is less than one bin.
+        ValueError: if there are not 3 channels, a value lies outside [0, 1] (perhaps the patches are normalised already), or
+            ``bins`` is below 1.
     """
     if patches.shape[-3] != 3:
         raise ValueError(f"expected 3 channels on axis -3, got {patches.shape[-3]}")
     bins = default_bins(patches.shape[-1]) if bins is None else bins
     if bins < 1:
-        raise ValueError(f"a histogram of {bins} bins")
+        raise ValueError(f"a histogram cannot have {bins} bins: take at least one")
     shape, values = patches.shape[:-3], patches.float()
     if not ((values >= -1e-6) & (values <= 1 + 1e-6)).all():  # also catches NaN
         raise ValueError("patch values lie outside [0, 1]: take the entropy before normalising")

@@ -1,4 +1,4 @@
-"""Patch-wise InfoNCE: dense to read, tiled to use (CLICv2, equations 2 and 3; book chapter 4)."""
+"""Patch-wise InfoNCE: a dense form to read, a tiled form to use (CLICv2, equations 2 and 3; book chapter 4)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,28 +13,31 @@ NEGATIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "same-position": lambda same_image, same_place: ~same_place,
     "same-image": lambda same_image, same_place: ~same_image,
 }
-"""Name -> which pairs are left out, from (N, K) bool: whether query and key are of the same image, and of the same place.
+"""Name -> rule. A rule takes two (N, K) bool tensors, "same image" and "same place", and returns the pairs to leave out.
 
-``batch`` keeps every other patch of the batch; ``other-images`` those of other images, since patches of the same image can be
-told apart by position alone; ``same-position`` the same position in other images; ``same-image`` other patches of the image.
+These keys are the negatives of a query: with ``batch`` all other patches of the batch; with ``other-images`` only patches of
+other images, because position alone can tell patches of the same image apart; with ``same-position`` the patches at the same
+position in other images; with ``same-image`` the other patches of the same image.
 """
 SAFE = 60.0  # exp(60) times a billion keys is far below the largest float32, and exp(-60) far above the smallest
-CPU_TILE, GPU_TILE = 1024, 4096  # 4 MiB of logits, which the caches of two cores hold; 64 MiB, which fill a GPU
+CPU_TILE, GPU_TILE = 1024, 4096  # 4 MiB of logits fit into the caches of two cores; 64 MiB keep a GPU busy
 
 
 def excluded(image_q: Tensor, place_q: Tensor, image_k: Tensor, place_k: Tensor, negatives: str) -> Tensor:
-    """Which keys may not be a negative of which query; a patch's own key is never excluded (it is the positive).
+    """Which keys are left out of the sum over negatives in equation 2.
+
+    The key of the same patch is the positive. It is never excluded.
 
     Args:
         image_q, place_q: (N,) int64, image and patch position of each query.
-        image_k, place_k: (K,) int64, the same of each key.
+        image_k, place_k: (K,) int64, image and patch position of each key.
         negatives: one of ``NEGATIVES``.
 
     Returns:
-        (N, K) bool, True where the pair is left out of the sum.
+        (N, K) bool, True where the pair is left out.
 
     Raises:
-        ValueError: for another name.
+        ValueError: if ``negatives`` is not one of these names.
     """
     if negatives not in NEGATIVES:
         raise ValueError(f"negatives {negatives!r}: choose one of {', '.join(NEGATIVES)}")
@@ -43,7 +46,7 @@ def excluded(image_q: Tensor, place_q: Tensor, image_k: Tensor, place_k: Tensor,
 
 
 def _labels(q: Tensor, k: Tensor, visible: Tensor, temperature: float, first: int) -> tuple[Tensor, Tensor, slice]:
-    """Image and place of every key, and which of them are the positives of the queries."""
+    """Image and place of every key, and the slice of keys that are the positives of the queries."""
     if k.shape[:2] != visible.shape or q.shape[1:] != k.shape[1:]:
         raise ValueError(f"queries {tuple(q.shape)}, keys {tuple(k.shape)} and places {tuple(visible.shape)} do not match")
     if not 0 <= first <= len(k) - len(q):
@@ -57,24 +60,25 @@ def _labels(q: Tensor, k: Tensor, visible: Tensor, temperature: float, first: in
 def infonce_dense(
     q: Tensor, k: Tensor, visible: Tensor, temperature: float = 0.2, negatives: str = "batch", first: int = 0
 ) -> Tensor:
-    """Patch-wise InfoNCE as it is written: all logits at once, N x N for the N = B * V patches (equations 2 and 3).
+    """Patch-wise InfoNCE as it is written: all N x N logits at once, for the N = B * V patches (equations 2 and 3).
 
-    Equation 2 prints the sum over negatives inside the exponential; that form sees only the mean negative. This is the
-    standard form, the sum of exponentials.
+    Equation 2 prints the sum over negatives inside the exponential. In that form the loss depends only on the mean negative.
+    This function uses the standard form, the sum of exponentials.
 
     Args:
-        q: (b, V, d) query features, L2-normalised, V visible patches an image: all B images, or some that follow each other.
-        k: (B, V, d) key features of the same patches, of all images.
-        visible: (B, V) int64, the position of each patch, of all images.
-        temperature: tau, above 0; the paper's 0.2.
-        negatives: see :func:`excluded`.
-        first: the queries are those of images first to first + b - 1 of the batch: one rank's part, or a micro-batch.
+        q: (b, V, d) query features, L2-normalised, V visible patches per image: all B images, or b consecutive ones.
+        k: (B, V, d) key features of the same patches, for all images.
+        visible: (B, V) int64, the position of each patch, for all images.
+        temperature: tau, above 0; the paper's value is 0.2.
+        negatives: see :data:`NEGATIVES`.
+        first: the queries belong to images first to first + b - 1 of the batch: one rank's part, or a micro-batch.
 
     Returns:
-        scalar, the mean over the b * V queries, in nats. The mean over all is the mean over parts, weighted by their size.
+        scalar, the mean over the b * V queries, in nats. If the batch is cut into parts, the loss of the batch is the mean of
+        these values, weighted by the size of each part.
 
     Raises:
-        ValueError: for shapes that do not match, a temperature not above 0, or an unknown choice of negatives.
+        ValueError: if shapes do not match, the temperature is not above 0, or the choice of negatives is unknown.
     """
     image, place, own = _labels(q, k, visible, temperature, first)
     logits = q.flatten(0, 1) @ k.flatten(0, 1).T / temperature  # (b V, B V)
@@ -91,18 +95,25 @@ def infonce(
     tile: int | None = None,
     first: int = 0,
 ) -> Tensor:
-    """Patch-wise InfoNCE with memory that grows with N, not N^2: same value and gradient as :func:`infonce_dense`
-    (equations 2 and 3).
+    """Patch-wise InfoNCE in memory that grows with N instead of N^2 (equations 2 and 3).
 
-    The keys are constants (momentum encoder), so the gradient of a query is known as soon as its softmax p is:
-    (sum_z p_z k_z - k+) / (tau n). One forward pass in the manner of flash attention, with the keys as values, gives both,
-    and no gradient flows into the keys.
+    The value and the gradient are those of :func:`infonce_dense`.
+
+    >>> import torch
+    >>> from clicv2lite.method.infonce import infonce
+    >>> q = torch.eye(4)[None]  # one image, four patches, features of unit length
+    >>> infonce(q, q, visible=torch.arange(4)[None])  # -log(exp(1 / 0.2) / (exp(1 / 0.2) + 3 * exp(0)))
+    tensor(0.0200)
+
+    The keys are constants: they come from the momentum encoder, and no gradient flows into them. So the softmax p of a query
+    already gives its gradient, (sum_z p_z k_z - k+) / (tau n). One forward pass, as in flash attention with the keys as
+    values, gives the loss and the gradient.
 
     Args:
-        tile: rows and columns of logits to hold at a time. None takes what is fastest: on a CPU, if every patch is a negative,
-            torch's own flash attention, else tiles that stay in the cache; on a GPU tiles that keep it busy.
+        tile: rows and columns of logits that are held at a time. None takes the fastest way: on a CPU torch's own flash
+            attention if every patch is a negative, else tiles that fit into the cache; on a GPU tiles that keep it busy.
 
-    Other arguments, result and errors as :func:`infonce_dense`; computed in float32 (or float64 if the queries are).
+    Other arguments, result and errors: as in :func:`infonce_dense`. Computed in float32, or in float64 if the queries are.
     """
     image, place, own = _labels(q, k, visible, temperature, first)
     dtype = torch.promote_types(q.dtype, torch.float32)
@@ -122,7 +133,7 @@ def infonce(
 
 
 def _flash(q: Tensor, k: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Logsumexp (n,) of the logits of queries (n, d), and the mean (n, d) of the keys (N, d), weighted by their softmax."""
+    """For queries (n, d) and keys (N, d): logsumexp (n,) of the logits, and the softmax-weighted mean (n, d) of the keys."""
     heads = (q[None, None], k[None, None], k[None, None])  # one image, one head; the keys are the values
     mean, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*heads, scale=1 / temperature)
     return lse.flatten(), mean[0, 0]
@@ -131,10 +142,10 @@ def _flash(q: Tensor, k: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
 def _tiles(
     q: Tensor, k: Tensor, image: Tensor, place: Tensor, own: slice, temperature: float, negatives: str, tile: int
 ) -> tuple[Tensor, Tensor]:
-    """As :func:`_flash`, over admissible keys only: a running softmax over tiles of keys, for a tile of queries at a time."""
+    """As :func:`_flash`, without the excluded keys: a running softmax over tiles of keys, for one tile of queries at a time."""
     lse, mean = torch.empty_like(q[:, :1]), torch.zeros_like(q)
-    largest = q.norm(dim=1).amax() * k.norm(dim=1).amax() / temperature  # no logit is larger (Cauchy and Schwarz)
-    safe = bool(largest < SAFE)  # features of unit length at tau = 0.2: no maximum is needed, which saves half the passes
+    largest = q.norm(dim=1).amax() * k.norm(dim=1).amax() / temperature  # no logit is larger (Cauchy-Schwarz)
+    safe = bool(largest < SAFE)  # true for unit length and tau = 0.2: then no maximum is needed, which saves half the passes
     for i in range(0, len(q), tile):
         rows = slice(i, i + tile)
         query, average = q[rows] / temperature, mean[rows]
@@ -162,7 +173,7 @@ def _tiles(
 
 
 class _KnownGradient(torch.autograd.Function):
-    """A loss of q whose gradient was computed on the way; the backward pass only multiplies."""
+    """A loss of q whose gradient is known from the forward pass; the backward pass only multiplies."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A query encoder and its momentum key encoder, which every method here has (He et al. 2020; CLICv2, figure 4; chapter 6)."""
+"""A query encoder and its momentum key encoder; every method here has both (He et al. 2020; CLICv2, figure 4; chapter 6)."""
 
 import copy
 
@@ -9,23 +9,23 @@ from clicv2lite.method.encoder import EncoderConfig, ProjectionHead, build_vit
 
 
 class QueryAndKey(nn.Module):
-    """The query encoder learns; the key encoder, equal to it at the start, follows.
+    """The query encoder learns. The key encoder starts with the same weights and follows it (figure 4).
 
     Args:
-        shape: of both encoders and their projection heads.
-        momentum: m, within 0..1: how much of the key stays in a step.
+        shape: shape of both encoders and their projection heads.
+        momentum: m, in 0..1: the share of the key weights that stays in each step.
     """
 
     def __init__(self, shape: EncoderConfig, momentum: float) -> None:
         super().__init__()
         self.momentum = momentum
-        self.query = build_vit(shape)  # first, so that every method starts from the same weights at the same seed
+        self.query = build_vit(shape)  # made first: so all methods with the same seed start from the same weights
         self.query_head = ProjectionHead(shape.width, shape.project)
         self.key = copy.deepcopy(self.query).requires_grad_(False)
         self.key_head = copy.deepcopy(self.query_head).requires_grad_(False)
 
     @torch.no_grad()
     def update_key(self) -> None:
-        """After a step: key = m key + (1 - m) query."""
+        """Call this after each step: key = m * key + (1 - m) * query (section 4.1: m = 0.999)."""
         for key, query in ((self.key, self.query), (self.key_head, self.query_head)):
             torch._foreach_lerp_(list(key.parameters()), list(query.parameters()), 1 - self.momentum)

@@ -25,19 +25,24 @@ def grid_size(height: int, width: int, patch: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Grid:
-    """The square that the encoder sees, and its patches; the paper's ViT-B/32."""
+    """Side of the square image that the encoder sees, and of its patches. Defaults: the paper's ViT-B/32."""
 
     size: Count = 224  # side of the square (the base crop), pixels
     patch: Count = 32  # side of a patch, pixels
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of patches; ValueError if they do not tile the square."""
+        """Rows and columns of patches; ValueError if the patches do not tile the square."""
         return grid_size(self.size, self.size, self.patch)
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:
     """Cut images into G = h * w patches, row by row (equation 6).
+
+    >>> import torch
+    >>> from clicv2lite.method.patches import patchify
+    >>> patchify(torch.rand(2, 3, 224, 224), 32).shape
+    torch.Size([2, 49, 3, 32, 32])
 
     Args:
         images: (B, C, H, W), any dtype; H and W are multiples of ``patch``.
@@ -52,11 +57,17 @@ def patchify(images: Tensor, patch: int) -> Tensor:
     b, c, height, width = images.shape
     h, w = grid_size(height, width, patch)
     cells = images.reshape(b, c, h, patch, w, patch)
-    return cells.permute(0, 2, 4, 1, 3, 5).reshape(b, h * w, c, patch, patch).contiguous()  # of one row it is a view
+    return cells.permute(0, 2, 4, 1, 3, 5).reshape(b, h * w, c, patch, patch).contiguous()  # with one row it is a view
 
 
 def unpatchify(patches: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Put patches back together: the inverse of :func:`patchify`.
+    """Put patches back together: the inverse of :func:`patchify` (equation 6).
+
+    >>> import torch
+    >>> from clicv2lite.method.patches import patchify, unpatchify
+    >>> images = torch.rand(2, 3, 64, 96)
+    >>> torch.equal(unpatchify(patchify(images, 32), (2, 3)), images)
+    True
 
     Args:
         patches: (B, G, C, p, p).
@@ -76,11 +87,11 @@ def unpatchify(patches: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def offsets(direction: Tensor, distance: Tensor) -> Tensor:
-    """Turn a direction and a distance into pixel offsets.
+    """Turn a direction and a distance into a pixel offset (figure 3: eight directions).
 
     Args:
         direction: (...,) int64 in 0..7, an index into ``DIRECTIONS``.
-        distance: (...,) int64, pixels along both axes (a diagonal step moves both by the distance).
+        distance: (...,) int64, pixels (a diagonal direction moves by this distance along both axes).
 
     Returns:
         (..., 2) int64, (dy, dx).
@@ -90,11 +101,20 @@ def offsets(direction: Tensor, distance: Tensor) -> Tensor:
 
 
 def shift(patches: Tensor, offset: Tensor) -> Tensor:
-    """Move each patch's content inside its own cell; what leaves is lost, zeros enter (section 3.1, figure 3).
+    """Move the content of each patch inside its own cell (section 3.1, figure 3).
+
+    Pixels that leave the cell are lost, and zeros fill the gap.
+
+    >>> import torch
+    >>> from clicv2lite.method.patches import shift
+    >>> patch = torch.tensor([[[1, 2], [3, 4]]])
+    >>> shift(patch, torch.tensor([0, 1]))  # one pixel to the right
+    tensor([[[0, 1],
+             [0, 3]]])
 
     Args:
         patches: (..., C, p, p), any dtype.
-        offset: (..., 2) int64, (dy, dx) in pixels of each patch: positive moves down and right.
+        offset: (..., 2) int64, (dy, dx) of each patch in pixels: positive values move down and right.
 
     Returns:
         (..., C, p, p): ``out[y, x] = in[y - dy, x - dx]`` where that lies inside the cell, else 0.
@@ -109,12 +129,12 @@ def shift(patches: Tensor, offset: Tensor) -> Tensor:
         return patches.clone()
     flat = patches.reshape(-1, c * p * p)
     step = offset.reshape(-1, 2).to(patches.device).clamp(-p, p)
-    along = step[:, 0] * p + step[:, 1]  # in a patch written as one row of pixels, a move is a move along the row
+    along = step[:, 0] * p + step[:, 1]  # a patch is one long row of pixels here: each move is a move along that row
     most = int(along.abs().max())
-    windows = F.pad(flat, (most, most)).unfold(1, c * p * p, 1)  # every move of every patch, no copy
+    windows = F.pad(flat, (most, most)).unfold(1, c * p * p, 1)  # every possible move of every patch, without a copy
     each = torch.arange(len(flat), device=patches.device)
     moved = windows[each, most - along].reshape(-1, c, p, p)
-    # what left on one side has come in on the other, or from the next channel: zeros instead
-    source = torch.arange(p, device=patches.device) - step[:, :, None]  # (n, 2, p): row and column it would come from
+    # pixels that left on one side came in on the other side, or in the next channel: replace them by zeros
+    source = torch.arange(p, device=patches.device) - step[:, :, None]  # (n, 2, p): row and column that a pixel comes from
     outside = (source < 0) | (source >= p)
     return moved.masked_fill_(outside[:, 0, None, :, None] | outside[:, 1, None, None, :], 0).reshape(patches.shape)

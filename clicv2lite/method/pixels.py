@@ -1,4 +1,4 @@
-"""Pixels as the encoders see them: ImageNet's mean colour and deviation, taken off and put back (book chapter 6)."""
+"""Pixels as the encoders see them: normalised with ImageNet's mean colour and standard deviation (book chapter 6)."""
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ def normalize(images: Tensor) -> Tensor:
 
 
 def denormalize(images: Tensor) -> Tensor:
-    """The inverse of :func:`normalize`: (..., 3, H, W) normalised -> same shape, in [0, 1] but for what blur or zeros left."""
+    """The inverse of :func:`normalize`: (..., 3, H, W) normalised -> same shape."""
     mean = images.new_tensor(MEAN)[:, None, None]
     std = images.new_tensor(STD)[:, None, None]
     return images * std + mean

@@ -1,4 +1,4 @@
-"""The two views of shifted patchify: one base crop, augmentation and shift per patch (CLICv2, figure 3; book chapter 3)."""
+"""The two views of shifted patchify: one base crop, then augmentation and shift per patch (CLICv2, figure 3; chapter 3)."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,24 +18,24 @@ from clicv2lite.method.pixels import normalize
 from clicv2lite.method.targets import TargetConfig, reconstruction_target, target_size
 from clicv2lite.ranges import Share, ShareBelowOne
 
-CROP_DRAWS, PATCH_DRAWS = 5, 7  # uniform numbers one image, and one patch in one view, consume
+CROP_DRAWS, PATCH_DRAWS = 5, 7  # uniform numbers for the crop of one image, and for one patch in one view
 
 
 @dataclass(frozen=True)
 class ViewConfig(TargetConfig, Grid):
-    """How the views are made. Defaults are the paper's, or the choice that the book's decisions page gives a reason for."""
+    """How the views are made. Defaults: the paper's; where the paper is silent, the book's decisions page gives reasons."""
 
     mask_ratio: ShareBelowOne = 0.6
     max_shift: Annotated[int, Ge(-1)] = -1  # pixels; -1 is a quarter of the patch, 0 switches the shift off
     zeros: Literal["after", "before"] = "after"  # shift after normalisation (zeros are the mean colour) or before it
     augment: Literal["patch", "image", "none"] = "patch"
-    crop: Literal["resized", "window", "given"] = "resized"  # random resized, a window at the image's own scale, or cut already
+    crop: Literal["resized", "window", "given"] = "resized"  # random resized crop, window at full scale, or cropped already
     crop_min: Share = 0.5  # smallest area of the base crop, as a share of the image
     flip: Share = 0.5  # probability that a patch is mirrored
     color: Share = 0.4  # strength of brightness, contrast and saturation jitter, as in MoCo v2
     blur: Share = 0.5  # probability of blur
-    crop_mix: Share = 0.0  # of the images that mixes of their own crops replace (CLIC's data-set augmentation, see crop_mix)
-    key_patches: Literal["visible", "full"] = "visible"  # the key encoder sees the query's patches, or all of them
+    crop_mix: Share = 0.0  # share of images that become mixes of their own crops (CLIC's augmentation, see method.crop_mix)
+    key_patches: Literal["visible", "full"] = "visible"  # the key encoder sees the same patches as the query, or all patches
 
     @property
     def shift_limit(self) -> int:
@@ -44,27 +44,27 @@ class ViewConfig(TargetConfig, Grid):
 
     @property
     def target_size(self) -> int:
-        """Numbers that the decoder predicts for a patch; 0 for none."""
+        """How many numbers the decoder predicts per patch; 0 without a decoder."""
         return target_size(self.target, self.patch)
 
 
 class Views(NamedTuple):
-    """What the model sees of a batch; V visible and M masked of G patches."""
+    """What the model sees of a batch (figure 4): V visible and M masked patches of G."""
 
     query: Tensor  # (B, V, 3, p, p), normalised, augmented, shifted
     key: Tensor  # (B, V, 3, p, p), the same patches (or all G), augmented and shifted independently
     visible: Tensor  # (B, V) int64, position of each visible patch
-    masked: Tensor  # (B, M) int64
-    target: Tensor  # (B, M, T) what the decoder must predict of each clean masked patch; T = 1 for entropy, 0 for none
+    masked: Tensor  # (B, M) int64, position of each masked patch
+    target: Tensor  # (B, M, T) what the decoder must predict for each clean masked patch; T = 1 for entropy, 0 for none
 
 
 def uniform(seed: int, epoch: np.ndarray, index: np.ndarray, count: int) -> Tensor:
-    """Random numbers that depend on (seed, epoch, sample index) and nothing else: not on batch, rank or restart.
+    """Random numbers that depend only on (seed, epoch, sample index). Batch, rank and restarts do not change them.
 
     Args:
-        seed: non-negative.
-        epoch, index: (B,) int64, how often the sample was seen before and its position in the data set.
-        count: numbers a sample needs.
+        seed: 0 or more.
+        epoch, index: (B,) int64, how often the sample was seen before, and its index in the data set.
+        count: how many numbers a sample needs.
 
     Returns:
         (B, count) float32 in [0, 1), from one Philox stream per sample.
@@ -78,18 +78,18 @@ def uniform(seed: int, epoch: np.ndarray, index: np.ndarray, count: int) -> Tens
 
 
 def draws_per_image(config: ViewConfig) -> int:
-    """How many uniform numbers :func:`make_views` consumes for one image."""
+    """How many uniform numbers :func:`make_views` needs per image."""
     g = config.grid[0] * config.grid[1]
     return CROP_DRAWS + g + 2 * g * PATCH_DRAWS + (MIX_DRAWS if config.crop_mix else 0)
 
 
 def crop_boxes(noise: Tensor, height: int, width: int, crop_min: float) -> Tensor:
-    """Boxes of random area and place, with the image's own aspect times 3/4 to 4/3 (random resized crop).
+    """Boxes of a random resized crop: random area and position, the image's aspect ratio times 3/4 to 4/3.
 
     Args:
         noise: (B, 4) uniform in [0, 1).
-        height, width: of the images, pixels.
-        crop_min: smallest area as a share of the image, in (0, 1].
+        height, width: size of the images, pixels.
+        crop_min: smallest area, as a share of the image, in (0, 1].
 
     Returns:
         (B, 4) int64: top, left, height, width, inside the image.
@@ -103,14 +103,14 @@ def crop_boxes(noise: Tensor, height: int, width: int, crop_min: float) -> Tenso
 
 
 def crop_shares(noise: Tensor, crop_min: float) -> tuple[Tensor, Tensor]:
-    """Height and width of the boxes of :func:`crop_boxes` as shares of the image's: (B, 4) noise -> (B,), (B,) in (0, 1]."""
+    """Height and width of the boxes of :func:`crop_boxes`, as shares of the image: (B, 4) noise -> (B,), (B,) in (0, 1]."""
     area = crop_min + (1 - crop_min) * noise[:, 0]
     ratio = torch.exp((noise[:, 1] * 2 - 1) * np.log(4 / 3))
     return (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
 
 
 def window_boxes(noise: Tensor, height: int, width: int, size: int) -> Tensor:
-    """Boxes of side ``size`` anywhere inside images that are at least as large: (B, 5) noise -> (B, 4) as crop_boxes."""
+    """Square boxes of side ``size`` at a random position: (B, 5) noise -> (B, 4), as crop_boxes. No image may be smaller."""
     top = (noise[:, 2] * (max(height, size) - size + 1)).floor()
     left = (noise[:, 3] * (max(width, size) - size + 1)).floor()
     side = torch.full_like(top, size)
@@ -118,10 +118,10 @@ def window_boxes(noise: Tensor, height: int, width: int, size: int) -> Tensor:
 
 
 def base_crop(images: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
-    """The crop that both views share: random resized crop and mirror.
+    """The crop that both views share: random resized crop and mirror (section 3.1: no crop per view, unlike figure 2).
 
     Args:
-        images: (B, 3, H, W) uint8; cut and resized already, (B, 3, size, size), if ``config.crop`` is ``given``.
+        images: (B, 3, H, W) uint8. If ``config.crop`` is ``given``, they are cropped already: (B, 3, size, size).
         noise: (B, 5) uniform in [0, 1).
 
     Returns:
@@ -157,34 +157,34 @@ def augment(patches: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
         return patches
     if config.augment == "image":
         noise = noise[:, :1].expand_as(noise)
-    else:  # mirroring a whole image would part the positions of a pair, so only patches are mirrored
+    else:  # only patches are mirrored: a mirrored image would move the two patches of a pair to different positions
         patches = torch.where((noise[..., 0] < config.flip)[..., None, None, None], patches.flip(-1), patches)
     gain, contrast, saturation = (1 + config.color * (2 * noise[..., 1:4] - 1))[..., None, None, None].unbind(2)
     gray = luma(patches).unsqueeze(2)
     mean = gray.mean((-2, -1), keepdim=True)
-    # saturation around the gray, then contrast around the mean, then brightness: linear, so one pass over the colours
+    # saturation around the gray, contrast around the mean, brightness: all are linear, so one pass over the colours is enough
     fixed = gray * ((1 - saturation) * contrast * gain) + mean * ((1 - contrast) * gain)
     out = torch.addcmul(fixed, patches, saturation * contrast * gain).clamp_(0, 1)
     if config.blur:
-        # strength 0 without blur, else uniform in (0, 1]
+        # strength 0 (no blur), or uniform in (0, 1]
         strength = (1 - noise[..., 4] / config.blur).clamp(0, 1)[..., None, None, None]
         out = torch.lerp(out, blurred(out), strength)
     return out
 
 
 def blurred(patches: Tensor) -> Tensor:
-    """Binomial 5-tap blur of each patch on its own, edges replicated: (..., 3, p, p) -> same shape."""
+    """Binomial 5-tap blur inside each patch, edges replicated: (..., 3, p, p) -> same shape."""
     p = patches.shape[-1]
     taps = patches.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
     rows = torch.arange(p).repeat_interleave(5)
     columns = (torch.arange(p)[:, None] + torch.arange(-2, 3)).clamp(0, p - 1).flatten()
     band = patches.new_zeros(p, p).index_put_((rows, columns), taps.repeat(p), accumulate=True)
-    # blurring is linear: a banded matrix on the rows and on the columns, far cheaper than a convolution per patch
+    # blurring is linear: two products with a banded matrix are much cheaper than a convolution per patch
     return ((patches @ band.T).mT @ band.T).mT
 
 
 def one_view(patches: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
-    """Augment, normalise and shift (B, V, 3, p, p) clean patches with noise (B, V, 7)."""
+    """Augment, normalise and shift clean patches (B, V, 3, p, p) with noise (B, V, 7) (figure 3)."""
     patches = augment(patches, noise[..., :5], config)
     direction = (noise[..., 5] * 8).long()
     distance = 1 + (noise[..., 6] * config.shift_limit).long()  # uniform in 1..limit
@@ -197,12 +197,19 @@ def one_view(patches: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
 def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> Views:
     """Shifted patchify of a batch: base crop, mask, and two views of the visible patches (figure 3).
 
+    >>> import torch
+    >>> from clicv2lite.method.views import ViewConfig, draws_per_image, make_views
+    >>> images, config = torch.zeros(2, 3, 100, 80, dtype=torch.uint8), ViewConfig(size=64, patch=16)  # 4 x 4 patches
+    >>> views = make_views(images, torch.rand(2, draws_per_image(config)), config)
+    >>> views.query.shape, views.target.shape
+    (torch.Size([2, 6, 3, 16, 16]), torch.Size([2, 10, 1]))
+
     Args:
         images: (B, 3, H, W) uint8.
         noise: (B, draws_per_image(config)) uniform in [0, 1), see :func:`uniform`.
 
     Returns:
-        Views; the target is in bits, or in [0, 1] if ``config.unit`` is ``normalised``.
+        Views. The entropy target is in bits, or in [0, 1] if ``config.unit`` is ``normalised``.
     """
     g = config.grid[0] * config.grid[1]
     parts = [CROP_DRAWS, g, 2 * g * PATCH_DRAWS]

@@ -1,4 +1,4 @@
-"""The encoder of a model as timm builds and loads it, for code that speaks timm (book chapter 12)."""
+"""The encoder of a model as a timm model, for code that works with timm (book chapter 12)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 
 
 def timm_arguments(spec: str = "default") -> dict[str, Any]:
-    """What `timm.create_model(**timm_arguments())` takes: the shape, and the file with the weights.
+    """Arguments for `timm.create_model(**timm_arguments())`: the shape of the encoder, and the file with its weights.
 
-    The file is an ordinary timm checkpoint: its keys are timm's, its tensors load strictly. Inputs are RGB in 0..1,
-    normalised with ImageNet's mean and deviation (:func:`~clicv2lite.method.pixels.normalize`), of any size that the patch
-    divides.
+    The file is an ordinary timm checkpoint: it has timm's keys and loads strictly. Inputs are RGB in 0..1, normalised with
+    ImageNet's mean and deviation (:func:`clicv2lite.method.pixels.normalize`). The patch size must divide their sides.
 
     Args:
         spec: "default", a folder of `pretrain` or `probe`, or a .safetensors file that one of them wrote.
@@ -27,10 +26,10 @@ def timm_arguments(spec: str = "default") -> dict[str, Any]:
     """
     encoder = load_encoder(spec)
     if not isinstance(encoder.net, PlainViT):
-        raise UserError(f"{spec}: no file of clicv2lite; give default, a folder of pretrain or probe, or a .safetensors file")
+        raise UserError(f"{spec}: not a file of clicv2lite; give default, a pretrain or probe folder, or a .safetensors file")
     shape, path = encoder.config.encoder, DEFAULT if spec == "default" else Path(spec)
     return {
-        "model_name": "vit_base_patch16_224",  # the plain ViT; all of its shape is overridden
+        "model_name": "vit_base_patch16_224",  # the plain ViT; the arguments below override its shape
         "checkpoint_path": str(path / WEIGHTS if path.is_dir() else path),
         "img_size": shape.size,
         "patch_size": shape.patch,
@@ -46,9 +45,9 @@ def timm_arguments(spec: str = "default") -> dict[str, Any]:
 
 
 def timm_model(spec: str = "default") -> "VisionTransformer":
-    """timm's own model with the weights of an encoder, in evaluation mode; `forward_features` gives (B, [1 +] G, D).
+    """timm's own model with the weights of an encoder, in evaluation mode. `forward_features` gives (B, [1 +] G, D).
 
-    Unlike `FrozenEncoder.vit` it has gradients: fine-tune it, or hand it to anything that takes a timm model.
+    Unlike `FrozenEncoder.vit` it has gradients. Fine-tune it, or use it wherever a timm model is expected.
     """
     import timm
 

@@ -1,4 +1,4 @@
-"""An encoder by its name: the package's, a run's, a file's, an untrained one, or a ViT of timm's (book chapter 8)."""
+"""Load an encoder by name: the package's own, one of a run or a file, an untrained one, or a timm ViT (book chapter 8)."""
 
 import json
 from pathlib import Path
@@ -19,10 +19,15 @@ DEFAULT = Path(__file__).resolve().parents[1] / "models" / "default"  # the mode
 def load_encoder(spec: str, seed: int = 0) -> FrozenEncoder:
     """Load an encoder by name.
 
+    >>> from clicv2lite.models.by_name import load_encoder
+    >>> encoder = load_encoder("default")
+    >>> encoder.width, encoder.config.encoder.patch
+    (192, 16)
+
     Args:
-        spec: ``default`` (the model that comes with the package), a run folder (of ``pretrain`` or ``probe``), a .safetensors
+        spec: ``default`` (the model that comes with the package), a folder that ``pretrain`` or ``probe`` wrote, a .safetensors
             file, ``random`` (the lite recipe's ViT, untrained), or the name of a timm model with pretrained weights.
-        seed: of the random encoder.
+        seed: seed of the random encoder.
 
     Raises:
         UserError: if there is no such encoder, or its file is damaged.
@@ -45,7 +50,7 @@ def load_encoder(spec: str, seed: int = 0) -> FrozenEncoder:
 
 def random_encoder(seed: int) -> FrozenEncoder:
     """The lite recipe's encoder before any training: the baseline that pretraining must beat."""
-    from clicv2lite.recipes.library import lite  # not above: a recipe brings timm, which takes seconds to import
+    from clicv2lite.recipes.library import lite  # imported here: recipes import timm, which takes seconds
 
     recipe = lite()
     return untrained_encoder("random", FrozenConfig(recipe.encoder, recipe.pool), seed)
@@ -68,5 +73,5 @@ def _load_file(path: Path) -> FrozenEncoder:
 
 
 def _pool_config(stored: dict[str, Any]) -> PoolConfig:
-    later = {name: stored[name] for name in ("read", "halvings") if name in stored}  # older files were written without them
+    later = {name: stored[name] for name in ("read", "halvings") if name in stored}  # older files do not have them
     return PoolConfig(tuple(stored["blocks"]), tuple(stored["statistics"]), stored["size"], **later)

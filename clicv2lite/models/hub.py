@@ -1,6 +1,6 @@
 """Models on the Hugging Face Hub: `ComplexityModel.from_pretrained(...)` and `.push_to_hub(...)` (book chapter 12).
 
-Both are huggingface_hub's own mixin; what is stored is a model folder, which `clicv2lite score --model` reads as well.
+Both come from huggingface_hub's mixin. They store a model folder, which `clicv2lite score --model` can read, too.
 """
 
 from pathlib import Path
@@ -30,15 +30,15 @@ model.score(["photo.jpg"])  # 0..1
 
 
 class ComplexityModel(Model, ModelHubMixin):
-    """A :class:`clicv2lite.models.model.Model` that saves to, and loads from, a folder or the Hub.
+    """A :class:`clicv2lite.models.model.Model` that can be saved to, and loaded from, a folder or the Hub.
 
-    `ComplexityModel.of(clicv2lite.load()).push_to_hub("me/complexity")` uploads one; `save_pretrained(folder)` writes the
-    same files. `ComplexityModel.from_pretrained` takes a folder, offline, or the name of a repository.
+    `ComplexityModel.of(clicv2lite.load()).push_to_hub("me/complexity")` uploads a model; `save_pretrained(folder)` writes the
+    same files. `ComplexityModel.from_pretrained` takes a folder (this works offline), or the name of a repository.
     """
 
     @classmethod
     def of(cls, model: Model) -> "ComplexityModel":
-        """The same encoder and head."""
+        """A Hub model with the same encoder and head."""
         return cls(model.encoder, model.head)
 
     def _save_pretrained(self, save_directory: Path) -> None:

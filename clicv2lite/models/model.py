@@ -1,4 +1,4 @@
-"""A model folder: a frozen encoder and the head that was fitted on it, in files that hold no code (book chapter 8)."""
+"""A model: a frozen encoder and the head that was fitted on it. Its files hold no code (book chapter 8)."""
 
 import json
 from pathlib import Path
@@ -26,34 +26,39 @@ FORMAT = 1
 
 
 class Model:
-    """A frozen encoder and its head: images to scores.
+    """A frozen encoder and its head: they turn images into scores.
 
-    `score`, `features` and `complexity_map` take images as people have them: a path, a PIL image, a NumPy array
-    (H, W, 3) or (H, W), a tensor (C, H, W), of any size; the first two also an iterable of these, or a batch. `ratings`,
-    `scores` and `maps` take the squares that the encoder sees. What an image gets does not depend on its batch, to rounding.
+    `score`, `features` and `complexity_map` take an image of any size as a path, a PIL image, a NumPy array (H, W, 3) or
+    (H, W), or a tensor (C, H, W). `score` and `features` also take a batch, or an iterable of images. `ratings`, `scores` and
+    `maps` take the squares that the encoder sees. The result for an image does not depend on its batch, except for rounding.
     """
 
     def __init__(self, encoder: FrozenEncoder, head: Head) -> None:
         self.encoder, self.head = encoder, head
 
     def score(self, images: Any) -> Any:
-        """Complexity in 0..1 as `clicv2lite score` gives it: a float for one image, else (N,) float64.
+        """Complexity in 0..1, as `clicv2lite score` gives it: a float for one image, else (N,) float64.
+
+        >>> import clicv2lite
+        >>> from skimage import data
+        >>> round(clicv2lite.load().score(data.coffee()), 2)  # a photograph in the scikit-image package
+        0.31
 
         Raises:
-            UserError: if something is not an image or cannot be read; see :mod:`clicv2lite.data.inputs` for what is.
+            UserError: if something is not an image or cannot be read; :mod:`clicv2lite.data.inputs` lists what counts as one.
         """
         found, single = listed(images)
         scores = np.concatenate([self.ratings(batch) for batch in squares(found, self.encoder.size)])
         return float(scores[0]) if single else scores
 
     def features(self, images: Any) -> NDArray[np.float32]:
-        """What a linear head reads of the images: (F,) float32 for one image, else (N, F). Errors as `score`."""
+        """The features that a linear head reads: (F,) float32 for one image, else (N, F). Errors as in `score`."""
         found, single = listed(images)
         features: NDArray[np.float32] = pooled(self.encoder, found).numpy()
         return features[0] if single else features
 
     def complexity_map(self, image: Any) -> Floats:
-        """(h, w) complexity of each place of one image, the aspect ratio squashed; see `maps`. Errors as `score`."""
+        """Complexity of each place of one image, resized to a square: (h, w); see `maps`. Errors as in `score`."""
         found, single = listed(image)
         if not single:
             raise UserError(f"complexity_map: {len(found)} images; give one at a time")
@@ -61,18 +66,19 @@ class Model:
         return complexity
 
     def ratings(self, images: Tensor) -> Floats:
-        """(B, 3, S, S) uint8 -> (B,) scores on the scale of the ratings, 0..1; see :func:`clicv2lite.heads.bounds.bounded`."""
+        """Images (B, 3, S, S) uint8 -> scores (B,) in 0..1, see :func:`clicv2lite.heads.bounds.bounded`."""
         scores = self.scores(images)
         return scores if self.head.bounded else bounded(torch.from_numpy(scores)).numpy()
 
     def scores(self, images: Tensor) -> Floats:
-        """(B, 3, S, S) uint8 -> (B,) scores as the head gives them; a linear one knows no bounds."""
+        """Images (B, 3, S, S) uint8 -> scores (B,) as the head gives them. The scores of a linear head have no bounds."""
         return self.head.predict(read_by(self.head, self.encoder, images))
 
     def maps(self, images: Tensor) -> Floats:
-        """(B, 3, S, S) uint8 -> (B, h, w) complexity of each place.
+        """Images (B, 3, S, S) uint8 -> complexity of each place (B, h, w).
 
-        ICNet's maps lie in 0..1. A linear head's are exact shares of its score (their mean is the score) in any range.
+        The maps of ICNet's head lie in 0..1. The maps of a linear head are exact shares of its score: their mean is the score,
+        and single values can lie anywhere.
         """
         images = images.to(use_device(self.encoder))
         read = shares(self.encoder, images) if self.head.reads == "features" else self.encoder.tokens(images)
@@ -80,29 +86,29 @@ class Model:
 
 
 def read_by(head: Head | type[Head], encoder: FrozenEncoder, images: Tensor) -> Tensor:
-    """What `head` reads of (B, 3, S, S) uint8 images, on any device."""
+    """The input of `head` for images (B, 3, S, S) uint8 on any device: pooled features or tokens."""
     images = images.to(use_device(encoder))
     return encoder.features(images) if head.reads == "features" else encoder.tokens(images)
 
 
 def pooled(encoder: FrozenEncoder, images: list[Any]) -> Tensor:
-    """(N, F) float32 pooled features, on the CPU, of N images as people have them; errors as `Model.score`."""
+    """Pooled features (N, F) float32, on the CPU, of N images in any form that `Model.score` takes; errors as there."""
     return torch.cat([encoder.features(batch.to(use_device(encoder))).cpu() for batch in squares(images, encoder.size)])
 
 
 def use_device(encoder: FrozenEncoder) -> torch.device:
-    """The device that an encoder computes on: a GPU if there is one, to which it is moved."""
+    """Move the encoder to a GPU if there is one, and return the device that it is on."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encoder.to(device)  # nothing to do from the second call on
+    encoder.to(device)  # does nothing from the second call on
     return device
 
 
 def save_model(folder: Path, model: Model, spec: str) -> None:
-    """Write the encoder and head.safetensors, so that the folder alone is a model for `score`.
+    """Write the encoder and head.safetensors, so that the folder is a complete model for `score`.
 
     Args:
-        folder: exists. An encoder that already lies there, because it was loaded from there, is left as it is.
-        spec: the encoder as the user named it.
+        folder: must exist. If the encoder was loaded from this folder, its file is left as it is.
+        spec: the name of the encoder, as the user gave it.
     """
     source = Path(spec, WEIGHTS) if Path(spec).is_dir() else Path(spec)
     if source.resolve() != (folder / WEIGHTS).resolve():
@@ -117,18 +123,23 @@ def save_model(folder: Path, model: Model, spec: str) -> None:
             "sha256": digest(folder / WEIGHTS),
         },
     }
-    # last: a folder with a head is complete
+    # the head is written last, so a folder that has a head is complete
     write_bytes(folder / HEAD_FILE, save(model.head.tensors(), metadata={"clicv2lite": json.dumps(about)}))
 
 
 def load_model(spec: str | Path = "default") -> Model:
-    """Load what `save_model` wrote; also `clicv2lite.load`.
+    """Load a model that `save_model` wrote. This is `clicv2lite.load`.
+
+    >>> import clicv2lite
+    >>> model = clicv2lite.load()
+    >>> model.head.kind, model.encoder.size
+    ('ridge', 448)
 
     Args:
         spec: a folder, or "default" for the model that comes with the package.
 
     Raises:
-        UserError: if there is no model, its head is damaged, or its encoder is not the one the head was fitted on.
+        UserError: if there is no model, its head is damaged, or its head was fitted on another encoder.
     """
     folder = DEFAULT if spec == "default" else Path(spec)
     path = folder / HEAD_FILE

@@ -1,4 +1,4 @@
-"""Adapt the scorer to your own ratings, in the manner of scikit-learn (book chapter 12)."""
+"""Fit the scorer to your own ratings, with the interface of scikit-learn (book chapter 12)."""
 
 from typing import Any
 
@@ -18,28 +18,35 @@ from clicv2lite.models.model import Model, pooled
 class ComplexityRegressor(RegressorMixin, BaseEstimator):
     """Ridge regression of your ratings on the frozen features of your images.
 
-    Works with scikit-learn's `clone`, `cross_val_predict` and `learning_curve` on lists of images (each fold encodes its
-    images again; `load().features` and `heads.ridge.fit_ridge` encode once). `score` is R squared, as for every regressor
-    there.
+    >>> from skimage import data
+    >>> from clicv2lite import ComplexityRegressor
+    >>> images = [data.coffee(), data.rocket(), data.astronaut()]
+    >>> regressor = ComplexityRegressor().fit(images, ratings=[3, 1, 5])
+    >>> regressor.predict(images).argsort()  # the rocket is the simplest, the astronaut the most complex
+    array([1, 0, 2])
+
+    It works with scikit-learn's `clone`, `cross_val_predict` and `learning_curve` on lists of images. Each fold then encodes
+    its images again; `clicv2lite.load().features` and `heads.ridge.fit_ridge` encode them only once. `score` is R squared, as
+    in every scikit-learn regressor.
 
     Args:
-        encoder: what `--encoder` of `clicv2lite probe` takes: "default", a folder, a file, "random" or a timm name.
+        encoder: "default", a folder, a file, "random" or a timm name, as for `clicv2lite probe --encoder`.
 
     Attributes:
-        model_: after `fit`, a :class:`clicv2lite.models.model.Model` of the encoder and the new head. Its `complexity_map`
-            shows where; its own `score` stays in 0..1, `predict` does not.
+        model_: after `fit`, a :class:`clicv2lite.models.model.Model` with the encoder and the new head. Its `complexity_map`
+            shows where the complexity is. Its `score` stays in 0..1, `predict` of the regressor does not.
     """
 
     def __init__(self, encoder: str = "default") -> None:
         self.encoder = encoder
 
     def fit(self, images: Any, ratings: ArrayLike, groups: ArrayLike | None = None) -> "ComplexityRegressor":
-        """Fit on images, as :class:`clicv2lite.models.model.Model` takes them, and their ratings (n,), in any range.
+        """Fit on images, in any form that :class:`clicv2lite.models.model.Model` takes, and their ratings.
 
         Args:
-            images: n of them. ratings: (n,).
-            groups: (n,) names of what was rated together, where ratings of different groups cannot be compared; only
-                differences within groups are then fitted. `predict` needs none.
+            images: n images. ratings: (n,), in any range.
+            groups: (n,) names of groups that were rated together, if ratings of different groups cannot be compared. Then only
+                differences within groups are fitted. `predict` needs no names.
 
         Raises:
             UserError: if an image cannot be used, the numbers of images and ratings differ, there are fewer than 2, or a
@@ -48,21 +55,21 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
         try:
             wanted = np.asarray(ratings, dtype=np.float64)
         except (TypeError, ValueError):
-            raise UserError("ratings: not all of them are numbers; give one number an image") from None
+            raise UserError("ratings: not all of them are numbers; give one number per image") from None
         if wanted.ndim != 1 or len(wanted) < 2 or not np.isfinite(wanted).all():
-            raise UserError(f"ratings: shape {wanted.shape}; give two or more finite numbers, one an image")
+            raise UserError(f"ratings: shape {wanted.shape}; give two or more finite numbers, one per image")
         found, _ = listed(images)
         if len(found) != len(wanted):
-            raise UserError(f"ratings: {len(wanted)} of them for {len(found)} images; give one an image")
+            raise UserError(f"ratings: {len(wanted)} of them for {len(found)} images; give one per image")
         encoder = load_encoder(self.encoder)
         names = None if groups is None else np.asarray(groups, dtype=np.str_)
         if names is not None and names.shape != wanted.shape:
-            raise UserError(f"groups: shape {names.shape} for {len(wanted)} ratings; give one name a rating")
+            raise UserError(f"groups: shape {names.shape} for {len(wanted)} ratings; give one name per rating")
         self.model_ = Model(encoder, fit_ridge(pooled(encoder, found), wanted, names))
         return self
 
     def predict(self, images: Any) -> Floats:
-        """(n,) ratings of n images, in the range of those it was fitted on but not clipped to it.
+        """Ratings (n,) of n images, on the scale of the fitted ratings, but not clipped to their range.
 
         Raises:
             sklearn.exceptions.NotFittedError: before `fit`.

@@ -1,7 +1,7 @@
 """`clicv2lite onnx`: a model as one ONNX file, to score images without Python (book chapter 12).
 
-Input `images`: (B, 3, S, S) uint8, RGB, squared as `data.images.to_square` does it, for any B. Output `score`: (B,) float32
-in 0..1. Normalisation, encoder, pooling and head are all inside.
+Input `images`: (B, 3, S, S) uint8, RGB, made square by `data.images.to_square`, for any B. Output `score`: (B,) float32 in
+0..1. The file contains normalisation, encoder, pooling and head.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from clicv2lite.models.model import Model, load_model
 
 
 class Scorer(nn.Module):
-    """A ridge model as one differentiable function: (B, 3, S, S) uint8 -> (B,) float32 in 0..1."""
+    """A ridge model as one differentiable function: images (B, 3, S, S) uint8 -> scores (B,) float32 in 0..1."""
 
     mean: Tensor
     weight: Tensor
@@ -30,7 +30,7 @@ class Scorer(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         if not isinstance(model.head, RidgeHead):
-            raise UserError(f"only models with a ridge head can be exported, this one's is {model.head.kind}; fit one by probe")
+            raise UserError(f"only models with a ridge head can be exported, not with {model.head.kind}; fit one with probe")
         self.encoder, self.net, head = model.encoder, model.encoder.net, model.head
         self.register_buffer("mean", torch.from_numpy(np.asarray(head.mean)).float())
         self.register_buffer("weight", torch.from_numpy(head.weight / head.scale).float())
@@ -42,14 +42,14 @@ class Scorer(nn.Module):
 
 
 def export_onnx(model: Model, path: str | Path) -> None:
-    """Write a model as ONNX, whole or not at all.
+    """Write a model as ONNX. The file is complete, or it is not written at all.
 
     Args:
-        model: with a ridge head.
-        path: of the file; weights are inside it.
+        model: a model with a ridge head.
+        path: the file to write; the weights are inside it.
 
     Raises:
-        UserError: if the head is another one, the path cannot be written to, or the packages of the extra `onnx` are missing.
+        UserError: if the head is not a ridge head, the path cannot be written, or packages of the extra `onnx` are missing.
     """
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
@@ -59,7 +59,7 @@ def export_onnx(model: Model, path: str | Path) -> None:
     scorer = Scorer(model).eval().cpu()
     images = torch.zeros(2, 3, model.encoder.size, model.encoder.size, dtype=torch.uint8)
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's warnings are about its own code
+        warnings.simplefilter("ignore")  # warnings about the inside of the exporter
         program = torch.onnx.export(
             scorer,
             (images,),

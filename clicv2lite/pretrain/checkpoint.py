@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill: tensors only, written beside and renamed, with a checksum, two kept (book chapter 7)."""
+"""Checkpoints that survive a kill: tensors only, written to a temporary file, with a checksum, two kept (book chapter 7)."""
 
 import hashlib
 import re
@@ -19,10 +19,10 @@ PATTERN = re.compile(r"step-(\d{9})\.safetensors$")
 
 
 def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> Path:
-    """Write folder/step-000000123.safetensors and its .sha256, durable before the name appears; keep the newest two.
+    """Write folder/step-000000123.safetensors and its .sha256, and keep the newest two. The name appears when all is on disk.
 
     Raises:
-        UserError: if the disk is full or the folder cannot be written; the previous checkpoint stays as it was.
+        UserError: if the disk is full or the folder cannot be written. The previous checkpoint is not changed.
     """
     path = folder / f"step-{step:09d}.safetensors"
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | _optimizer_tensors(model, optimizer)
@@ -40,13 +40,13 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
 
 
 def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks | None = None) -> int:
-    """Load the newest checkpoint that is whole and return its step; 0, and nothing changed, when there is none.
+    """Load the newest complete checkpoint and return its step. If there is none, return 0 and change nothing.
 
-    A damaged checkpoint is named on standard error and the one before it is used. The first rank reads, the others get
-    the tensors from it.
+    If a checkpoint is damaged, its name goes to standard error and the one before it is used. The first rank reads the file and
+    sends the tensors to the others.
 
     Raises:
-        UserError: if a checkpoint is whole but of another model.
+        UserError: if a checkpoint is complete but belongs to another model.
     """
     ranks = ranks or Ranks()
     path, tensors = _newest(folder) if ranks.first else (folder, {})
@@ -58,12 +58,12 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ra
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
         _load_optimizer(model, optimizer, tensors)
     except (RuntimeError, KeyError):
-        raise UserError(f"{path}: holds another model than this recipe's; choose another --out") from None
+        raise UserError(f"{path}: belongs to another model than this recipe; choose another --out") from None
     return int(path.stem.removeprefix("step-"))
 
 
 def _newest(folder: Path) -> tuple[Path, dict[str, Tensor]]:
-    """The newest whole checkpoint and its tensors; the folder itself and nothing when there is none."""
+    """The newest complete checkpoint and its tensors; (folder, {}) if there is none."""
     for path in reversed(_numbered(folder)):
         data = path.read_bytes()
         checksum = path.with_suffix(".sha256")
@@ -71,8 +71,8 @@ def _newest(folder: Path) -> tuple[Path, dict[str, Tensor]]:
         if checksum.is_file() and checksum.read_bytes() == hashlib.sha256(data).hexdigest().encode():
             try:
                 return path, safetensors.torch.load(data)
-            except SafetensorError:  # a pickle, say: never unpacked
-                reason = "it is no safetensors file"
+            except SafetensorError:  # for example a pickle, which is never loaded
+                reason = "it is not a safetensors file"
         print(f"clicv2lite: {path}: damaged ({reason}); trying the checkpoint before it", file=sys.stderr)
     return folder, {}
 
@@ -96,6 +96,6 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     fields = ("step", "exp_avg", "exp_avg_sq")
     for name, p in _trained(model).items():
-        if f"optimizer.step.{name}" not in tensors:  # no gradient yet: the decoder's, when nothing is masked
+        if f"optimizer.step.{name}" not in tensors:  # it had no gradient: the decoder, when nothing is masked
             continue
         optimizer.state[p] = {field: tensors[f"optimizer.{field}.{name}"].to(p.device) for field in fields}

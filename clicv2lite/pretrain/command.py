@@ -10,7 +10,7 @@ from clicv2lite.recipes.recipe import Recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the contract."""
+    """The options of `clicv2lite pretrain`."""
     parser.add_argument(
         "--recipe", required=True, metavar="NAME", help=f"one of {', '.join(RECIPES)}, or a .toml file that changes one"
     )
@@ -21,21 +21,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the run")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value", help="change the recipe")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, if there is one")
-    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: a GPU when there is one")
-    parser.add_argument("--dry-run", action="store_true", help="say what the run needs, and whether it fits")
-    parser.add_argument("--on", metavar="MACHINE", help="with --dry-run: the machine that the run is meant for, as '8 x A100'")
-    parser.add_argument("--tensorboard", action="store_true", help="write the metrics to DIR/tensorboard, too")
-    parser.add_argument("--probe-ratings", type=Path, metavar="CSV", help="a rating table to probe the encoder on meanwhile")
-    parser.add_argument("--probe-every", type=int, default=0, metavar="STEPS", help="how often, into DIR/probes.jsonl")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: a GPU if there is one")
+    parser.add_argument("--dry-run", action="store_true", help="print what the run needs, and whether it fits")
+    parser.add_argument("--on", metavar="MACHINE", help="with --dry-run: the machine for the run, such as '8 x A100'")
+    parser.add_argument("--tensorboard", action="store_true", help="also write the metrics to DIR/tensorboard")
+    parser.add_argument("--probe-ratings", type=Path, metavar="CSV", help="probe the encoder on this rating table meanwhile")
+    parser.add_argument("--probe-every", type=int, default=0, metavar="STEPS", help="steps between probes (DIR/probes.jsonl)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Pretrain; exit status 0, also when SIGTERM stopped the run after a save."""
+    """Pretrain. The exit status is 0, also when SIGTERM stopped the run (it saves first)."""
     recipe = get_recipe(args.recipe, args.set)
     if args.dry_run:
         return _dry_run(recipe, args)
     if args.on:
-        raise UserError(f"--on {args.on}: this goes with --dry-run; a run is always on the machine at hand")
+        raise UserError(f"--on {args.on}: works only with --dry-run; a run always uses this machine")
     for option, value in (("--images", args.images), ("--out", args.out)):
         if not value:
             raise UserError(f"{option}: needed, except with --dry-run (see clicv2lite pretrain --help)")
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         watch = Watch(args.tensorboard, args.probe_ratings, args.probe_every)
         file = Path(args.recipe) if args.recipe.endswith(".toml") else None
         finished = pretrain(Pretraining(recipe, args.images, args.out, args.resume, args.device, watch=watch, recipe_file=file))
-    except OSError as error:  # reading an image raises no such error: what failed is a file of the run
+    except OSError as error:  # reading an image raises another error, so this is about a file of the run
         raise UserError(f"--out {args.out}: {error.strerror or error}; make room there and go on with --resume") from None
     if int(os.environ.get("RANK", 0)) > 0:
         return 0
@@ -65,7 +65,7 @@ def _dry_run(recipe: Recipe, args: argparse.Namespace) -> int:
 
     usable = torch.cuda.is_available()
     if args.device == "cuda" and not usable:
-        raise UserError("--device cuda: torch finds no usable GPU here; leave the option out, or say --on '8 x A100'")
+        raise UserError("--device cuda: torch finds no usable GPU here; leave the option out, or give --on '8 x A100'")
     device = torch.device(args.device or ("cuda" if usable else "cpu"))
     ranks = torch.cuda.device_count() if device.type == "cuda" else 1
     dry_run(recipe, device, ranks, machine(args.on) if args.on else None)

@@ -1,7 +1,7 @@
-"""The ranks of a run: which part of a batch is whose, and the few things that ranks tell each other (book chapter 10).
+"""The ranks of a run: their shares of a batch, and the data that they exchange (book chapter 10).
 
-torchrun starts the processes and restarts them after a failure; here they find each other. One process is a run of one rank,
-for which all of this does nothing.
+torchrun starts the processes and restarts them after a failure. In this module they find each other. Without torchrun there is
+one rank, and nothing is exchanged.
 """
 
 import gc
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among all: ``rank`` of ``size``, on ``device``."""
+    """This process: number ``rank`` of ``size``, on ``device``."""
 
     rank: int = 0
     size: int = 1
@@ -35,17 +35,17 @@ class Ranks:
         return self.rank == 0
 
     def share(self, batch: int) -> int:
-        """Images of a rank in a global batch: rank r has images r * share .. (r + 1) * share - 1.
+        """Number of images per rank in a global batch. Rank r has images r * share .. (r + 1) * share - 1.
 
         Raises:
-            UserError: if the ranks cannot have equal shares.
+            UserError: if the shares cannot be equal.
         """
         if batch % self.size:
             raise UserError(f"--set batch={batch}: {self.size} ranks cannot share it equally; take a multiple of {self.size}")
         return batch // self.size
 
     def gather(self, part: Tensor) -> Tensor:
-        """(b, ...) of each rank -> (B, ...) of all, in the order of ranks, which is that of the batch; no gradient."""
+        """Join the parts (b, ...) of all ranks to (B, ...), in the order of ranks, which is that of the batch. No gradient."""
         if self.size == 1:
             return part
         whole = part.new_empty(self.size * len(part), *part.shape[1:])
@@ -53,7 +53,7 @@ class Ranks:
         return whole
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean over ranks of a tensor, on every rank."""
+        """The mean of a tensor over all ranks. Every rank gets it."""
         if self.size == 1:
             return values
         total = values.clone()
@@ -61,7 +61,7 @@ class Ranks:
         return total / self.size
 
     def from_first(self, value: Any) -> Any:
-        """What the first rank passes in, on every rank: a small value."""
+        """A small value of the first rank. Every rank gets it."""
         if self.size == 1:
             return value
         box = [value]
@@ -69,19 +69,19 @@ class Ranks:
         return box[0]
 
     def tensors_from_first(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The first rank's named tensors, on every rank; what the others pass in is ignored."""
+        """The named tensors of the first rank. Every rank gets them; the arguments of the other ranks are ignored."""
         if self.size == 1:
             return tensors
         shapes = self.from_first({name: (tuple(t.shape), t.dtype) for name, t in tensors.items()} if self.first else None)
         received = {}
-        for name, (shape, dtype) in shapes.items():  # one at a time: never two copies of them all on a device
+        for name, (shape, dtype) in shapes.items():  # one at a time, so a device never holds two copies of all
             part = tensors[name].to(self.device) if self.first else torch.empty(shape, dtype=dtype, device=self.device)
             dist.broadcast(part, src=0)
             received[name] = part.cpu()
         return received
 
     def collect(self, value: Any) -> list[Any]:
-        """What each rank passes in, on every rank."""
+        """The values of all ranks. Every rank gets them."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
@@ -89,10 +89,10 @@ class Ranks:
         return values
 
     def first_alone(self, action: Callable[[], Any]) -> Any:
-        """Let the first rank do something that the others wait for; its UserError, said once, ends them all.
+        """Let the first rank do something while the others wait. If it raises UserError, all ranks end, with one message.
 
         Returns:
-            what the action gave, on the first rank; None on the others.
+            the result of the action on the first rank, None on the others.
         """
         message, result = None, None
         if self.first:
@@ -105,14 +105,14 @@ class Ranks:
         return result
 
     def refuse(self, message: str) -> NoReturn:
-        """Stop for a reason that every rank has found: the first says it."""
+        """Stop all ranks for a reason that each of them has found. Only the first one prints it."""
         raise UserError(message) if self.first else SystemExit(2)
 
     def wrap(self, model: nn.Module, unused: bool) -> nn.Module:
-        """The model with its gradients averaged over ranks while the backward pass is still running.
+        """Wrap the model so that its gradients are averaged over ranks during the backward pass.
 
         Args:
-            unused: some parts get no gradient (the decoder's, when nothing is masked).
+            unused: some parts get no gradient (the decoder, if nothing is masked).
         """
         if self.size == 1:
             return model
@@ -121,19 +121,19 @@ class Ranks:
 
 
 def without_exchange(model: nn.Module) -> AbstractContextManager[None]:
-    """While it is open, backward passes add to this rank's gradients only: for all micro-batches but the last."""
+    """A context in which backward passes only add to this rank's gradients. Use it for all micro-batches except the last."""
     return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
 
 @contextmanager
 def join(device: str | None) -> Iterator[Ranks]:
-    """Meet the other ranks that torchrun started; alone without torchrun.
+    """Join the other ranks that torchrun started. Without torchrun there is only this rank.
 
     Args:
-        device: ``cuda`` or ``cpu``; None takes a GPU when there is one, each local rank its own.
+        device: ``cuda`` or ``cpu``; None takes a GPU if there is one. Each local rank has its own GPU.
 
     Raises:
-        UserError: for a GPU that is not there.
+        UserError: if there is no such GPU.
     """
     size, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
     usable = torch.cuda.is_available()
@@ -150,10 +150,11 @@ def join(device: str | None) -> Iterator[Ranks]:
         yield Ranks(device=where)
         return
     store, rank, _ = next(dist.rendezvous("env://"))
-    if os.environ.get("GROUP_WORLD_SIZE") == "1":  # on one machine torchrun's store still has the addresses of killed ranks
+    if os.environ.get("GROUP_WORLD_SIZE") == "1":  # one machine: torchrun's store still has addresses of killed ranks
         store = dist.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     dist.init_process_group("nccl" if kind == "cuda" else "gloo", store=store, rank=rank, world_size=size)
     yield Ranks(dist.get_rank(), size, where)
-    # A wrapped model that outlived the group would end it while it holds Python's lock, for which gloo's threads may wait.
+    # Free wrapped models first. Freed later, they could end the group while holding Python's lock, and gloo's threads may wait
+    # for that lock.
     gc.collect()
-    dist.destroy_process_group()  # not after a failure: it would wait for ranks that are gone
+    dist.destroy_process_group()  # not called after a failure: it would wait for ranks that are gone

@@ -1,4 +1,4 @@
-"""The pretraining loop, from a recipe and images to an encoder, on one rank or many (CLICv2, section 4.1; chapter 7)."""
+"""The pretraining loop: from a recipe and images to an encoder, on one rank or many (CLICv2, section 4.1; chapter 7)."""
 
 import os
 import shutil
@@ -35,17 +35,17 @@ LOSSES = ("total", "contrast", "auxiliary")
 
 @dataclass(frozen=True)
 class Pretraining:
-    """What is trained, on which images, and where to.
+    """The arguments of :func:`pretrain`.
 
     Attributes:
         recipe: the complete configuration.
         images: folders, tars, brace patterns, ``embedded`` or ``worlds:N``.
-        out: folder of the run; on many machines, one that all of them see.
-        resume: go on from the newest whole checkpoint; start afresh when there is none. A restart by torchrun always does.
-        device: ``cuda`` or ``cpu``; None takes a GPU when there is one.
-        progress: show a bar with images/s and the time left on standard error.
-        watch: what is measured on the way.
-        recipe_file: the file that the recipe was read from, to be kept with the run.
+        out: folder of the run. On many machines it must be a folder that all of them see.
+        resume: go on from the newest complete checkpoint, or start if there is none. A restart by torchrun always resumes.
+        device: ``cuda`` or ``cpu``; None takes a GPU if there is one.
+        progress: show a bar with images/s and the remaining time on standard error.
+        watch: what is measured during the run.
+        recipe_file: the file that the recipe was read from; it is copied into the folder of the run.
     """
 
     recipe: Recipe
@@ -61,14 +61,14 @@ class Pretraining:
 def pretrain(what: Pretraining) -> bool:
     """Pretrain and write out/config.json, metrics.jsonl, checkpoints/ and, at the end, encoder.safetensors.
 
-    The sample order, the crops, shifts and masks are functions of (seed, epoch, index) alone, so a resumed run ends in the
-    same weights as one that was never stopped. Under torchrun every rank calls this with the same arguments.
+    The order of the samples, the crops, shifts and masks depend only on (seed, epoch, index). So a resumed run ends with the
+    same weights as a run that was never stopped. Under torchrun every rank calls this function with the same arguments.
 
     Returns:
-        True when finished; False when stopped by SIGTERM or SIGINT, after saving.
+        True if the run is finished; False if SIGTERM or SIGINT stopped it (it saves first).
 
     Raises:
-        UserError: for images or folders that cannot be used, a run that another recipe wrote, or a loss that is not finite.
+        UserError: if images or folders cannot be used, another recipe wrote the run, or a loss is not finite.
     """
     began = time.perf_counter()
     what = replace(what, resume=what.resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0)
@@ -77,9 +77,9 @@ def pretrain(what: Pretraining) -> bool:
 
 
 def _train(what: Pretraining, ranks: Ranks, began: float) -> bool:
-    """What `pretrain` does once the ranks have met; a function, so that nothing in it outlives their meeting (see `join`)."""
+    """The part of `pretrain` between joining and leaving the ranks. Its objects must be gone before `join` ends."""
     recipe, out = what.recipe, what.out
-    ranks.share(recipe.batch)  # an error now, not after the images were read
+    ranks.share(recipe.batch)  # fail early, before the images are read
     found = ranks.first_alone(lambda: _open(what, ranks))
     images = open_images(what.images) if found is None else found
     model, optimizer = _build(recipe, ranks.device)
@@ -103,9 +103,9 @@ def _loop(
     monitor: Monitor | None,
     began: float,
 ) -> bool:
-    """Every step that is left, with its log, probes and checkpoints; False when asked to stop, after saving."""
+    """Run all remaining steps, with log, probes and checkpoints. If asked to stop, save and return False."""
     recipe, done = what.recipe, feed.start
-    wrapped = ranks.wrap(model, unused=recipe.mask_ratio == 0)  # then the decoder has nothing to predict
+    wrapped = ranks.wrap(model, unused=recipe.mask_ratio == 0)  # with nothing masked, the decoder gets no gradient
     total, quiet = recipe.steps * recipe.batch, not (what.progress and ranks.first)
     bar = tqdm(total=total, initial=done * recipe.batch, unit="img", desc=recipe.name, disable=quiet)
     with bar, Stop() as stop:
@@ -134,21 +134,21 @@ def _loop(
 def train_step(
     model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, recipe: Recipe, ranks: Ranks | None = None
 ) -> tuple[Output, float]:
-    """One optimizer step on one global batch, of which this rank has its share, cut into micro-batches.
+    """One optimizer step (equation 12) on a global batch. This rank works on its share, in micro-batches.
 
-    The keys of all ranks are there before the first query: they need no gradient, so how the batch is cut changes neither
-    the loss nor its gradient.
+    The keys of all ranks are computed before the first query, because they need no gradient. So the size of the micro-batches
+    and the number of ranks change neither the loss nor its gradient.
 
     Args:
-        model: as a method builds it, or that wrapped by :meth:`~clicv2lite.pretrain.distributed.Ranks.wrap`.
-        batch: this rank's images.
-        ranks: None if this is the only one.
+        model: the model that a method builds, or the same wrapped by :meth:`~clicv2lite.pretrain.distributed.Ranks.wrap`.
+        batch: the images of this rank.
+        ranks: None if there is only one rank.
 
     Returns:
-        the losses of the global batch, the features of this rank's images, and the gradient norm before clipping.
+        the losses of the global batch with the features of this rank's images, and the gradient norm before clipping.
 
     Raises:
-        UserError: before the weights change, if the loss or the gradient is not finite.
+        UserError: if the loss or the gradient is not finite. The weights are not changed then.
     """
     ranks = ranks or Ranks()
     learner: Any = getattr(model, "module", model)  # wrapped or not
@@ -171,7 +171,7 @@ def train_step(
         with nullcontext() if n == len(views) - 1 else without_exchange(model):
             with autocast(where, recipe.precision):
                 output = model(part, keys)
-            weight = len(output.queries) / whole  # of a micro-batch in the mean over this rank's images
+            weight = len(output.queries) / whole  # share of this micro-batch in the mean over the rank's images
             (weight * output.total).backward()
         outputs.append(output._replace(**{loss: weight * getattr(output, loss).detach() for loss in LOSSES}))
     output = _joined(outputs, ranks)
@@ -184,14 +184,14 @@ def train_step(
 
 
 def _joined(parts: list[Output], ranks: Ranks) -> Output:
-    """The weighted losses of all micro-batches and ranks, and the features of this rank's images."""
+    """Sum the weighted losses over micro-batches, average them over ranks, and join the features of this rank's images."""
     total, contrast, auxiliary = ranks.mean(torch.stack([sum(getattr(part, loss) for part in parts) for loss in LOSSES]))
     queries, keys = (torch.cat(features) for features in zip(*((part.queries, part.keys) for part in parts), strict=True))
     return Output(total, contrast, auxiliary, queries, keys)
 
 
 def _check_finite(what: str, value: Tensor, batch: Batch, output: Output, ranks: Ranks) -> None:
-    """Stop all ranks, which have the same value, before it reaches a weight; name images with broken features, or the first."""
+    """Stop all ranks before a value that is not finite reaches a weight. Name images with broken features, or some others."""
     if torch.isfinite(value):
         return
     broken = ~(output.queries.isfinite().flatten(1).all(1) & output.keys.isfinite().flatten(1).all(1)).cpu().numpy()
@@ -201,7 +201,7 @@ def _check_finite(what: str, value: Tensor, batch: Batch, output: Output, ranks:
 
 
 def _open(what: Pretraining, ranks: Ranks) -> ImageSet:
-    """The images, and the folder of the run claimed for them."""
+    """Open the images and claim the folder of the run."""
     images = open_images(what.images)
     claim(what.out, what.recipe, len(images), what.resume, ranks)
     if what.recipe_file:
@@ -221,7 +221,7 @@ def _build(recipe: Recipe, device: torch.device) -> tuple[QueryAndKey, torch.opt
 
 
 def plain_attention(model: nn.Module) -> None:
-    """Let timm's blocks use two matrix products: for a few dozen tokens on a CPU faster than the fused kernel."""
+    """Let timm's blocks use two matrix products. For a few dozen tokens on a CPU they are faster than the fused kernel."""
     for module in model.modules():
         if hasattr(module, "fused_attn"):
             module.fused_attn = False  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""The whole pretrained model, heads and decoder included: what chapters 4 and 5 look into (figure 4; book chapter 12)."""
+"""The whole pretrained model with heads and decoder, which chapters 4 and 5 look into (figure 4; book chapter 12)."""
 
 import json
 import re
@@ -25,7 +25,7 @@ HEADS, CONFIG = "pretraining.safetensors", "config.json"
 
 
 def load_recipe(spec: str = "default") -> Recipe:
-    """The recipe that a model was pretrained with: its `views` make the inputs that the model knows.
+    """The recipe that a model was pretrained with. Its `views` make the inputs that the model was trained on.
 
     Args:
         spec: "default" for the model that comes with the package, or the folder of a run.
@@ -41,11 +41,12 @@ def load_recipe(spec: str = "default") -> Recipe:
 
 
 def load_pretraining(spec: str = "default") -> CLICv2:
-    """Query, key, projection heads and decoder, in evaluation mode and without gradient, on the CPU.
+    """Query and key encoder, projection heads and decoder, in evaluation mode, without gradients, on the CPU.
 
     Args:
-        spec: "default" for the model that comes with the package (its key is its query, to which a momentum encoder has
-            come close when the learning rate has reached zero), or the folder of a run, whose newest whole checkpoint is read.
+        spec: "default" for the model that comes with the package, or the folder of a run, whose newest complete checkpoint is
+            read. The default model has no key encoder of its own: its query encoder takes that role, because at the end of a
+            run, when the learning rate reaches zero, the momentum encoder is close to it.
 
     Raises:
         UserError: if there is no such model or checkpoint, or its files are damaged.
@@ -54,7 +55,7 @@ def load_pretraining(spec: str = "default") -> CLICv2:
     recipe = load_recipe(spec)
     if recipe.method != "clicv2":
         raise UserError(f"{folder}: a run of method {recipe.method}; its encoder loads with `load_encoder`, the rest does not")
-    with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten
+    with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced
         model = CLICv2(recipe.model)
     if (folder / HEADS).is_file():
         _load_exported(folder, model)
@@ -64,12 +65,12 @@ def load_pretraining(spec: str = "default") -> CLICv2:
 
 
 def export(run: Path, folder: Path, pooling: Mapping[str, Any] | None = None) -> None:
-    """Write the newest checkpoint of a run as a model of float16 files: encoder, heads with decoder, configuration.
+    """Write the newest checkpoint of a run as a model in float16 files: encoder, heads with decoder, configuration.
 
     Args:
         run: folder of a finished run of `clicv2lite pretrain`.
-        folder: made if it is not there.
-        pooling: settings of the recipe that begin with ``pool_``, in place of the run's; no weight depends on them.
+        folder: made if it is missing.
+        pooling: settings that begin with ``pool_``, to replace those of the run. No weight depends on them.
 
     Raises:
         UserError: if the settings do not fit the run, or it has no checkpoint.
@@ -82,7 +83,7 @@ def export(run: Path, folder: Path, pooling: Mapping[str, Any] | None = None) ->
     decoder = {f"decoder.{k}": v for k, v in model.decoder.state_dict().items()} if model.decoder else {}
     write_bytes(folder / HEADS, safetensors.torch.save({k: v.half().contiguous() for k, v in (heads | decoder).items()}))
     stored = json.loads((run / CONFIG).read_text(encoding="utf-8"))
-    command = re.sub(r"--out \S+", f"--out runs/{run.resolve().name}", stored["command"])  # others keep it elsewhere
+    command = re.sub(r"--out \S+", f"--out runs/{run.resolve().name}", stored["command"])  # other people have other folders
     write_json(folder / CONFIG, stored | {"command": command, "recipe": recipe.flat()})
 
 

@@ -1,4 +1,4 @@
-"""The folder of a run: who may write to it, and what is listed in it (book chapter 7)."""
+"""The folder of a run: its configuration, and its list of bad images (book chapter 7)."""
 
 import json
 from pathlib import Path
@@ -14,10 +14,10 @@ from clicv2lite.recipes.settings import stored_recipe
 
 
 def claim(out: Path, recipe: Recipe, count: int, resume: bool, ranks: Ranks) -> None:
-    """Write config.json, or check that the run in this folder learns the same from the same data.
+    """Write config.json. On resume, check that the run in this folder has the same settings and the same number of images.
 
     Raises:
-        UserError: if it does not, if a run is there that is not to be resumed, or the folder cannot be written.
+        UserError: if they differ, if the folder has a run and `resume` is false, or if the folder cannot be written.
     """
     path = out / "config.json"
     config = json.loads(json.dumps({"recipe": recipe.flat(), "images": count}))
@@ -26,7 +26,7 @@ def claim(out: Path, recipe: Recipe, count: int, resume: bool, ranks: Ranks) -> 
             raise UserError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
-            # settings that came later had one value only, their default, when the file was written
+            # the file may lack newer settings: when it was written, they had only one value, their default
             before = {**recipe.own, **stored_recipe(stored["recipe"]).flat(), "images": stored["images"]}
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"{path}: not readable as a run's configuration; choose another --out") from None
@@ -44,7 +44,7 @@ def claim(out: Path, recipe: Recipe, count: int, resume: bool, ranks: Ranks) -> 
 
 
 def list_bad(bad: dict[str, str], out: Path, ranks: Ranks) -> None:
-    """Add what could not be decoded by any rank, name -> reason, to bad_images.txt; all ranks call this together."""
+    """Add the images that a rank could not decode (name -> reason) to bad_images.txt. All ranks call this together."""
     reasons = {reason for found in ranks.collect(bad) for reason in found.values()}
     path = out / "bad_images.txt"
     if not reasons or not ranks.first:

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a line, in a file that survives a restart (book chapter 7)."""
+"""metrics.jsonl: one JSON object per line, in a file that survives a restart (book chapter 7)."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,10 @@ from clicv2lite.files import write_bytes
 
 
 class Log:
-    """A file with one JSON object a line. On resume, lines after the checkpoint are dropped: they will come again.
+    """A file with one JSON object per line. On resume, lines after the checkpoint are removed: the run writes them again.
 
     Attributes:
-        seconds: that earlier parts of the run took, up to the last line kept.
+        seconds: time that earlier parts of the run took, up to the last line that was kept.
     """
 
     def __init__(self, path: Path, step: int) -> None:
@@ -27,7 +27,7 @@ class Log:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Rows of a metrics.jsonl; [] if there is none; a last line that a kill cut short is left out."""
+    """Rows of a metrics.jsonl; [] if there is no file. An incomplete last line (the run was killed) is left out."""
     rows = []
     for line in path.read_text().splitlines() if path.is_file() else []:
         try:

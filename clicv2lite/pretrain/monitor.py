@@ -1,4 +1,4 @@
-"""What is watched while a model trains: the rows of a log, TensorBoard, a probe now and then (book chapter 7)."""
+"""Measurements while a model trains: the rows of a log, TensorBoard, a probe from time to time (book chapter 7)."""
 
 import copy
 import resource
@@ -22,18 +22,18 @@ from clicv2lite.pretrain.optim import learning_rate
 from clicv2lite.recipes.recipe import Recipe
 
 TIMING = ("images_per_second", "seconds", "data_wait", "mfu", "memory_bytes")
-"""Keys of a row that differ when a run is repeated."""
+"""Keys of a row whose values differ when a run is repeated."""
 FOLDS, PROBE_BATCH = 5, 64
 
 
 @dataclass(frozen=True)
 class Watch:
-    """What is measured of a run beside its log.
+    """What is measured during a run in addition to its log.
 
     Attributes:
         tensorboard: write the same numbers for TensorBoard.
-        ratings: a rating table, on which a ridge probe measures the encoder now and then, into probes.jsonl.
-        probe_every: steps between these probes; the last step has one, too. 0 for none.
+        ratings: a rating table. A ridge probe measures the encoder on it from time to time and writes to probes.jsonl.
+        probe_every: steps between these probes, 0 for no probes. There is always one after the last step.
     """
 
     tensorboard: bool = False
@@ -42,18 +42,18 @@ class Watch:
 
 
 class Monitor:
-    """What the first rank writes about a run: metrics.jsonl, and if asked for, tensorboard/ and probes.jsonl.
+    """Writes what the first rank reports about a run: metrics.jsonl and, if wanted, tensorboard/ and probes.jsonl.
 
-    On resume, rows after the checkpoint are dropped: they will come again.
+    On resume, rows after the checkpoint are removed, because the run writes them again.
 
     Args:
         out: folder of the run.
-        device, ranks: what it runs on, to say which share of the peak is reached.
-        step: steps already done.
-        watch: what else is measured; the images of its rating table are read now, and kept.
+        device, ranks: what the run uses; this gives the share of the peak speed.
+        step: number of steps already done.
+        watch: what else is measured. The images of its rating table are read now and kept in memory.
 
     Attributes:
-        seconds: that earlier parts of the run took, up to the last row kept.
+        seconds: time that earlier parts of the run took, up to the last row that was kept.
 
     Raises:
         UserError: if TensorBoard is not installed, or the ratings or probe_every cannot be used.
@@ -74,16 +74,16 @@ class Monitor:
         self.seconds = self.log.seconds
         each = sum(part.forward + part.backward for part in image_flops(recipe).values())
         best = peak(device, recipe.precision)
-        self.share_of_peak = each / (ranks * best) if best else None  # that one image a second is
+        self.share_of_peak = each / (ranks * best) if best else None  # of one image per second
 
     def record(self, step: int, output: Output, norm: float, rate: float, wait: float, seconds: float) -> dict[str, Any]:
         """Write the row of a step, and return it.
 
         Args:
-            step: from 0.
+            step: counted from 0.
             output: losses and features of the batch, or of this rank's part of it.
-            norm: of the gradient before clipping. rate: images a second, of all ranks.
-            wait: share of the time that was spent waiting for images. seconds: since the run began, earlier parts included.
+            norm: norm of the gradient before clipping. rate: images per second on all ranks.
+            wait: share of the time spent waiting for images. seconds: time since the run began, with earlier parts.
         """
         row = {
             "step": step + 1,
@@ -104,23 +104,23 @@ class Monitor:
         return row
 
     def losses(self, output: Output) -> dict[str, Tensor]:
-        """The parts of the loss by the names that the log has for them; the second is named after what is predicted."""
+        """Name in the log -> part of the loss. The second part is named after what is predicted."""
         parts = {"contrast": output.contrast}
         return parts | {self.auxiliary: output.auxiliary} if self.auxiliary else parts
 
     def probe_due(self, step: int) -> bool:
-        """Whether the encoder is to be probed after this step (from 0)."""
+        """Whether to probe the encoder after this step (counted from 0)."""
         return self.probe_every > 0 and ((step + 1) % self.probe_every == 0 or step + 1 == self.recipe.steps)
 
     def probe(self, step: int, model: Any) -> float | None:
-        """Probe the query encoder of ``model`` after a step, and write a row; nothing of the training changes.
+        """Probe the query encoder of ``model`` after a step, and write a row. The training is not affected.
 
         Returns:
-            mean PCC over categories of a ridge probe, cross-validated; None where no PCC is defined.
+            mean PCC over categories of a cross-validated ridge probe; None if no PCC is defined.
         """
         if self.rated is None or self.probes is None:
             raise ValueError("this monitor has no ratings to probe on")
-        # a copy: freezing the encoder itself would end its training
+        # probe a copy: freezing the encoder itself would stop its training
         encoder = FrozenEncoder("training", copy.deepcopy(model.query), FrozenConfig(self.recipe.encoder, self.recipe.pool))
         found = self.rated.probe(encoder, self.device)
         row = {"step": step + 1, "passes": (step + 1) * self.recipe.batch, "probe_mean_pcc": found, "n": len(self.rated.images)}
@@ -145,10 +145,10 @@ class Monitor:
 
 
 class RatedSquares:
-    """The images of a rating table as squares, and a probe of encoders on them."""
+    """The images of a rating table as squares, to probe encoders on."""
 
     def __init__(self, ratings: Path, recipe: Recipe) -> None:
-        from clicv2lite.data.batches import read_squares  # not above: a run without probes does without scikit-learn
+        from clicv2lite.data.batches import read_squares  # imported here: a run without probes does not need scikit-learn
         from clicv2lite.probe.crossval import folds
         from clicv2lite.probe.task import keep_rows, load_task
 
@@ -158,7 +158,7 @@ class RatedSquares:
         self.tests = folds(len(self.images), FOLDS, self.task.categories, seed=0)
 
     def probe(self, encoder: FrozenEncoder, device: torch.device) -> float | None:
-        """Mean PCC of :func:`clicv2lite.heads.ridge.fit_ridge`, each image predicted by a head that never saw it."""
+        """Mean PCC of :func:`clicv2lite.heads.ridge.fit_ridge`. No image is predicted by a head that was fitted on it."""
         from clicv2lite.heads.ridge import fit_ridge
         from clicv2lite.probe.crossval import cross_validate
         from clicv2lite.probe.metrics import report
@@ -170,7 +170,7 @@ class RatedSquares:
 
 
 def memory_bytes(device: torch.device) -> int:
-    """Most memory held so far: allocated on a GPU, or resident of this process."""
+    """Largest memory use so far: memory allocated on a GPU, or the resident memory of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""AdamW, its parameter groups and the learning rate over the run (CLICv2, section 4.1)."""
+"""AdamW, its parameter groups and the learning-rate schedule (CLICv2, section 4.1)."""
 
 import math
 
@@ -9,7 +9,7 @@ from clicv2lite.recipes.recipe import Recipe
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices only: biases, norms and tokens are left alone, as in MAE."""
+    """AdamW with weight decay on matrices only. Biases, norms and tokens have no decay, as in MAE (section 4.1)."""
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     matrices = {name for name, p in trained.items() if p.ndim > 1 and not name.endswith("cls_token")}  # (1, 1, width)
     groups = [
@@ -20,11 +20,11 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:
-    """Linear warm-up, then cosine to zero.
+    """Learning rate of a step: linear warm-up, then cosine decay to zero (section 4.1).
 
     Args:
         step: 0 .. recipe.steps - 1.
-        recipe: gives lr (at its own batch size), warm-up and length in image passes.
+        recipe: gives lr (for its own batch size), and warm-up and length in image passes.
     """
     warmup = recipe.warmup // recipe.batch
     if step < warmup:

@@ -1,4 +1,4 @@
-"""A run that is asked to stop saves first (book chapter 7)."""
+"""Stop a run on a signal, after it has saved (book chapter 7)."""
 
 import signal
 import threading
@@ -11,14 +11,14 @@ from clicv2lite.pretrain.distributed import Ranks
 
 
 class Stop:
-    """While it is open, SIGTERM and SIGINT are remembered, so that the loop can save first."""
+    """A context manager that remembers SIGTERM and SIGINT, so that the loop can save before it stops."""
 
     def __init__(self) -> None:
         self.asked = False
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> "Stop":
-        if threading.current_thread() is threading.main_thread():  # only there may signals be handled
+        if threading.current_thread() is threading.main_thread():  # Python handles signals only there
             self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
         return self
 
@@ -30,5 +30,5 @@ class Stop:
         self.asked = True
 
     def anywhere(self, ranks: Ranks) -> bool:
-        """Whether any rank was asked to stop: all of them must save after the same step."""
+        """Whether any rank was asked to stop. All ranks must save after the same step."""
         return bool(ranks.mean(torch.tensor(float(self.asked), device=ranks.device)) > 0)

@@ -20,6 +20,10 @@ CHUNK = 2_000_000  # resampled values held at once: 16 MB an array
 def pcc(scores: ArrayLike, predictions: ArrayLike) -> float:
     """Pearson's correlation coefficient, in float64.
 
+    >>> from clicv2lite.probe.metrics import pcc
+    >>> round(pcc([0.1, 0.4, 0.5, 0.9], [0.2, 0.3, 0.6, 0.8]), 3)
+    0.943
+
     Args:
         scores, predictions: (n,), finite.
 

@@ -15,7 +15,7 @@ from clicv2lite.recipes.settings import RENAMED, check, describe, kinds, read_se
 
 
 def ci() -> Recipe:
-    """Seconds on one core: proves that the machinery runs; its features are worth nothing."""
+    """Seconds on one core. It shows that the code runs; its features are useless."""
     return Recipe(
         name="ci", size=32, patch=8, width=32, depth=2, heads=2, project=16, decoder=DecoderConfig(width=16, depth=1, heads=2),
         momentum=0.99, own={"queue": 64}, batch=16, passes=640, warmup=64, lr=1e-3, store=40, save_every=5, log_every=5,
@@ -23,7 +23,7 @@ def ci() -> Recipe:
 
 
 def lite() -> Recipe:
-    """Minutes on two CPU cores; found by experiment, the table of tries is in the book's chapter 7."""
+    """Minutes on two CPU cores. Found by experiment; chapter 7 of the book has the table of attempts."""
     return Recipe(
         name="lite", size=128, patch=16, width=192, depth=4, heads=3, project=128,
         decoder=DecoderConfig(width=128, depth=2, heads=4), crop="window", color=0.2, blur=0.2, momentum=0.99,
@@ -33,7 +33,7 @@ def lite() -> Recipe:
 
 
 def _paper(name: str, shape: str, patch: int, **others: Any) -> Recipe:
-    """Section 4.1: IC1M, 300 epochs of 1.5 million images, batch 2048. Crops are taken from the files as they are read."""
+    """Section 4.1: IC1M, 300 epochs of 1.5 million images, batch 2048. Crops are cut from the files while they are read."""
     width, depth, heads = SHAPES[shape]
     return Recipe(name=name, patch=patch, width=width, depth=depth, heads=heads, store=0, **others)
 
@@ -54,7 +54,7 @@ def vit_l16() -> Recipe:
 
 
 def vit_l16_star() -> Recipe:
-    """The paper's ViT-L/16*: with CLIC's data-set augmentation (:mod:`clicv2lite.method.crop_mix`) of every other image."""
+    """The paper's ViT-L/16*: half of the images get CLIC's data-set augmentation (:mod:`clicv2lite.method.crop_mix`)."""
     return _paper("vit-l16-star", "vit-l", 16, micro=64, crop_mix=0.5)
 
 
@@ -64,17 +64,22 @@ RECIPES = {
 
 
 def get_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
-    """A recipe by name or from a file, with settings changed.
+    """A recipe by name or from a file, with some settings changed.
 
-    Some settings follow others unless they are set themselves: the learning rate grows linearly with the batch, the warm-up
-    keeps its share of the passes, a method brings those of its record; one that crops an image twice keeps squares.
+    Some settings follow others unless you set them: the learning rate grows linearly with the batch; the warm-up keeps its
+    share of the passes; a method changes the settings that its record names; a method with two crops per image keeps squares.
+
+    >>> from clicv2lite.recipes.library import get_recipe
+    >>> recipe = get_recipe("lite", ["batch=128"])
+    >>> recipe.steps, recipe.lr  # lite has 4000 steps and 0.001 at its batch of 64
+    (2000, 0.002)
 
     Args:
-        name: a key of ``RECIPES``, or a TOML file: ``base = "lite"``, and a line for each setting that it changes.
-        settings: ``key=value`` strings as given to ``--set``; they count more than those of a file.
+        name: a key of ``RECIPES``, or a TOML file: ``base = "lite"``, and one line for each setting that it changes.
+        settings: ``key=value`` strings, as for ``--set``. They override the settings of a file.
 
     Raises:
-        UserError: for an unknown recipe or key, a value of the wrong type, or values that do not fit together.
+        UserError: if the recipe or a key is unknown, a value has the wrong type, or values do not fit together.
     """
     base, changes = read_file(Path(name)) if name.endswith(".toml") else (name, {})
     if base not in RECIPES:
@@ -93,24 +98,24 @@ def get_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
 
 
 def read_file(path: Path) -> tuple[str, dict[str, Any]]:
-    """The base of a recipe file and what it changes, the name included: the file's own, unless it gives one.
+    """The base of a recipe file, and the settings that it changes. Without a name in it, the recipe has the name of the file.
 
     Raises:
-        UserError: if it cannot be read, is not TOML, names no base, or a setting in it is unknown or of another type.
+        UserError: if the file cannot be read, is not TOML, names no base, or has an unknown setting or one of a wrong type.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"--recipe {path}: cannot be read ({error.strerror}); name a .toml file") from None
     except ValueError as error:  # not TOML, or not UTF-8
-        raise UserError(f'--recipe {path}: is not TOML ({error}); write base = "lite" and key = value, a line each') from None
+        raise UserError(f'--recipe {path}: is not TOML ({error}); write base = "lite" and key = value, one per line') from None
     base, known, changes = table.pop("base", None), kinds() | {"name": str}, {"name": path.stem}
     if not isinstance(base, str):
         raise UserError(f'--recipe {path}: names no base; begin with a line such as base = "lite"')
     for written, value in table.items():
         key = RENAMED.get(written, written)
         if key not in known:
-            raise UserError(f"--recipe {path}: there is no setting {written}; choose of {', '.join(sorted(known))}")
+            raise UserError(f"--recipe {path}: there is no setting {written}; choose one of {', '.join(sorted(known))}")
         try:
             changes[key] = valued(value, known[key])
         except ValueError:

@@ -1,4 +1,4 @@
-"""A recipe: every number of a pretraining in one frozen object, and the parts that need some of them (book chapter 7)."""
+"""A recipe: every setting of a pretraining in one frozen object, and views of it for each part of the code (chapter 7)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,47 +17,47 @@ from clicv2lite.method.views import ViewConfig
 from clicv2lite.ranges import Count, NonNegative, OneOf, Positive, ShareBelowOne, WholeNumber
 
 EXECUTION = ("micro", "workers", "compile", "checkpointing", "save_every", "log_every")
-"""Settings that say how a run is carried out, not what it learns: they may differ when it is resumed."""
+"""Settings that say how a run is executed, not what it learns. They may change when it is resumed."""
 PARTS = ("decoder", "pool")
-"""Parts of a recipe whose settings carry its name on the command line: ``decoder_width``, ``pool_size``."""
+"""Parts of a recipe. Their settings begin with the name of the part on the command line: ``decoder_width``, ``pool_size``."""
 
 
 @dataclass(frozen=True)
 class Recipe(ViewConfig, EncoderConfig, LossConfig):
-    """Every number of a pretraining. The defaults are the paper's ViT-B/32; `--set key=value` changes any of them.
+    """Every setting of a pretraining. The defaults are the paper's ViT-B/32; `--set key=value` changes any of them.
 
-    The settings of views, encoder and losses are declared where they are used, and are fields of a recipe, too.
+    The settings of views, encoder and losses are declared in the modules that use them. A recipe inherits them.
     """
 
     name: str = "vit-b32"
     method: Annotated[str, OneOf(METHODS)] = "clicv2"
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     pool: PoolConfig = field(default_factory=PoolConfig)  # features of the exported encoder
-    own: Mapping[str, Any] = field(default_factory=dict)  # settings of single methods; those of ``method`` count
+    own: Mapping[str, Any] = field(default_factory=dict)  # settings that only one method has; those of ``method`` are used
     # optimisation
-    batch: Count = 2048  # images a step
-    passes: Count = 300 * 1_500_000  # images seen in all, repeats counted
-    warmup: WholeNumber = 40 * 1_500_000  # of these, with a rising learning rate
-    lr: Positive = 0.003  # the highest, at this batch
+    batch: Count = 2048  # images per step
+    passes: Count = 300 * 1_500_000  # images seen in total, with repeats
+    warmup: WholeNumber = 40 * 1_500_000  # the first of these passes, with a rising learning rate
+    lr: Positive = 0.003  # highest learning rate, at this batch
     weight_decay: NonNegative = 0.05
-    beta1: ShareBelowOne = 0.9  # of AdamW, which would never forget a gradient at 1
+    beta1: ShareBelowOne = 0.9  # of AdamW; with 1 it would never forget a gradient
     beta2: ShareBelowOne = 0.95
     clip: Positive = 1.0  # largest gradient norm
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     seed: WholeNumber = 0
     # input and output
-    store: WholeNumber = 256  # side of the squares that images are kept as, pixels; 0: a base crop is taken from the file
+    store: WholeNumber = 256  # images are kept as squares of this side, pixels; 0: base crops are cut from the files
     save_every: Count = 1000  # steps
     log_every: Count = 50  # steps
     # execution
-    micro: WholeNumber = 0  # images of a forward pass on one rank; 0: all of the rank's share
-    workers: Annotated[int, Ge(-1)] = -1  # that decode images for one rank; -1: as many as its share of the cores
+    micro: WholeNumber = 0  # images per forward pass on one rank; 0: all images of the rank
+    workers: Annotated[int, Ge(-1)] = -1  # threads that decode images for one rank; -1: its share of the cores
     compile: bool = False  # torch.compile of the blocks
-    checkpointing: bool = False  # the inside of blocks is computed again in the backward pass: slower, in less memory
+    checkpointing: bool = False  # compute the inside of blocks again in the backward pass: slower, but less memory
 
     @property
     def views(self) -> ViewConfig:
-        """The part that concerns shifted patchify, masking and the target."""
+        """The settings of shifted patchify, masking and the target."""
         values = self._fields_of(ViewConfig)
         return ViewConfig(**values if self.store else values | {"crop": "given"})
 
@@ -74,7 +74,7 @@ class Recipe(ViewConfig, EncoderConfig, LossConfig):
 
     @cached_property
     def learner(self) -> Any:
-        """The settings that only this method has."""
+        """The own settings of the method."""
         kind = METHODS[self.method].settings
         return kind(**{f.name: self.own[f.name] for f in dataclasses.fields(kind) if f.name in self.own})
 
@@ -84,14 +84,14 @@ class Recipe(ViewConfig, EncoderConfig, LossConfig):
         return max(1, self.passes // self.batch)
 
     def flat(self) -> dict[str, Any]:
-        """Every setting under its name on the command line, with the name of the recipe: what config.json stores."""
+        """Every setting under its name on the command line, and the name of the recipe. config.json stores this."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in (*PARTS, "own")}
         for part in PARTS:
             values |= {f"{part}_{key}": value for key, value in vars(getattr(self, part)).items()}
         return values | dict(self.own) | dataclasses.asdict(self.learner)
 
     def changed(self, settings: Mapping[str, Any]) -> "Recipe":
-        """The recipe with some settings changed, under their names on the command line."""
+        """The recipe with some settings changed; keys are their names on the command line."""
         fields, parts = {f.name for f in dataclasses.fields(self)}, {part: getattr(self, part) for part in PARTS}
         plain, own = {}, dict(self.own)
         for key, value in settings.items():

@@ -1,4 +1,4 @@
-"""Settings: from text, a file or a stored run to values of their type and range that fit together (book chapter 7)."""
+"""Settings from text, a file or a stored run: read them, and check their types, ranges and combinations (book chapter 7)."""
 
 import types
 import typing
@@ -11,13 +11,13 @@ from clicv2lite.ranges import OneOf, fault
 from clicv2lite.recipes.recipe import PARTS, Recipe
 
 RENAMED = {"weight": "auxiliary_weight", "key": "key_patches", "tile": "crop_mix"}
-"""Settings that had another name when some stored runs were made; their commands and files are still read."""
+"""Old name -> name of a setting. Commands and files with the old names are still read."""
 DROPPED = {"reduction": "mean"}
-"""Settings that were, and the one value that runs may have had."""
+"""Settings that are gone, with the only value that a stored run may have."""
 
 
 def kinds() -> dict[str, Any]:
-    """Every setting by its name on the command line: its type, with the range if it has one."""
+    """Name of each setting on the command line -> its type, with its range if it has one."""
     found = typing.get_type_hints(Recipe, include_extras=True)
     for part in PARTS:
         hints = typing.get_type_hints(found.pop(part), include_extras=True)
@@ -28,14 +28,14 @@ def kinds() -> dict[str, Any]:
 
 
 def read_settings(settings: Sequence[str], only: str = "") -> dict[str, Any]:
-    """``key=value`` strings as values by key.
+    """Read ``key=value`` strings into a dict.
 
     Args:
-        settings: as given to ``--set``.
-        only: what keys must begin with.
+        settings: the strings, as for ``--set``.
+        only: text that every key must begin with.
 
     Raises:
-        UserError: for an unknown key, or a value of the wrong type.
+        UserError: if a key is unknown, or a value has the wrong type.
     """
     known = {key: kind for key, kind in kinds().items() if key.startswith(only)}
     changes: dict[str, Any] = {}
@@ -52,7 +52,7 @@ def read_settings(settings: Sequence[str], only: str = "") -> dict[str, Any]:
 
 
 def parse(text: str, kind: Any) -> Any:
-    """Read a value of the annotated type from text; ValueError if it does not fit."""
+    """Read a value of the annotated type from text; ValueError if the text does not fit."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
         value = parse(text, args[0])
@@ -75,9 +75,9 @@ def parse(text: str, kind: Any) -> Any:
 
 
 def valued(value: Any, kind: Any) -> Any:
-    """A value of a TOML file as one of the annotated type; ValueError if it does not fit."""
+    """Convert a value of a TOML file to the annotated type; ValueError if it does not fit."""
     found = parse(",".join(map(str, value)) if isinstance(value, list) else str(value), kind)
-    in_quotes = isinstance(value, str) and not isinstance(found, str | None)  # a number
+    in_quotes = isinstance(value, str) and not isinstance(found, str | None)  # a number in quotes
     if in_quotes or isinstance(value, dict) or (isinstance(value, list) and not isinstance(found, tuple)):
         raise ValueError(value)
     return found
@@ -99,10 +99,10 @@ def describe(kind: Any) -> str:
 
 
 def stored_recipe(stored: Mapping[str, Any]) -> Recipe:
-    """The recipe that :meth:`Recipe.flat` was stored of, also by an earlier version of this package.
+    """The recipe whose :meth:`Recipe.flat` was stored, also by an earlier version of this package.
 
     Raises:
-        KeyError, TypeError, ValueError: if it is none, or a setting in it is gone.
+        KeyError, TypeError, ValueError: if this is not a stored recipe, or it has a setting that is gone.
     """
     values = {RENAMED.get(key, key): tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
     for key, only in DROPPED.items():
@@ -115,7 +115,7 @@ def stored_recipe(stored: Mapping[str, Any]) -> Recipe:
 
 
 def check(recipe: Recipe) -> None:
-    """Raise UserError for a value out of its range, or values that cannot work together."""
+    """Raise UserError if a value is outside its range, or values cannot work together."""
     for each in (_check_ranges, _check_method, _check_shapes, _check_input, _check_pooling):
         reason = each(recipe)
         if reason:
@@ -125,7 +125,7 @@ def check(recipe: Recipe) -> None:
 def _check_ranges(recipe: Recipe) -> str | None:
     known = kinds()
     for key, value in recipe.flat().items():
-        for kind in (known.get(key), *typing.get_args(known.get(key))):  # of `Count | None`, the part that has a range
+        for kind in (known.get(key), *typing.get_args(known.get(key))):  # the second: parts of a union such as `Count | None`
             if typing.get_origin(kind) is not Annotated or value is None or isinstance(value, str):
                 continue
             wrong = fault(value, kind.__metadata__)
@@ -146,7 +146,7 @@ def _check_method(recipe: Recipe) -> str | None:
     if method.crops > 1 and not recipe.store:
         return f"store=0: method={recipe.method} crops an image twice; take store={recipe.size} or more"
     if recipe.compare == "image" and recipe.negatives == "same-image":
-        return "negatives=same-image: with compare=image an image has one feature, so no negatives in itself"
+        return "negatives=same-image: with compare=image an image has only one feature, so it has no such negatives"
     return method.check(recipe.learner, recipe.passes)
 
 
@@ -165,9 +165,9 @@ def _check_shapes(recipe: Recipe) -> str | None:
 
 def _check_input(recipe: Recipe) -> str | None:
     if recipe.crop == "given":
-        return "crop=given: take store=0, with which crops come from the files"
+        return "crop=given: take store=0 instead; then crops come from the files"
     if recipe.crop == "window" and not recipe.store:
-        return "store=0: crop=window looks at squares; take crop=resized, or a store of at least the size"
+        return "store=0: crop=window needs squares; take crop=resized, or a store of at least the size"
     if recipe.crop == "window" and recipe.store < recipe.size:
         return f"store={recipe.store}: a window of size={recipe.size} needs at least that store"
     return None
@@ -176,9 +176,9 @@ def _check_input(recipe: Recipe) -> str | None:
 def _check_pooling(recipe: Recipe) -> str | None:
     pool, depth, patch = recipe.pool, recipe.depth, recipe.patch
     if not pool.statistics or not pool.blocks:
-        return "pool_statistics and pool_blocks: name at least one each"
+        return "pool_statistics and pool_blocks: name at least one of each"
     if any(not -depth <= block < depth for block in pool.blocks):
-        return f"pool_blocks: with depth={depth} they lie within {-depth}..{depth - 1}"
+        return f"pool_blocks: with depth={depth} they must be in {-depth}..{depth - 1}"
     if (pool.size or recipe.size) % (patch << pool.halvings):
         halved = f" halved {pool.halvings} times" if pool.halvings else ""
         return f"pool_size={pool.size}: patches of {patch} px do not tile it{halved}"

@@ -1,5 +1,5 @@
-// What the explorers share: the random draws, and a frame of pictures, controls and text around a function that draws.
-// It stands before patchify.js or another one's script in one ES module (explorer.py), so nothing here is imported.
+// The common part of the explorers: the random numbers, and a frame of pictures, controls and text around a drawing function.
+// explorer.py puts it before the script of a widget (for example patchify.js) into one ES module, so nothing is imported here.
 
 export function uniforms(seed, count) { // mulberry32; the same numbers as uniforms() in draws.py
   const numbers = new Float64Array(count);
@@ -12,7 +12,7 @@ export function uniforms(seed, count) { // mulberry32; the same numbers as unifo
   return numbers;
 }
 
-const corner = (k, patch, side) => { // of patch k, counted row by row: [row, column, top, left], the last two in pixels
+const corner = (k, patch, side) => { // patch k, counted row by row -> [row, column, top, left], the last two in pixels
   const columns = side / patch, row = Math.floor(k / columns), column = k % columns;
   return [row, column, row * patch, column * patch];
 };
@@ -36,16 +36,16 @@ function makeSvg(tag, attributes) {
   return node;
 }
 
-const keepKeys = (node) => { // else JupyterLab takes the arrow keys
+const keepKeys = (node) => { // otherwise JupyterLab takes the arrow keys
   node.dataset.lmSuppressShortcuts = "true";
   return node;
 };
 const input = (type, name) => keepKeys(make("input", { type, name }));
 
-// A slider over values(model), each shown as a text by show(value).
+// A slider over values(model); show(value) gives the text of a value.
 function slider(model, { trait, text, values, show, change = (value) => model.set(trait, value) }) {
   const range = input("range", trait), shown = make("span", { "aria-hidden": "true" }); // the slider says it: aria-valuetext
-  const steps = () => { // a value set in Python that is no step becomes one
+  const steps = () => { // a value from Python that is not a step is added as one
     const all = values(model), now = model.get(trait);
     return all.includes(now) ? all : [...all, now].sort((a, b) => a - b);
   };
@@ -70,7 +70,7 @@ function check(model, { trait, text, on = true, off = false }) {
   return { node: make("label", {}, box, text), update: () => { box.checked = model.get(trait) === on; } };
 }
 
-// A list that sets one of values(model), each a text.
+// A list to choose one of values(model), which are texts.
 function choice(model, { trait, text, values }) {
   const select = keepKeys(make("select", { name: trait }, ...values(model).map((value) => make("option", { value }, value))));
   select.addEventListener("change", () => {
@@ -90,7 +90,7 @@ const PICTURE = { trait: "picture", text: "Picture", values: (model) => model.ge
 const GRID = { trait: "grid", text: "Grid lines" };
 const PATCH = { trait: "patch", text: "Patch size", values: (model) => model.get("constants").patch_sizes, show: px };
 
-function lines(svg, name) { // light over dark, to be seen on every picture
+function lines(svg, name) { // light over dark, so that it is visible on every picture
   const paths = ["under", "over"].map((level) => makeSvg("path", { class: `explorer-${name} explorer-${level}` }));
   svg.append(...paths);
   return (d) => paths.forEach((path) => path.setAttribute("d", d));
@@ -114,16 +114,16 @@ function gridLines(patch, side) {
   return d;
 }
 
-function say(node, text) { // a screen reader repeats what is written again
+function say(node, text) { // a screen reader repeats text that is set again
   if (node.textContent !== text) node.textContent = text;
 }
 
 const KEYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 // explorer: {name, traits, panels (titles), sliders, checks, compute(state) -> drawing with one RGBA array per panel in images,
-// summary(state, drawing), reading(state, drawing, k, panel) of patch k, and if wanted marks(state, drawing, panel), extra(),
-// titles(state, drawing), hint (a text) and edit(model, state, drawing, k, panel, key) -> whether the key, or "turn", meant
-// something for a patch of a panel, with buttons(edit, model) -> nodes}
+// summary(state, drawing), reading(state, drawing, k, panel) for patch k; optional: marks(state, drawing, panel), extra(),
+// titles(state, drawing), hint (a text), edit(model, state, drawing, k, panel, key) -> whether the key, or "turn", changed
+// something for a patch of a panel, and with it buttons(edit, model) -> nodes}
 function mount({ model, el }, explorer) {
   const { side, pictures = [] } = model.get("constants"), several = pictures.length > 1;
   const traits = several ? ["picture", ...explorer.traits] : explorer.traits;
@@ -147,8 +147,8 @@ function mount({ model, el }, explorer) {
   const extra = explorer.extra?.();
   const nodes = (controls) => controls.map(({ node }) => node);
 
-  let state, drawing, chosen = null, within = 0; // a patch, and the panel that it was chosen in
-  let pinned = null; // [patch, panel] to come back to when the pointer has left the pictures
+  let state, drawing, chosen = null, within = 0; // the chosen patch, and its panel
+  let pinned = null; // [patch, panel] that is shown again when the pointer leaves the pictures
   const columns = () => side / state.patch;
   const choose = (k, at = within) => {
     [chosen, within] = [k, at];
@@ -206,7 +206,7 @@ function mount({ model, el }, explorer) {
     const found = point(event);
     if (found) act(...found);
   };
-  let last = { time: -Infinity }; // two clicks or taps on one patch; dblclick is not heard on every touch screen
+  let last = { time: -Infinity }; // for two clicks or taps on one patch; not every touch screen sends dblclick
   frame.addEventListener("pointermove", follow(choose));
   frame.addEventListener("pointerdown", follow(pin)); // a tap
   frame.addEventListener("pointerleave", () => { if (pinned) choose(...pinned); });
@@ -218,14 +218,14 @@ function mount({ model, el }, explorer) {
   frame.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     if (!(event.key === "Escape" || event.key in KEYS || edit(event.key))) return;
-    event.preventDefault(); // neither scroll the page
-    event.stopPropagation(); // nor move to another cell
+    event.preventDefault(); // do not scroll the page
+    event.stopPropagation(); // do not move to another cell
     if (event.key === "Escape") return pin(null, 0);
     if (!(event.key in KEYS)) return;
     if (chosen === null) return pin(0, 0);
     const [row, column] = corner(chosen, state.patch, side), [down, right] = KEYS[event.key];
     const inside = (index) => Math.min(columns() - 1, Math.max(0, index));
-    const beside = within + right; // where a patch is edited, the next picture is entered at its edge
+    const beside = within + right; // when patches can be edited, the next picture is entered at its edge
     if (explorer.edit && right && inside(column + right) === column && panels[beside])
       return pin(row * columns() + (right > 0 ? 0 : columns() - 1), beside);
     pin(inside(row + down) * columns() + inside(column + right), within);

@@ -1,4 +1,4 @@
-"""What the explorers share: the pictures in the widget's state, its settings, and the front end as one ES module."""
+"""The common part of the explorers: pictures in the widget's state, settings, and the front end as one ES module."""
 
 from collections.abc import Mapping
 from inspect import Parameter, Signature, signature
@@ -15,18 +15,18 @@ from torch import Tensor
 from clicv2lite.errors import UserError
 
 HERE = Path(__file__).parent
-SIDE = 224  # pixels; what the paper's encoders see, and 147 KiB of state in a page
+SIDE = 224  # pixels; the input size of the paper's encoders, and 147 KiB of state in a page
 PATCH_SIZES = (8, 16, 32, 56)  # all tile SIDE
 Pictures = np.ndarray | Mapping[str, np.ndarray]
 
 
 def front_end(name: str) -> str:
-    """The ES module of a widget: explorer.js and its own script in one text, as a page has no file to import from."""
+    """The ES module of a widget: explorer.js and the widget's script as one text, because a page cannot import files."""
     return "\n".join((HERE / script).read_text(encoding="utf-8") for script in ("explorer.js", f"{name}.js"))
 
 
 def square(image: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """The largest centred square of an image (H, W, 3) uint8, resized to (side, side, 3) uint8.
+    """The largest central square of an image (H, W, 3) uint8, resized to (side, side, 3) uint8.
 
     Raises:
         UserError: if the image is not uint8 RGB, or empty.
@@ -40,10 +40,10 @@ def square(image: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 
 def squares(image: Pictures, side: int) -> dict[str, np.ndarray]:
-    """One image, or several by name, each as :func:`square` makes it; a single one has the empty name.
+    """Name -> square picture (see :func:`square`), from one image or a dict of images. A single image has the empty name.
 
     Raises:
-        UserError: if one of them is no picture, or there is none.
+        UserError: if something is not a picture, or there is no picture.
     """
     if not isinstance(image, Mapping):
         return {"": square(image, side)}
@@ -53,27 +53,27 @@ def squares(image: Pictures, side: int) -> dict[str, np.ndarray]:
 
 
 def as_batch(image: np.ndarray) -> Tensor:
-    """An image (H, W, 3) uint8 as a batch of one: (1, 3, H, W) float64 in [0, 1], as precise as the browser's numbers."""
+    """An image (H, W, 3) uint8 as a batch of one, (1, 3, H, W) float64 in [0, 1]. The browser uses float64, too."""
     return torch.from_numpy(image.copy()).permute(2, 0, 1)[None].double() / 255
 
 
 class Explorer(anywidget.AnyWidget):
-    """Pictures and the settings that are drawn; each trait is kept equal in Python and in every view of the widget.
+    """Pictures and settings that are drawn. Each trait has the same value in Python and in every view of the widget.
 
     Args:
-        image: (H, W, 3) uint8, see :func:`square`, or a dict of several by name, of which ``picture`` is shown.
+        image: (H, W, 3) uint8, see :func:`square`, or a dict name -> image; ``picture`` names the one that is shown.
         constants: numbers of the package that the front end needs.
-        side: of the square that is shown, pixels.
+        side: side of the square that is shown, pixels.
         settings: initial values of the traits.
 
     Raises:
-        UserError: if an image is no picture.
-        TypeError: if a setting has no such name.
-        traitlets.TraitError: if a setting has a value that cannot be drawn.
+        UserError: if something is not a picture.
+        TypeError: if there is no setting of this name.
+        traitlets.TraitError: if the value of a setting cannot be drawn.
     """
 
     __signature__: ClassVar[Signature]
-    settings: ClassVar[tuple[str, ...]] = ()  # the traits that a caller may give, and the representation shows
+    settings: ClassVar[tuple[str, ...]] = ()  # the traits that a caller may set, and that repr() shows
     _css = (HERE / "explorer.css").read_text(encoding="utf-8")
 
     pixels = t.Bytes(read_only=True).tag(sync=True)  # (pictures, side, side, 3) uint8
@@ -95,7 +95,7 @@ class Explorer(anywidget.AnyWidget):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        # traitlets hides it: what help, completion and the API page show
+        # traitlets hides the signature that help, completion and the API page show: put it back
         _, *given = signature(cls.__init__).parameters.values()
         named = [each for each in given if each.kind is not Parameter.VAR_KEYWORD]
         default = {name: getattr(cls, name).default() for name in cls.settings}
@@ -119,7 +119,7 @@ class Explorer(anywidget.AnyWidget):
         return value
 
     def __repr__(self) -> str:
-        shown = [name for name in self.settings if name != "picture" or self.picture]  # a single one has no name
+        shown = [name for name in self.settings if name != "picture" or self.picture]  # a single picture has no name
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     @property

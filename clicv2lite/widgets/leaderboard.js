@@ -22,7 +22,7 @@ function* permutations(values) {
   for (const first of values) for (const rest of permutations(values.filter((v) => v !== first))) yield [first, ...rest];
 }
 
-// Equal up to rounding is a tie; what is not defined comes last.
+// Values that are equal up to rounding tie; undefined values come last.
 const rounded = (rho) => (Number.isNaN(rho) ? -2e9 : Math.round(rho * 1e9));
 
 export function board({ constants: { names, truth, measures }, order }) {
@@ -116,8 +116,8 @@ function render({ model, el }) {
     handle.addEventListener("keydown", (event) => {
       const by = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1, Home: -SIX, End: SIX }[event.key];
       if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
-      event.preventDefault(); // neither scroll the page
-      event.stopPropagation(); // nor move to another cell
+      event.preventDefault(); // do not scroll the page
+      event.stopPropagation(); // do not move to another cell
       move(name, order.indexOf(name) + by);
     });
     handle.addEventListener("pointerdown", (event) => drag(event, name, node));
@@ -132,7 +132,7 @@ function render({ model, el }) {
       if (!dragged && Math.hypot(now.clientX - event.clientX, now.clientY - event.clientY) < 4) return;
       dragged = name;
       node.classList.add("leaderboard-dragged");
-      node.style.transform = ""; // measured where it will land
+      node.style.transform = ""; // measure it at its new position
       const away = order.map((other) => {
         const box = items.get(other).node.getBoundingClientRect();
         return Math.hypot(now.clientX - box.left - box.width / 2, now.clientY - box.top - box.height / 2);
@@ -152,7 +152,7 @@ function render({ model, el }) {
     on("pointerup", drop);
     on("pointercancel", drop);
   };
-  const arrange = () => { // what is dragged or has the focus would lose it if it left the document: the others go around it
+  const arrange = () => { // a node that is dragged or has the focus must stay in the document: move the others around it
     const focused = () => [...items.values()].find(({ node }) => node.contains(document.activeElement));
     const fixed = (items.get(dragged) ?? focused())?.node;
     const nodes = order.map((name) => items.get(name).node), at = nodes.indexOf(fixed);
@@ -163,7 +163,7 @@ function render({ model, el }) {
   const update = () => {
     const constants = model.get("constants"), given = model.get("order"), revealed = model.get("revealed");
     const six = drawSix(names.length, model.get("seed")).map((i) => names[i]);
-    order = six.every((name) => given.includes(name)) ? given : six; // between two messages of Python the old order is left
+    order = six.every((name) => given.includes(name)) ? given : six; // between two messages from Python, the old order may remain
     if (!order.every((name) => items.has(name))) {
       items = new Map(order.map((name) => [name, item(name)]));
       list.replaceChildren();
@@ -196,7 +196,7 @@ function render({ model, el }) {
   });
   again.addEventListener("click", () => {
     const seed = (model.get("seed") + 1) % 2 ** 32;
-    model.set("revealed", false); // first, so that the answer to the next six is never drawn
+    model.set("revealed", false); // do this first, so that the answer for the next six is not drawn
     model.set("seed", seed);
     model.set("order", drawSix(names.length, seed).map((i) => names[i]));
     model.save_changes();

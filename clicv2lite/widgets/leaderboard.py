@@ -1,4 +1,4 @@
-"""A leaderboard that the reader enters: order six pictures by complexity, then meet people and measures (chapter 1)."""
+"""A leaderboard with the reader on it: order six pictures by complexity, then compare with people and measures (chapter 1)."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from clicv2lite.widgets.explorer import HERE, front_end, square
 
 SIX = 6
 LARGEST = 24  # pictures in the pool
-THUMB, QUALITY = 96, 85  # side in pixels, and Pillow's JPEG quality: about 5 kB a picture
+THUMB, QUALITY = 96, 85  # side in pixels, and Pillow's JPEG quality: about 5 kB per picture
 YOU = "you"
 
 
@@ -27,26 +27,26 @@ class Standing(NamedTuple):
     """One row of the leaderboard."""
 
     name: str
-    spearman: float  # with the truth on the six pictures; nan if all of its values are equal
-    ranks: tuple[float, ...]  # of the six pictures in the board's order, 1 the most complex, equal values share their mean
+    spearman: float  # with the truth on the six pictures; nan if all values are equal
+    ranks: tuple[float, ...]  # of the six pictures in the board's order; 1 is the most complex, equal values share a mean rank
 
 
 class Board(NamedTuple):
-    """The six pictures, and who orders them how well."""
+    """The six pictures, and how well everyone orders them."""
 
-    pictures: tuple[str, ...]  # the most complex first, by the truth
+    pictures: tuple[str, ...]  # in the order of the truth, the most complex first
     truth: tuple[float, ...]  # of these pictures
     standings: tuple[Standing, ...]  # the highest Spearman first; "you" is one of them
-    chance: float  # share of all 720 orders that would do at least as well as yours
+    chance: float  # share of all 720 orders that do at least as well as yours
 
 
 def draw_six(count: int, seed: int) -> list[int]:
-    """Which pictures of the pool are shown, and in which order at first: six of 0..count - 1 without repetition."""
+    """The pictures of the pool that are shown, in their first order: six of 0..count - 1 without repetition."""
     return np.argsort(uniforms(seed, count).numpy(), kind="stable")[:SIX].tolist()
 
 
 def _rounded(value: float) -> float:
-    return round(value, 9) + 0.0 if np.isfinite(value) else -2.0  # equal up to rounding is a tie; undefined comes last
+    return round(value, 9) + 0.0 if np.isfinite(value) else -2.0  # values equal up to rounding tie; undefined ones come last
 
 
 def leaderboard(order: Sequence[str], truth: Mapping[str, float], measures: Mapping[str, Mapping[str, float]]) -> Board:
@@ -78,7 +78,7 @@ def _column(what: str, values: Mapping[str, float] | Sequence[float], names: lis
     """Values of a measure in the order of the names.
 
     Raises:
-        UserError: if one is missing or no finite number.
+        UserError: if a value is missing or not finite.
     """
     if isinstance(values, Mapping):
         if missing := [name for name in names if name not in values]:
@@ -100,22 +100,22 @@ def _thumb(picture: np.ndarray) -> bytes:
 
 
 class Leaderboard(anywidget.AnyWidget):
-    """Order six pictures of a pool by complexity, then compare: people's ratings, the measures, and you among them.
+    """Order six pictures of a pool by complexity, then compare your order with people's ratings and with the measures.
 
-    ``order``, ``revealed`` and ``seed`` are kept equal in Python and in every view of the widget.
+    ``order``, ``revealed`` and ``seed`` have the same values in Python and in every view of the widget.
 
     Args:
-        images: 6 to 24 pictures by name, (H, W, 3) uint8; their central squares are shown at 96 px.
-        ratings: the truth, name -> complexity or one number a picture in their order; higher is more complex.
-        measures: measure -> values, given as the ratings are.
+        images: name -> picture (H, W, 3) uint8, 6 to 24 of them. Their central squares are shown at 96 px.
+        ratings: the truth: name -> complexity, or one number per picture in the same order; higher is more complex.
+        measures: measure -> values, in the same form as the ratings.
         truth_label: what the ratings are, such as "people's ratings" or "level of the generator".
-        seed: which six are shown; the button "New six" takes the next one.
-        order: names of the six, most complex first; by default as they are drawn.
+        seed: decides which six are shown; the button "New six" takes the next seed.
+        order: names of the six, most complex first. Default: as they are drawn.
         revealed: whether the comparison is shown.
 
     Raises:
-        UserError: for a pool too small or too large, a picture that is none, or a value missing or not finite.
-        traitlets.TraitError: for an order that is not one of these six pictures.
+        UserError: if the pool is too small or too large, something is not a picture, or a value is missing or not finite.
+        traitlets.TraitError: if the order does not consist of these six pictures.
     """
 
     __signature__: ClassVar[Signature]
@@ -140,14 +140,14 @@ class Leaderboard(anywidget.AnyWidget):
         revealed: bool = False,
     ) -> None:
         if not SIX <= len(images) <= LARGEST:
-            raise UserError(f"images: a pool of {SIX} to {LARGEST} is needed, got {len(images)}; choose some of them")
+            raise UserError(f"images: a pool of {SIX} to {LARGEST} is needed, got {len(images)}; add or leave out some")
         names = [str(name) for name in images]
         self._thumbs = [_thumb(picture) for picture in images.values()]
         self._constants = {
             "names": names,
             "truth": _column("ratings", ratings, names),
             "truth_label": truth_label,
-            # pairs, as a stored page sorts the keys of an object
+            # pairs, because a stored page sorts the keys of an object
             "measures": [[str(name), _column(f"measures, {name}", values, names)] for name, values in measures.items()],
         }
         super().__init__(seed=seed)
@@ -190,7 +190,7 @@ class Leaderboard(anywidget.AnyWidget):
         return [names[i] for i in draw_six(len(names), self.seed)]
 
     def result(self) -> Board:
-        """What "Compare" shows for the order of now."""
+        """What "Compare" shows for the current order."""
         names, truth = self.constants["names"], self.constants["truth"]
         measures = {name: dict(zip(names, values, strict=True)) for name, values in self.constants["measures"]}
         return leaderboard(self.order, dict(zip(names, truth, strict=True)), measures)

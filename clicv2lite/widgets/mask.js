@@ -27,7 +27,7 @@ export function patchEntropy(pixels, side, top, left, p, bins, luma) { // bits
 
 const average = (some) => (some.length ? some.reduce((sum, value) => sum + value, 0) / some.length : null);
 
-// For each patch the mean of the visible ones among its eight neighbours; where there is none, of all visible ones.
+// For each patch, the mean over its visible neighbours (of eight); without one, the mean over all visible patches.
 export function neighboursMean(entropy, seen, columns) {
   const all = average(entropy.filter((_, k) => seen[k])), inside = (at) => at >= 0 && at < columns;
   return entropy.map((_, k) => {
@@ -40,7 +40,7 @@ export function neighboursMean(entropy, seen, columns) {
   });
 }
 
-// The model's own answer, from Python or from those that Python gave in advance: one number a patch, or null.
+// The model's own answer, from Python or stored by Python in advance: one number per patch, or null.
 export function decoded({ picture, patch, ratio, seed, answer, predictions, constants }, n) {
   const { model, ratios, seeds, pictures } = constants, step = ratios.indexOf(ratio);
   if (patch !== model) return null;

@@ -1,4 +1,4 @@
-"""Masked entropy modeling to play with: what is visible, what must be predicted, what is (CLICv2, figure 4; chapter 5)."""
+"""Masked entropy modeling to play with: visible patches, target and prediction (CLICv2, figure 4; book chapter 5)."""
 
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,12 +18,12 @@ from clicv2lite.method.pixels import normalize
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import PATCH_SIZES, SIDE, Explorer, Pictures, as_batch, front_end
 
-RATIOS = tuple(k / 20 for k in range(20))  # what the slider offers
-SEEDS = 10  # of them, each mask ratio is decoded in advance: a page without Python shows the model's own answers
+RATIOS = tuple(k / 20 for k in range(20))  # positions of the slider
+SEEDS = 10  # seeds for which every mask ratio is decoded in advance: a page without Python shows the model's own answers
 
 
 class Masked(NamedTuple):
-    """A masked image, the entropy of its patches and what is predicted of the masked ones, h x w patches of p pixels."""
+    """A masked image, the entropy of its patches and the predictions for the masked ones; h x w patches of p pixels."""
 
     visible: np.ndarray  # (h * p, w * p, 4) uint8 RGBA, transparent where masked
     entropy: np.ndarray  # (h, w) float32, bits, of the clean patches
@@ -33,7 +33,7 @@ class Masked(NamedTuple):
 
 
 def neighbours_mean(entropy: Tensor, seen: Tensor) -> Tensor:
-    """Mean of the visible ones among each patch's eight neighbours; of all visible ones where there is none.
+    """For each patch, the mean over its visible neighbours (of eight); without one, the mean over all visible patches.
 
     Args:
         entropy: (h, w).
@@ -51,12 +51,12 @@ def neighbours_mean(entropy: Tensor, seen: Tensor) -> Tensor:
 
 @torch.no_grad()
 def decoded_entropy(model: CLICv2, image: np.ndarray, visible: Tensor, masked: Tensor) -> Tensor:
-    """What the model's decoder says of the masked patches when the query encoder sees the clean visible ones.
+    """The decoder's prediction for the masked patches, if the query encoder sees the clean visible ones (equation 11).
 
     Args:
-        model: predicts the entropy of patches in bits.
-        image: (S, S, 3) uint8, S the side that the model was made for.
-        visible, masked: (B, V) and (B, M) int64, several masks of the one image.
+        model: a model that predicts the entropy of patches in bits.
+        image: (S, S, 3) uint8; S is the model's input size.
+        visible, masked: (B, V) and (B, M) int64, several masks of the same image.
 
     Returns:
         (B, G) float32, bits; 0 where visible.
@@ -69,7 +69,7 @@ def decoded_entropy(model: CLICv2, image: np.ndarray, visible: Tensor, masked: T
 
 
 def decoded_table(model: CLICv2, image: np.ndarray) -> Tensor:
-    """:func:`decoded_entropy` of every mask that a page offers: (RATIOS, SEEDS, G) float32."""
+    """:func:`decoded_entropy` for every mask that a page can show: (RATIOS, SEEDS, G) float32."""
     patches = (model.config.encoder.size // model.config.encoder.patch) ** 2
     noise = torch.stack([uniforms(seed, patches) for seed in range(SEEDS)])
     return torch.stack([decoded_entropy(model, image, *random_mask(noise, ratio)) for ratio in RATIOS])
@@ -82,9 +82,9 @@ def masked_entropy(image: np.ndarray, patch: int, ratio: float, seed: int, model
         image: (H, W, 3) uint8; H and W are multiples of ``patch``.
         patch: side of a patch, pixels; the histograms have ``default_bins(patch)`` bins.
         ratio: share of masked patches, in [0, 1).
-        seed: of :func:`clicv2lite.widgets.draws.uniforms`, one number a patch.
-        model: whose decoder predicts too, made for this side and patch; two rules always do: "neighbours", see
-            :func:`neighbours_mean`, and "visible", the mean of all visible patches.
+        seed: seed of :func:`clicv2lite.widgets.draws.uniforms`, which gives one number per patch.
+        model: its decoder predicts, too; it must be made for this image side and patch. Two rules always predict:
+            "neighbours", see :func:`neighbours_mean`, and "visible", the mean over all visible patches.
     """
     h, w = grid = grid_size(image.shape[0], image.shape[1], patch)
     visible, masked = random_mask(uniforms(seed, h * w)[None], ratio)
@@ -113,7 +113,7 @@ def patch_sizes(model: CLICv2 | None) -> list[int]:
     """The patch sizes to choose from: those that cut the picture into at least 2 x 2 patches, and the model's own.
 
     Raises:
-        UserError: if the model predicts anything but one number a patch.
+        UserError: if the model does not predict exactly one number per patch.
     """
     if model is None:
         return list(PATCH_SIZES)
@@ -122,7 +122,9 @@ def patch_sizes(model: CLICv2 | None) -> list[int]:
             f"model: expected a CLICv2, got {type(model).__name__}; see clicv2lite.pretrain.export.load_pretraining"
         )
     if model.config.target_size != 1:
-        raise UserError(f"model: predicts {model.config.target_size} numbers a patch; take one pretrained with target=entropy")
+        raise UserError(
+            f"model: predicts {model.config.target_size} numbers per patch; take one pretrained with target=entropy"
+        )
     size = model.config.encoder
     return sorted({size.patch} | {p for p in PATCH_SIZES if size.size % p == 0 and size.size > p})
 
@@ -131,16 +133,16 @@ class MaskExplorer(Explorer):
     """Sliders for the mask ratio, the patch size and the seed; visible patches, entropy map, target and prediction.
 
     Args:
-        image: (H, W, 3) uint8, or a dict of several by name; the central square is shown at 224 px, or at the model's side.
-        model: a pretrained model whose decoder predicts the masked patches, at its own patch size; it expects bits, and
-            ``default_bins`` histograms. Without it, a rule predicts: the mean of the visible neighbours.
-        settings: ``picture`` (a name, of several), ``patch`` (8, 16, 32 or 56 where it tiles; the model's, or 32, if not
-            given), ``ratio`` (0 to 0.95), ``seed``, ``grid`` (lines between the patches).
+        image: (H, W, 3) uint8, or a dict name -> image. The central square is shown, at 224 px or at the model's side.
+        model: a pretrained model. Its decoder predicts the masked patches at the model's own patch size, in bits, for
+            ``default_bins`` histograms. Without a model a rule predicts: the mean of the visible neighbours.
+        settings: ``picture`` (a name in the dict), ``patch`` (8, 16, 32 or 56 if it tiles the picture; default: the model's,
+            or 32), ``ratio`` (0 to 0.95), ``seed``, ``grid`` (lines between the patches).
 
     Raises:
-        UserError: if an image is no uint8 RGB array, or the model does not predict entropy.
-        TypeError: if a setting has no such name.
-        traitlets.TraitError: if a setting has a value that cannot be drawn.
+        UserError: if an image is not a uint8 RGB array, or the model does not predict entropy.
+        TypeError: if there is no setting of this name.
+        traitlets.TraitError: if the value of a setting cannot be drawn.
     """
 
     settings: ClassVar[tuple[str, ...]] = ("picture", "patch", "ratio", "seed", "grid")
@@ -148,7 +150,7 @@ class MaskExplorer(Explorer):
 
     ratio = t.Float(0.6, min=0, max=0.95, help="share of masked patches").tag(sync=True)
     predictions = t.Bytes(b"", read_only=True).tag(sync=True)  # (pictures, RATIOS, SEEDS, G) float32, see decoded_table()
-    answer = t.Dict(read_only=True).tag(sync=True)  # the decoder's of this moment, and the settings it belongs to
+    answer = t.Dict(read_only=True).tag(sync=True)  # the current answer of the decoder, and its settings
 
     def __init__(self, image: Pictures, model: CLICv2 | None = None, **settings: Any) -> None:
         sizes = patch_sizes(model)
@@ -178,6 +180,6 @@ class MaskExplorer(Explorer):
             self.set_trait("answer", {**now, "bits": values})
 
     def result(self) -> Masked:
-        """What is drawn now, made by the package's own functions."""
+        """What is drawn now, computed by the package's own functions."""
         model = self._model if self.patch == self.constants["model"] else None
         return masked_entropy(self.image, self.patch, self.ratio, self.seed, model)

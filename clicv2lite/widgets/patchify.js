@@ -1,4 +1,4 @@
-// Shifted patchify in the browser: pixel for pixel what view_pair() in patchify.py makes with the package.
+// Shifted patchify in the browser: pixel for pixel the same as view_pair() in patchify.py.
 
 const clamp = (x) => Math.min(1, Math.max(0, x));
 
@@ -133,7 +133,7 @@ export default {
     sliders: [
       { ...PATCH, change: (patch, model) => { // the shift stays the same share of the patch
         const share = model.get("max_shift") / model.get("patch");
-        forget(model); // another patch has that number now
+        forget(model); // the same number is now another patch
         model.set("max_shift", Math.round(share * patch));
         model.set("patch", patch);
       } },

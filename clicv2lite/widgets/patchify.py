@@ -1,4 +1,4 @@
-"""Shifted patchify to play with: both views of one picture, every patch with its own move (CLICv2, figure 3; chapter 3)."""
+"""Shifted patchify to play with: both views of a picture; every patch has its own shift (CLICv2, figure 3; chapter 3)."""
 
 import re
 from collections.abc import Mapping
@@ -27,14 +27,14 @@ class ViewPair(NamedTuple):
     query: np.ndarray  # (H, W, 3) uint8
     key: np.ndarray  # (H, W, 3) uint8
     query_kept: float  # share of the image's pixels that are still in the query view
-    key_kept: float
-    shared: float  # share that both views still show, wherever they show it
+    key_kept: float  # the same for the key view
+    shared: float  # share of pixels that are still in both views, at any position
 
 
 def _sources(noise: Tensor, config: ViewConfig) -> Tensor:
-    """Which pixels of each clean patch are left in its view: noise (1, G, 7) -> (G, p * p) bool.
+    """Which pixels of each clean patch are still in its view: noise (1, G, 7) -> (G, p * p) bool.
 
-    The view of a picture whose every pixel has a colour of its own: colour k / p^2 is pixel k, and 0 came in from outside.
+    The trick: make the view of a picture in which pixel k has the colour k / p^2. Colour 0 then came in from outside.
     """
     p, g = config.patch, noise.shape[1]
     colour = torch.arange(1, p * p + 1, dtype=torch.float64) / (p * p)
@@ -45,16 +45,16 @@ def _sources(noise: Tensor, config: ViewConfig) -> Tensor:
 
 
 def turned(noise: Tensor, overrides: Mapping[str, int]) -> Tensor:
-    """The draws of the views with some directions set by hand: noise (1, G, 2, 7), a copy is returned.
+    """A copy of the noise of the views, with some directions set by hand: noise (1, G, 2, 7) -> the same shape.
 
     Args:
-        noise: of each patch in each view, as :func:`clicv2lite.method.views.one_view` takes it.
-        overrides: ``{"query:17": 3}`` lets patch 17 of the query view move in ``DIRECTIONS[3]``.
+        noise: for each patch in each view, as for :func:`clicv2lite.method.views.one_view`.
+        overrides: ``{"query:17": 3}`` shifts patch 17 of the query view in the direction ``DIRECTIONS[3]``.
     """
     noise = noise.clone()
     for name, direction in overrides.items():
         view, k = name.split(":")
-        noise[0, int(k), VIEWS.index(view), 5] = (direction + 0.5) / 8  # one_view() takes the floor of eight times it
+        noise[0, int(k), VIEWS.index(view), 5] = (direction + 0.5) / 8  # one_view() computes floor(8 * noise)
     return noise
 
 
@@ -72,14 +72,14 @@ def view_pair(
     Args:
         image: (H, W, 3) uint8; H and W are multiples of ``patch``.
         patch: side of a patch, pixels.
-        max_shift: largest shift, pixels; each patch of each view draws 1..max_shift, 0 switches the shift off.
-        seed: of :func:`clicv2lite.widgets.draws.uniforms`; the draws of a patch are those of ``make_views``.
+        max_shift: largest shift, pixels. Each patch of each view draws a distance in 1..max_shift; 0 switches the shift off.
+        seed: seed of :func:`clicv2lite.widgets.draws.uniforms`. A patch uses its numbers in the same way as in ``make_views``.
         augment: mirror, recolour and blur each patch first.
         zeros: shift after normalisation (zeros are the mean colour) or before it (zeros are black).
-        overrides: directions set by hand, see :func:`turned`; the others are drawn.
+        overrides: directions set by hand, see :func:`turned`. The other directions are random.
 
     Returns:
-        The views as pictures, that is with the normalisation undone.
+        The views as pictures, that is, not normalised.
     """
     h, w = grid_size(image.shape[0], image.shape[1], patch)
     config = ViewConfig(patch=patch, max_shift=max_shift, zeros=zeros, augment="patch" if augment else "none")
@@ -96,19 +96,19 @@ def view_pair(
 class PatchifyExplorer(Explorer):
     """Sliders for the patch size, the largest shift and the seed; the query and the key view side by side.
 
-    A patch that is chosen can be turned: the keys 1 to 8, a button or a double click set its direction by hand.
+    Choose a patch to change its direction by hand: with the keys 1 to 8, a button or a double click.
 
     Args:
-        image: (H, W, 3) uint8, or a dict of several by name; the central square is shown at 224 px.
-        settings: ``picture`` (a name, of several), ``patch`` (8, 16, 32 or 56), ``max_shift`` (pixels, a quarter of the
-            patch if not given), ``seed``, ``augment``, ``zeros`` ("after" or "before" normalisation), ``overrides``
-            (``{"query:17": 3}``, directions 0 to 7 set by hand, see :func:`turned`; a new patch size forgets them),
+        image: (H, W, 3) uint8, or a dict name -> image. The central square is shown at 224 px.
+        settings: ``picture`` (a name in the dict), ``patch`` (8, 16, 32 or 56), ``max_shift`` (pixels; default: a quarter of
+            the patch), ``seed``, ``augment``, ``zeros`` ("after" or "before" normalisation), ``overrides``
+            (``{"query:17": 3}``, directions 0 to 7 set by hand, see :func:`turned`; a new patch size removes them),
             ``grid`` and ``arrows`` (lines over the picture).
 
     Raises:
-        UserError: if an image is no uint8 RGB array.
-        TypeError: if a setting has no such name.
-        traitlets.TraitError: if a setting has a value that cannot be drawn.
+        UserError: if an image is not a uint8 RGB array.
+        TypeError: if there is no setting of this name.
+        traitlets.TraitError: if the value of a setting cannot be drawn.
     """
 
     settings: ClassVar[tuple[str, ...]] = (
@@ -147,7 +147,7 @@ class PatchifyExplorer(Explorer):
         self.observe(self._forget, "patch")
 
     def _forget(self, _: Any) -> None:
-        self.overrides = {}  # the patch of that number is another one now
+        self.overrides = {}  # the same number is now another patch
 
     @t.validate("overrides")
     def _in_the_grid(self, proposal: Any) -> Any:
@@ -158,5 +158,5 @@ class PatchifyExplorer(Explorer):
         return proposal["value"]
 
     def result(self) -> ViewPair:
-        """What is drawn now, made by the package's own functions."""
+        """What is drawn now, computed by the package's own functions."""
         return view_pair(self.image, self.patch, self.max_shift, self.seed, self.augment, self.zeros, self.overrides)

@@ -10,7 +10,7 @@ export function plasma(share) { // 0..1 -> [red, green, blue]
   return PLASMA[i].map((low, c) => low + (at - i) * (PLASMA[i + 1][c] - low));
 }
 
-// A copy, as the bytes of a trait need not lie at a multiple of four.
+// A copy, because the bytes of a trait may start at an address that is not a multiple of four.
 const floats = (raw) => new Float32Array(raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.byteLength));
 
 export function similarities({ query_features, key_features, constants: { dim } }) { // q·k of all pairs, N x N row by row
@@ -23,14 +23,14 @@ export function similarities({ query_features, key_features, constants: { dim } 
   return all;
 }
 
-function admitted(query, key, patches, negatives) { // the positive, or one of the negatives: not infonce.excluded()
+function admitted(query, key, patches, negatives) { // true for the positive and the negatives: the opposite of infonce.excluded()
   const sameImage = Math.floor(query / patches) === Math.floor(key / patches), samePlace = query % patches === key % patches;
   if (sameImage && samePlace) return true;
   return negatives === "batch" || (negatives === "other-images" ? !sameImage
     : negatives === "same-position" ? samePlace : sameImage);
 }
 
-// Of one query: the logits (NaN where a key is left out), and what the loss makes of them.
+// For one query: the logits (NaN where a key is left out), and the loss.
 function row(all, n, query, patches, { temperature, negatives }) {
   const logits = new Float64Array(n).fill(NaN), positive = all[query * n + query] / temperature;
   let hardest = -1, above = 0, candidates = 0;
@@ -42,7 +42,7 @@ function row(all, n, query, patches, { temperature, negatives }) {
     if (logit > positive) above++;
     if (hardest < 0 || logit > logits[hardest]) hardest = key;
   }
-  const top = Math.max(positive, logits[hardest]); // the largest, so that no exponential overflows
+  const top = Math.max(positive, logits[hardest]); // subtract the largest, so that no exponential overflows
   let sum = 0;
   for (let key = 0; key < n; key++) if (!Number.isNaN(logits[key])) sum += Math.exp(logits[key] - top);
   return { logits, candidates, hardest, rank: above + 1, loss: top + Math.log(sum) - positive };
@@ -62,7 +62,7 @@ export function contrast(state, all = similarities(state)) {
   return { ...mine, chosen, patches, probabilities, probability: Math.exp(-mine.loss), meanLoss: total / n, hits: first / n };
 }
 
-// Colours of the keys' maps, RGBA, one picture after the other; where a key is left out, nothing.
+// Colours of the maps of the keys, RGBA, one picture after the other; transparent where a key is left out.
 export function heat(state, drawing = contrast(state)) {
   const { pixels, constants, show, beneath } = state;
   const { side, patch } = constants, { patches, chosen } = drawing, values = drawing[show], n = values.length / patches;
@@ -98,7 +98,7 @@ const STEPS = Array.from({ length: 20 }, (_, i) => (i + 1) / 20);
 const IDLE = "Point at a key, or use the arrow keys on the key views, to read its logit.";
 
 function outline(k, { side, patch }) {
-  const [, , top, left] = corner(k, patch, side), inset = 1; // inside the cell, as an edge of the picture would hide half
+  const [, , top, left] = corner(k, patch, side), inset = 1; // inside the cell: at the edge of the picture, half of the line would be hidden
   return `M${left + inset} ${top + inset}h${patch - 2 * inset}v${patch - 2 * inset}h${2 * inset - patch}z`;
 }
 
@@ -262,8 +262,8 @@ function render({ model, el }) {
   keyFrame.addEventListener("pointerdown", point); // a tap
   const steer = (node, now, move, leave) => node.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || !(event.key in KEYS || (leave && event.key === "Escape"))) return;
-    event.preventDefault(); // neither scroll the page
-    event.stopPropagation(); // nor move to another cell
+    event.preventDefault(); // do not scroll the page
+    event.stopPropagation(); // do not move to another cell
     if (event.key === "Escape") return leave();
     const [down, right] = KEYS[event.key], k = now();
     if (k === null) return move(0, 0, 0);

@@ -1,4 +1,4 @@
-"""Patch-wise InfoNCE to play with: one query patch against all keys of a small batch (CLICv2, equations 2, 3; chapter 4)."""
+"""Patch-wise InfoNCE to play with: one query patch and all keys of a small batch (CLICv2, equations 2 and 3; chapter 4)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,35 +21,35 @@ from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, Views, one_view
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import HERE, as_batch, front_end, square
 
-DRAWN = ("batch", "other-images", "same-position", "same-image")  # rules of infonce.NEGATIVES that the script knows, too
-SMALLEST, LARGEST = 2, 6  # images: negatives of other images need two, and six make 1 MB of state
+DRAWN = ("batch", "other-images", "same-position", "same-image")  # the rules of infonce.NEGATIVES that the script can draw
+SMALLEST, LARGEST = 2, 6  # images: negatives from other images need two; six make 1 MB of state
 PAPER = ModelConfig().temperature
 
 
 class Contrast(NamedTuple):
-    """What the loss makes of one query patch, among the keys of n images of h x w patches."""
+    """The loss of one query patch, compared with the keys of n images of h x w patches (equation 2)."""
 
-    logits: np.ndarray  # (n, h, w) float64, q k / tau; nan where a key is no negative and not the positive
-    probabilities: np.ndarray  # (n, h, w) float64, softmax of the logits, nan at the same keys
+    logits: np.ndarray  # (n, h, w) float64, q k / tau; nan where a key is left out
+    probabilities: np.ndarray  # (n, h, w) float64, softmax of the logits; nan at the same keys
     loss: float  # of this patch, nats
     probability: float  # of the positive
     rank: int  # of the positive, 1 if no negative has a higher logit
     candidates: int  # the positive and its negatives
     hardest: tuple[int, int, int]  # image, row and column of the negative with the highest logit, counted from 0
-    mean_loss: float  # over all patches of the batch: infonce_dense
+    mean_loss: float  # over all patches of the batch, from infonce_dense (equation 3)
     hits: float  # share of the patches of the batch whose positive has rank 1
 
 
 def contrast(
     queries: Tensor, keys: Tensor, image: int, patch: int, temperature: float = PAPER, negatives: str = "batch"
 ) -> Contrast:
-    """One row of the logits that :func:`clicv2lite.method.infonce.infonce_dense` averages over, and the average.
+    """The logits of one query patch, its loss, and the mean loss of :func:`clicv2lite.method.infonce.infonce_dense`.
 
     Args:
         queries, keys: (n, G, d) float, unit length, all patches of a square grid in order.
-        image, patch: the query, counted from 0, its patches row by row.
+        image, patch: image and patch of the query, counted from 0; patches row by row.
         temperature: tau, above 0.
-        negatives: see :func:`clicv2lite.method.infonce.excluded`.
+        negatives: see :data:`clicv2lite.method.infonce.NEGATIVES`.
     """
     n, g, _ = queries.shape
     q, k = queries.double(), keys.double()
@@ -76,13 +76,14 @@ def contrast(
 
 @torch.no_grad()
 def two_views(squares: Sequence[np.ndarray], model: CLICv2, config: ViewConfig, seed: int) -> tuple[np.ndarray, Tensor, Tensor]:
-    """Both views of each image, unmasked, and their features; the base crop is the image itself.
+    """Both views of each image, unmasked, and their features. The base crop is the whole image.
 
     Args:
-        squares: n images (S, S, 3) uint8, S the side that the model sees.
-        model: its query and key encoders are used as they are, in evaluation mode.
-        config: with the model's size and patch.
-        seed: of :func:`clicv2lite.widgets.draws.uniforms`; the first image has the draws of ``patchify.view_pair``.
+        squares: n images (S, S, 3) uint8; S is the model's input size.
+        model: its query and key encoders are used in evaluation mode.
+        config: must have the model's size and patch.
+        seed: seed of :func:`clicv2lite.widgets.draws.uniforms`. The first image has the same views as in
+            ``patchify.view_pair``.
 
     Returns:
         The views as pictures, (2, n, S, S, 3) uint8, and queries and keys, (n, G, project) float32 of unit length.
@@ -103,26 +104,26 @@ def two_views(squares: Sequence[np.ndarray], model: CLICv2, config: ViewConfig, 
 
 
 class SimilarityExplorer(anywidget.AnyWidget):
-    """Choose a patch of a query view; see the logit of every key of the batch, the loss, and who is confused with whom.
+    """Choose a patch of a query view. See the logit of every key of the batch, the loss, and which keys are confused with it.
 
-    ``image`` and ``patch`` (both counted from 0), ``temperature``, ``negatives``, ``show``, ``beneath`` and ``grid`` are kept
-    equal in Python and in every view of the widget; a new ``seed`` draws new views, which needs Python.
+    ``image`` and ``patch`` (both counted from 0), ``temperature``, ``negatives``, ``show``, ``beneath`` and ``grid`` have the
+    same values in Python and in every view of the widget. A new ``seed`` makes new views; this needs Python.
 
     Args:
-        images: 2 to 6 pictures (H, W, 3) uint8, or name -> picture; their central squares are shown at the model's size.
+        images: 2 to 6 pictures (H, W, 3) uint8, or name -> picture. Their central squares are shown at the model's size.
         model: a CLICv2; 128 px, patches of 16 px and 128 features keep the page small.
-        views: colours, blur, mirror and shift of the views; the paper's if not given. Size and patch are the model's.
-        seed: of the views.
-        image, patch: the query shown first.
+        views: colours, blur, mirror and shift of the views. Default: the paper's. Size and patch are the model's.
+        seed: seed of the views.
+        image, patch: the query that is shown first.
         temperature: 0.05 to 1.
         negatives: ``batch``, ``other-images``, ``same-position`` or ``same-image``.
         show: ``logits`` or ``probabilities``.
-        beneath: the keys' pictures shine through the map.
+        beneath: show the pictures of the keys under the map.
         grid: lines between the patches.
 
     Raises:
-        UserError: for too few or too many images, or one that is no picture.
-        traitlets.TraitError: for a setting that cannot be drawn.
+        UserError: if there are too few or too many images, or something is not a picture.
+        traitlets.TraitError: if the value of a setting cannot be drawn.
     """
 
     __signature__: ClassVar[Signature]
@@ -158,7 +159,7 @@ class SimilarityExplorer(anywidget.AnyWidget):
         grid: bool = True,
     ) -> None:
         if not SMALLEST <= len(images) <= LARGEST:
-            raise UserError(f"images: a batch of {SMALLEST} to {LARGEST} is shown, got {len(images)}; choose some of them")
+            raise UserError(f"images: a batch of {SMALLEST} to {LARGEST} is needed, got {len(images)}; add or leave out some")
         if not isinstance(images, Mapping):
             images = {f"image {i}": picture for i, picture in enumerate(images, 1)}
         size = model.config.encoder
@@ -226,5 +227,5 @@ class SimilarityExplorer(anywidget.AnyWidget):
         return torch.from_numpy(query.copy()), torch.from_numpy(key.copy())
 
     def result(self) -> Contrast:
-        """What is drawn now, from the package's own loss."""
+        """What is drawn now, computed by the package's own loss."""
         return contrast(*self.features, self.image, self.patch, self.temperature, self.negatives)

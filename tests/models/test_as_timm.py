@@ -35,5 +35,5 @@ def test_timm_creates_an_encoder_of_any_shape(tmp_path, class_token, half):
 
 
 def test_what_has_no_file_is_refused():
-    with pytest.raises(UserError, match="no file of clicv2lite"):
+    with pytest.raises(UserError, match="not a file of clicv2lite"):
         timm_arguments("random")

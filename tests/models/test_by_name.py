@@ -138,7 +138,7 @@ def test_a_timm_vit_is_stored_if_it_is_a_plain_one_and_refused_if_not(monkeypatc
     np.testing.assert_allclose(again.features(images), encoder.features(images), atol=1e-5)
     for more in ({"init_values": 0.1}, {"reg_tokens": 2}, {"qkv_bias": False}, {"mlp_ratio": 2.0}):
         monkeypatch.setattr(timm, "create_model", lambda *_, _more=more, **__: timm_vit(**_more))
-        with pytest.raises(UserError, match="--out: vit_tiny_patch16_224 is no plain ViT and cannot be stored"):
+        with pytest.raises(UserError, match="--out: vit_tiny_patch16_224 is not a plain ViT and cannot be stored"):
             load_encoder("vit_tiny_patch16_224").check_storable("--out")
 
 

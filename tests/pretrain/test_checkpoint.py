@@ -154,7 +154,7 @@ def test_a_pickle_in_its_place_is_never_executed(two, with_checksum, capsys):
     if with_checksum:
         path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
     assert checkpoint.restore(folder, model, optimizer) == 1 and same(state(model, optimizer), first)
-    reason = "it is no safetensors file" if with_checksum else "its checksum differs"
+    reason = "it is not a safetensors file" if with_checksum else "its checksum differs"
     assert f"step-000000002.safetensors: damaged ({reason})" in capsys.readouterr().err
     assert not (folder / "executed").exists()
 
@@ -162,7 +162,7 @@ def test_a_pickle_in_its_place_is_never_executed(two, with_checksum, capsys):
 @pytest.mark.parametrize("settings", [["width=16"], ["depth=2"], ["class_token=true"], ["decoder_depth=2"], ["target=pixels"]])
 def test_a_checkpoint_of_another_model_is_one_line(two, settings):
     model, optimizer, _ = new(*settings)
-    with pytest.raises(UserError, match=r"holds another model than this recipe's; choose another --out") as caught:
+    with pytest.raises(UserError, match=r"belongs to another model than this recipe; choose another --out") as caught:
         checkpoint.restore(two[0], model, optimizer)
     assert "\n" not in str(caught.value)
 

@@ -72,7 +72,7 @@ def test_the_queue_is_part_of_a_checkpoint(photos, tmp_path, method):
     other = build(recipe)
     assert checkpoint.restore(tmp_path, other, make_optimizer(other, recipe)) == 1 and other.queue.equal(model.queue)
     larger = build(get_recipe("ci", [*SHORT, f"method={method}", "queue=21"]))
-    with pytest.raises(UserError, match="holds another model"):
+    with pytest.raises(UserError, match="belongs to another model"):
         checkpoint.restore(tmp_path, larger, make_optimizer(larger, recipe))
 
 

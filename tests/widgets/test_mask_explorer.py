@@ -220,7 +220,7 @@ def test_model_answers_at_its_own_patch_size_only(script):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"), [(model(target="pixels"), "192 numbers a patch"), (torch.nn.Linear(1, 1), "got Linear")]
+    ("wrong", "said"), [(model(target="pixels"), "192 numbers per patch"), (torch.nn.Linear(1, 1), "got Linear")]
 )
 def test_model_that_predicts_no_entropy_is_refused_in_one_line(wrong, said):
     with pytest.raises(UserError, match=said):

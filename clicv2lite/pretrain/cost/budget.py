@@ -1,8 +1,8 @@
-"""What a pretraining costs before it starts: weights, operations, memory, hours, from a recipe (book chapter 10).
+"""The cost of a pretraining, computed from its recipe: weights, operations, memory, hours (book chapter 10).
 
-Operations count as ``torch.utils.flop_counter`` counts them: two for each multiply-add of a matrix product, nothing for
-what is done element by element. Making the views is not in it. Bytes are those of the layout that this package trains in: fp32
-weights under autocast, fused attention, the gradients of data-parallel ranks kept in their buckets.
+Operations are counted as in ``torch.utils.flop_counter``: two for each multiply-add of a matrix product, none for elementwise
+operations. Making the views is not counted. Bytes are counted for the way this package trains: fp32 weights under autocast,
+fused attention, gradients of data-parallel ranks kept in their buckets.
 """
 
 from typing import Literal, NamedTuple
@@ -17,36 +17,36 @@ TRAINED = ("query encoder", "query head", "decoder")
 
 
 class Tokens(NamedTuple):
-    """Patches of one image."""
+    """Numbers of patches and tokens of one image."""
 
     all: int  # G
-    visible: int  # G' = G - M, what is compared
+    visible: int  # G' = G - M, the patches that are compared
     masked: int  # M
-    query: int  # what the query encoder carries: the visible patches and, if there is one, the class token
-    key: int  # the same of the key encoder, which may see all patches
+    query: int  # tokens in the query encoder: the visible patches and, if there is one, the class token
+    key: int  # tokens in the key encoder, which may see all patches
 
 
 class Flops(NamedTuple):
-    """Operations of one image in one step."""
+    """Operations for one image in one step."""
 
     forward: int
     backward: int
 
 
 def tokens(recipe: Recipe) -> Tokens:
-    """How many patches of an image go where; of whole crops (MoCo, CLIC) both encoders carry all."""
+    """Numbers of patches and tokens per image. With whole crops (MoCo, CLIC) both encoders see all patches."""
     g = (recipe.size // recipe.patch) ** 2
     v, extra = visible_count(g, recipe.mask_ratio), int(recipe.class_token)
     return Tokens(g, v, g - v, v + extra, (v if recipe.key_patches == "visible" else g) + extra)
 
 
 def compared(recipe: Recipe) -> int:
-    """Features of an image that the loss compares: one a visible patch, or one in all."""
+    """How many features per image the loss compares: one per visible patch, or one per image."""
     return METHODS[recipe.method].compared(recipe.model, tokens(recipe).visible)
 
 
 def decodes(recipe: Recipe) -> bool:
-    """Whether there is a decoder and something masked for it to predict."""
+    """Whether there is a decoder, and masked patches for it to predict."""
     return _has_decoder(recipe) and tokens(recipe).masked > 0
 
 
@@ -54,9 +54,9 @@ def price(recipe: Recipe, ranks: int = 1, images: int | None = None, dense: bool
     """What the loss costs in a step.
 
     Args:
-        ranks: that share the global batch equally.
-        images: of one forward pass on one rank; None if they are all of its share.
-        dense: all logits of this rank's queries and their gradient at once, where the method has another way.
+        ranks: number of ranks; they share the global batch equally.
+        images: images per forward pass on one rank; None for the rank's whole share.
+        dense: compute all logits of this rank's queries and their gradient at once, even if the method has another way.
     """
     share = -(-recipe.batch // ranks)
     step = Step(recipe.batch, share, share if images is None else images, compared(recipe), recipe.project, dense)
@@ -64,12 +64,12 @@ def price(recipe: Recipe, ranks: int = 1, images: int | None = None, dense: bool
 
 
 def pairs(recipe: Recipe) -> int:
-    """Logits of one step: N^2 for the N = B G' features of the global batch (equation 3); B K with a queue of K keys."""
+    """Number of logits in one step: N^2 for the N = B G' features of the global batch (equation 3); B K with a queue of K."""
     return price(recipe).pairs
 
 
 def parameters(recipe: Recipe) -> dict[str, int]:
-    """Weights by part: those of ``TRAINED`` get gradients, the others follow (keys) or stay (positions)."""
+    """Number of weights of each part. The parts in ``TRAINED`` get gradients; keys follow them, and positions stay fixed."""
     d, g = recipe.width, tokens(recipe).all
     pixels, w, out = 3 * recipe.patch**2, recipe.decoder.width, recipe.model.target_size
     start = d if recipe.class_token else 0
@@ -87,10 +87,10 @@ def parameters(recipe: Recipe) -> dict[str, int]:
 
 
 def image_flops(recipe: Recipe) -> dict[str, Flops]:
-    """Operations that one image costs in one step, by part.
+    """Operations for one image in one step, by part.
 
-    A backward pass is twice the forward pass, once for the inputs and once for the weights; the pixels need no gradient. What
-    the loss costs, the method says (:class:`clicv2lite.learners.base.Price`).
+    A backward pass costs twice the forward pass: once for the inputs and once for the weights. The pixels need no gradient. The
+    method states the cost of its loss (:class:`clicv2lite.learners.base.Price`).
     """
     t, d, w = tokens(recipe), recipe.width, recipe.decoder.width
     pixels = 6 * t.visible * recipe.patch**2 * d
@@ -99,7 +99,7 @@ def image_flops(recipe: Recipe) -> dict[str, Flops]:
     decode = 2 * t.visible * d * w + recipe.decoder.depth * _block_flops(t.all, w) + 2 * t.masked * w * recipe.model.target_size
     decode = decode if decodes(recipe) else 0
     n = compared(recipe)
-    head = 2 * d * (d + recipe.project)  # of one token
+    head = 2 * d * (d + recipe.project)  # per token
     loss = price(recipe)
     key = 6 * key_patches * recipe.patch**2 * d + recipe.depth * _block_flops(t.key, d)
     return {
@@ -115,15 +115,15 @@ def image_flops(recipe: Recipe) -> dict[str, Flops]:
 def memory(
     recipe: Recipe, gpus: int, images: int, checkpointing: bool = False, loss: Literal["tiled", "dense"] = "tiled"
 ) -> dict[str, int]:
-    """Bytes on each GPU by part, at the end of a forward pass, when they are most.
+    """Bytes on each GPU by part, at the end of a forward pass, where memory use is highest.
 
-    Not in it: the driver's own memory, the allocator's gaps, and what single operations need for a moment.
+    Not counted: memory of the driver, gaps of the allocator, and temporary memory of single operations.
 
     Args:
-        gpus: data-parallel ranks, which share the global batch.
-        images: of one micro-batch on one GPU.
+        gpus: number of data-parallel ranks, which share the global batch.
+        images: images per micro-batch on one GPU.
         checkpointing: keep only the input of each block, and compute the rest again in the backward pass.
-        loss: tiled as in :func:`clicv2lite.method.infonce.infonce`, or all logits of this rank's queries and their gradient.
+        loss: tiled, as in :func:`clicv2lite.method.infonce.infonce`, or dense: all logits of this rank with their gradient.
     """
     t, count = tokens(recipe), parameters(recipe)
     trained = sum(count[part] for part in TRAINED)
@@ -138,31 +138,31 @@ def memory(
         "bf16 weights": 2 * trained if low else 0,  # autocast's, for one forward and backward pass
         "views": 4 * 3 * recipe.patch**2 * share * (2 * t.visible if recipe.key_patches == "visible" else t.visible + t.all),
         "activations": images * _activations(recipe, checkpointing),
-        "features": 4 * recipe.project * held.features,  # keys of all ranks; own queries and their gradient
+        "features": 4 * recipe.project * held.features,  # keys of all ranks, this rank's queries and their gradient
         "logits": held.logits,
     }
 
 
 def largest_micro_batch(recipe: Recipe, machine: Machine, checkpointing: bool = False, share: float = 0.9) -> int:
-    """Images of a micro-batch that fit into `share` of each GPU's memory, at most the GPU's part of the batch; 0 if none do."""
+    """The largest micro-batch that fits into `share` of a GPU's memory, at most the GPU's part of the batch; 0 if none fits."""
 
     def needed(images: int) -> int:
         return sum(memory(recipe, machine.gpus, images, checkpointing).values())
 
-    each = needed(1) - needed(0)  # memory grows in a straight line
+    each = needed(1) - needed(0)  # memory grows linearly with the images
     free = share * machine.gpu.memory - needed(0)
     return max(0, min(-(-recipe.batch // machine.gpus), int(free // each)))
 
 
 def hours(recipe: Recipe, machine: Machine, utilisation: float, checkpointing: bool = False) -> float:
-    """Hours of a whole run, if the GPUs reach this share of their peak and nothing else ever waits.
+    """Hours of a whole run, if the GPUs reach this share of their peak and never wait for anything.
 
     Args:
-        utilisation: in (0, 1]: model FLOPs a second over the peak (MFU; Chowdhery et al., 2022), for bf16 and fp32 alike.
-        checkpointing: the query encoder and the decoder go forward a second time.
+        utilisation: in (0, 1]: model FLOPs per second over the peak (MFU; Chowdhery et al., 2022), the same for bf16 and fp32.
+        checkpointing: query encoder and decoder run the forward pass twice.
 
     Raises:
-        ValueError: for a utilisation outside (0, 1].
+        ValueError: if the utilisation is outside (0, 1].
     """
     if not 0 < utilisation <= 1:
         raise ValueError(f"utilisation {utilisation}: must be above 0 and at most 1")
@@ -176,7 +176,7 @@ def hours(recipe: Recipe, machine: Machine, utilisation: float, checkpointing: b
 
 
 def cost(hours: float, machine: Machine, price: float) -> float:
-    """What the hours cost at a price for one GPU and hour, in the price's currency."""
+    """Cost of the hours, for a price per GPU and hour, in the currency of the price."""
     return hours * machine.gpus * price
 
 
@@ -195,22 +195,22 @@ def _block_weights(width: int) -> int:
 
 
 def _block_flops(length: int, width: int) -> int:
-    """Forward pass of a block over `length` tokens: 12 D^2 multiply-adds a token, 2 D for each pair of tokens."""
+    """Forward pass of a block over `length` tokens: 12 D^2 multiply-adds per token, 2 D per pair of tokens."""
     return 24 * length * width**2 + 4 * length**2 * width
 
 
 def _activations(recipe: Recipe, checkpointing: bool) -> int:
-    """Bytes that one image leaves behind for the backward pass."""
+    """Bytes that one image keeps in memory for the backward pass."""
     t, d, w, wide = tokens(recipe), recipe.width, recipe.decoder.width, 2 if recipe.precision != "fp32" else 4
 
     def block(width: int, heads: int) -> int:
-        # a token: fp32 inputs of two norms and their statistics; normed twice, q, k, v, attended, hidden twice (4 D each)
+        # per token: fp32 inputs and statistics of two norms; two normed tokens, q, k, v, attended, hidden twice (4 D each)
         return (2 * 4 + 14 * wide) * width + 4 * 4 + 4 * heads
 
     stacks = [(t.query, recipe.depth, d, recipe.heads)]
     if decodes(recipe):
         stacks.append((t.all, recipe.decoder.depth, w, recipe.decoder.heads))
-    if checkpointing:  # the inputs of all blocks, and the inside of the one that is computed again
+    if checkpointing:  # the inputs of all blocks, and the inside of the one block that is computed again
         kept = sum(n * depth * 4 * width for n, depth, width, _ in stacks)
         blocks = kept + max(n * block(width, heads) for n, _, width, heads in stacks)
     else:

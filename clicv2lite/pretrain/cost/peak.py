@@ -1,4 +1,4 @@
-"""How much memory a computation needs at once, counted tensor by tensor on any device (book chapter 10)."""
+"""Peak memory of a computation, counted tensor by tensor on any device (book chapter 10)."""
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -11,19 +11,19 @@ from torch.utils._pytree import tree_leaves
 
 
 class _Count(TorchDispatchMode):
-    """Adds up the storages that operations make, and subtracts each when it is freed."""
+    """Adds the bytes of each storage that an operation makes, and subtracts them when the storage is freed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = self.peak = 0
-        self.known: dict[int, int] = {}  # id of a living storage -> its bytes
+        self.known: dict[int, int] = {}  # id of a storage in use -> its bytes
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[Any], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         for leaf in tree_leaves((args, kwargs)):
             if isinstance(leaf, Tensor):
-                self._see(leaf, new=False)  # what was there before is not this computation's
+                self._see(leaf, new=False)  # it existed before this computation
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
@@ -44,10 +44,10 @@ class _Count(TorchDispatchMode):
 
 
 def peak_bytes(computation: Callable[[], object]) -> int:
-    """Largest number of bytes in tensors that a computation made and that were alive at the same time.
+    """Largest number of bytes that the tensors of a computation take at the same time.
 
-    The views of a storage count once, tensors that exist before it do not count, and neither does the scratch space inside a
-    single operation. Backward passes that it starts count, whatever device they run on.
+    Views of the same storage count once. Tensors that exist before the computation and temporary memory inside one operation do
+    not count. Backward passes count on every device.
     """
     with torch.enable_grad(), _Count() as count:
         computation()

@@ -1,4 +1,4 @@
-"""What a run would cost on this machine and on others, and whether it fits: `clicv2lite pretrain --dry-run` (chapter 10)."""
+"""The cost of a run on this machine and on others, and whether it fits: `clicv2lite pretrain --dry-run` (chapter 10)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,59 +10,59 @@ from clicv2lite.pretrain.cost.budget import Flops, hours, image_flops, largest_m
 from clicv2lite.pretrain.cost.hardware import MACHINES, Machine, this_machine
 from clicv2lite.recipes.recipe import Recipe
 
-UTILISATION = 0.4  # of the peak of a GPU: an assumption, to be replaced by the mfu of a run of your own
-MEASURED = 0.6  # of the speed of matrix products measured here, which is below that of a data sheet: assumed, too
-SHARE = 0.9  # of the memory: the rest is the driver's, the allocator's gaps and what single operations need
+UTILISATION = 0.4  # share of a GPU's peak, an assumption: replace it by the mfu of your own run
+MEASURED = 0.6  # share of the speed of matrix products measured here (lower than in a data sheet); also an assumption
+SHARE = 0.9  # share of the memory; the rest is for the driver, gaps of the allocator and temporary memory
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """A run on one machine."""
+    """What a run needs on one machine."""
 
     name: str
     machine: Machine
     utilisation: float  # assumed
-    micro: int  # images of a forward pass: the recipe's, or all of a GPU's part of the batch
+    micro: int  # images per forward pass: the recipe's setting, or the GPU's whole part of the batch
     memory: dict[str, int]  # bytes on each GPU by part, with that micro-batch
-    largest: int  # the largest micro-batch that fits; 0 if none does
-    largest_checkpointing: int  # the same if the inside of blocks is computed again
+    largest: int  # largest micro-batch that fits; 0 if none fits
+    largest_checkpointing: int  # the same with checkpointing
     images_per_second: float
     hours: float
 
     @property
     def needed(self) -> int:
-        """Bytes on each GPU."""
+        """Bytes needed on each GPU."""
         return sum(self.memory.values())
 
     @property
     def fits(self) -> bool:
-        """Whether the micro-batch is at most the largest one."""
+        """Whether the micro-batch fits into the memory."""
         return self.micro <= self.largest
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Weights and operations of a recipe by part, and its run on machines, the one at hand first."""
+    """Weights and operations of a recipe by part, and its run on several machines. The first is the one for the run."""
 
     recipe: Recipe
     parameters: dict[str, int]
-    flops: dict[str, Flops]  # of one image
+    flops: dict[str, Flops]  # per image
     outlooks: list[Outlook]
 
 
 def plan(
     recipe: Recipe, device: torch.device, ranks: int = 1, asked: Machine | None = None, others: Mapping[str, Machine] = MACHINES
 ) -> Plan:
-    """Work out a run without starting it. The speed of the device at hand is measured, in less than a second on most.
+    """Compute the cost of a run without starting it. The speed of this device is measured; this mostly takes under a second.
 
     Args:
         recipe: the complete configuration.
-        device: the one at hand. ranks: processes that would train, each on such a device.
-        asked: the machine that the run is meant for; None if it is the one at hand.
-        others: by name, to compare with.
+        device: the device of this machine. ranks: number of training processes, each on such a device.
+        asked: the machine for the run; None for this machine.
+        others: name -> machine, for comparison.
 
     Returns:
-        the first outlook is of the machine that the run is meant for.
+        the plan; its first outlook is for the machine of the run.
     """
     outlooks = [] if asked is None else [_outlook(recipe, f"{asked.gpus} x {asked.gpu.name}", asked, UTILISATION)]
     here = this_machine(device, ranks)
@@ -72,7 +72,7 @@ def plan(
 
 
 def refusal(plan: Plan) -> str | None:
-    """Why the run cannot be on the machine that it is meant for, and what could; None if it fits."""
+    """Why the run does not fit its machine, and what would fit; None if it fits."""
     o, recipe = plan.outlooks[0], plan.recipe
     if recipe.batch % o.machine.gpus:
         return f"--set batch={recipe.batch}: {o.machine.gpus} GPUs cannot share it equally; take a multiple of {o.machine.gpus}"
@@ -89,7 +89,7 @@ def refusal(plan: Plan) -> str | None:
 
 
 def lines(plan: Plan) -> list[str]:
-    """The plan as text, one line after the other."""
+    """The plan as lines of text."""
     recipe, first = plan.recipe, plan.outlooks[0]
     images, epochs = recipe.passes, recipe.passes / 1_500_000
     shape = f"{recipe.size} px in patches of {recipe.patch}, width {recipe.width}, depth {recipe.depth}"
@@ -125,7 +125,7 @@ def dry_run(recipe: Recipe, device: torch.device, ranks: int = 1, asked: Machine
     """Print the plan.
 
     Raises:
-        UserError: afterwards, if the run does not fit the machine that it is meant for.
+        UserError: after printing, if the run does not fit its machine.
     """
     found = plan(recipe, device, ranks, asked)
     print("\n".join(lines(found)))

@@ -1,4 +1,4 @@
-"""A rank's batches, read ahead while it trains: decoded squares, or base crops straight from the files (book chapter 10)."""
+"""The batches of a rank, read ahead while it trains: decoded squares, or base crops cut from the files (book chapter 10)."""
 
 import os
 import time
@@ -19,41 +19,41 @@ from clicv2lite.pretrain.input.order import samples
 from clicv2lite.pretrain.input.store import MEMORY, ImageStore, first_whole
 from clicv2lite.recipes.recipe import Recipe
 
-AHEAD = 3  # batches under way beside the one in use
-CHUNK = 8  # images a thread does in one go
+AHEAD = 3  # batches that are prepared in advance
+CHUNK = 8  # images that a thread prepares in one task
 
 
 class Batch(NamedTuple):
-    """What a rank sees in a step; b images."""
+    """The b images of a rank in a step."""
 
     step: int
     epoch: np.ndarray  # (b,) int64, how often each sample was seen before
-    index: np.ndarray  # type: ignore[assignment]  # (b,) int64, its position in the set
+    index: np.ndarray  # type: ignore[assignment]  # (b,) int64, its index in the set
     images: Tensor  # (b, 3, H, W) uint8
-    names: Sequence[str]  # of the whole set: names[index[j]] is what to call image j
+    names: Sequence[str]  # names of the whole set; names[index[j]] is the name of image j
 
 
 class Feed:
-    """The batches of steps `start` .. `recipe.steps` - 1 for one rank, in order; a context manager.
+    """The batches of steps `start` .. `recipe.steps` - 1 for one rank, in order. Use it as a context manager.
 
-    Image j of a batch is a function of (recipe.seed, epoch[j], index[j]) alone, so it depends neither on the ranks nor on the
-    workers nor on where a run was resumed. One that cannot be decoded is replaced by the next one in the set that can.
+    Image j of a batch depends only on (recipe.seed, epoch[j], index[j]): not on the ranks, the workers or the step at which a
+    run was resumed. An image that cannot be decoded is replaced by the next one in the set that can.
 
     Args:
         images: the set.
-        recipe: `store` > 0 gives squares of that side; 0 gives base crops of `size`, taken from each file at its own scale.
-            `workers` threads decode; 0 decodes when a batch is asked for, -1 takes this rank's share of the cores.
-        rank, ranks: this one among all; it gets the samples rank * b .. rank * b + b - 1 of each global batch.
+        recipe: with `store` > 0, images are squares of that side; with 0, they are base crops of side `size`, cut from the
+            files. `workers` threads decode; with 0, the calling thread decodes; -1 takes this rank's share of the cores.
+        rank, ranks: index of this rank, and number of ranks. It gets samples rank * b .. rank * b + b - 1 of each global batch.
         start: the first step.
         progress: show a bar while squares are decoded into memory.
 
     Attributes:
-        waited: seconds that the consumer has waited for images.
-        bad: name -> reason, of the images that were replaced.
+        waited: seconds that the training loop has waited for images.
+        bad: name -> reason, for the images that were replaced.
     """
 
-    # Threads and no processes: decoding, cutting and reading run outside Python's lock (four fifths of an image's time), a
-    # batch needs neither pickling nor /dev/shm, and a rank that is killed leaves nobody behind.
+    # Threads, not processes: decoding, cropping and reading run outside Python's lock (four fifths of the time per image), a
+    # batch needs neither pickling nor /dev/shm, and if a rank is killed no process is left over.
 
     def __init__(
         self, images: ImageSet, recipe: Recipe, rank: int = 0, ranks: int = 1, start: int = 0, progress: bool = True
@@ -66,7 +66,7 @@ class Feed:
         self.bad: dict[str, str] = {}
         if recipe.store:
             self._store = ImageStore(images, recipe.store, max(1, workers), MEMORY // here, progress)
-            self._store.close()  # its threads have decoded what fits; from here on those below do
+            self._store.close()  # its threads have decoded what fits into memory; the threads below decode the rest
             self.bad = self._store.bad
         self._pool = ThreadPoolExecutor(workers, "feed") if workers else None
 
@@ -77,7 +77,7 @@ class Feed:
         self.close()
 
     def close(self) -> None:
-        """Drop what is under way and end the threads."""
+        """Drop the batches in preparation and end the threads."""
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
@@ -102,7 +102,7 @@ class Feed:
         b = total // self.ranks
         mine = slice(self.rank * b, (self.rank + 1) * b)
         side = self.recipe.store or self.recipe.size
-        layout = torch.contiguous_format if self._store else torch.channels_last  # as the images come: plain copies
+        layout = torch.contiguous_format if self._store else torch.channels_last  # that of the images: fast copies
         empty = torch.empty(b, 3, side, side, dtype=torch.uint8, memory_format=layout)
         batch = Batch(step, epoch[mine], index[mine], empty, self.images.names)
         if self._pool is None:
@@ -116,7 +116,7 @@ class Feed:
             for j, i in enumerate(index.tolist()):
                 out[j] = self._store.image(i)
             return
-        from clicv2lite.data.decode import crop  # with libjpeg-turbo, which only this road needs
+        from clicv2lite.data.decode import crop  # imported here: only this branch needs libjpeg-turbo
 
         noise = uniform(self.recipe.seed, epoch, index, CROP_DRAWS)
         shares = torch.stack([*crop_shares(noise, self.recipe.crop_min), noise[:, 2], noise[:, 3]], 1).numpy()
@@ -126,10 +126,10 @@ class Feed:
 
 
 def crop_box(shares: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
-    """The box that `views.crop_boxes` finds, one image at a time: its tensors of one element would cost 80 microseconds.
+    """The box of `views.crop_boxes` for one image, in plain numbers: tensors of one element would cost 80 microseconds.
 
     Args:
-        shares: (4,) float32, of the height, the width and the room above and left.
+        shares: (4,) float32, shares of the height, of the width, and of the free space above and on the left.
     """
     h, w = (max(1, int(np.rint(share * np.float32(side)))) for share, side in zip(shares, (height, width), strict=False))
     top, left = (int(share * np.float32(room + 1)) for share, room in zip(shares[2:], (height - h, width - w), strict=True))

@@ -1,4 +1,4 @@
-"""Training images as uint8 squares: decoded once and held in memory when they fit, else read as they are needed."""
+"""Training images as uint8 squares: decoded once and kept in memory if they fit, otherwise decoded when needed."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +18,10 @@ MEMORY = 4 * 2**30  # bytes that decoded images may take
 class ImageStore:
     """Images by index, each resized to a square.
 
-    A sample that cannot be decoded is replaced by the next one that can (deterministic), counted and listed.
+    A sample that cannot be decoded is replaced by the next one that can (always the same one), and listed in `bad`.
 
     Attributes:
-        bad: name -> reason, of the samples that were replaced.
+        bad: name -> reason, for the samples that were replaced.
     """
 
     def __init__(self, images: ImageSet, side: int, workers: int, memory: int = MEMORY, progress: bool = True) -> None:
@@ -32,7 +32,7 @@ class ImageStore:
         if len(images) * 3 * side * side <= memory:
             try:
                 self.cache = self._decode_all()
-            except BaseException:  # Ctrl-C too: nobody has this object yet, so nobody else can end its threads
+            except BaseException:  # also Ctrl-C: the caller does not have this object yet and cannot end its threads
                 self.close()
                 raise
 
@@ -40,17 +40,17 @@ class ImageStore:
         return len(self.images)
 
     def batch(self, index: np.ndarray) -> Tensor:
-        """Images (B, 3, side, side) uint8 at index (B,) int64."""
+        """The images at index (B,) int64: (B, 3, side, side) uint8."""
         if self.cache is not None:
             return self.cache[torch.from_numpy(index)]
         return torch.stack(list(self.pool.map(self._decode, index.tolist())))
 
     def image(self, index: int) -> Tensor:
-        """One image, (3, side, side) uint8, in the thread that asks."""
+        """One image, (3, side, side) uint8, decoded in the calling thread."""
         return self._decode(index) if self.cache is None else self.cache[index]
 
     def close(self) -> None:
-        """End the threads; images can still be taken one by one."""
+        """End the threads. `image` still works."""
         self.pool.shutdown(cancel_futures=True)
 
     def _decode_all(self) -> Tensor:
@@ -67,10 +67,10 @@ class ImageStore:
 
 
 def first_whole(images: ImageSet, index: int, decode: Callable[[bytes, str], Tensor], bad: dict[str, str]) -> Tensor:
-    """`decode` of image `index`, or of the next one for which it works; those it fails for are entered in `bad`.
+    """Decode image `index`, or the next one that can be decoded. Images that cannot are entered in `bad`.
 
     Raises:
-        UserError: if it works for none.
+        UserError: if no image can be decoded.
     """
     for candidate in range(index, index + len(images)):
         i = candidate % len(images)
