@@ -1,5 +1,6 @@
 """The book's page on the package names every module that a reader may call, and no other."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -10,14 +11,17 @@ INTERNAL = re.compile(
     r"|^widgets\.explorer$|^exercises\.(?!exercise$)"
 )
 
+DEFINITIONS = (ast.Assign, ast.AnnAssign, ast.FunctionDef, ast.ClassDef)
+
 
 def modules() -> set[str]:
     """Dotted names below clicv2lite; a package stands for itself if it defines something."""
     found = set()
     for path in (ROOT / "clicv2lite").rglob("*.py"):
         name = ".".join(path.relative_to(ROOT / "clicv2lite").with_suffix("").parts)
-        if name == "data.worlds.__init__":
-            found.add(name.removesuffix(".__init__"))
+        if path.name == "__init__.py" and name != "__init__":
+            if any(isinstance(node, DEFINITIONS) for node in ast.parse(path.read_text(encoding="utf-8")).body):
+                found.add(name.removesuffix(".__init__"))
         elif not INTERNAL.search(name):
             found.add(name)
     return found
