@@ -1,7 +1,6 @@
 """The pretraining loop: from a recipe and images to an encoder, on one rank or many (CLICv2, section 4.1; chapter 7)."""
 
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from clicv2lite.data.sources import ImageSet, open_images
 from clicv2lite.device import autocast
 from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
+from clicv2lite.files import write_bytes
 from clicv2lite.learners import METHODS
 from clicv2lite.method.clicv2 import Keys, Output
 from clicv2lite.method.encoder import prepare
@@ -203,9 +203,10 @@ def _check_finite(what: str, value: Tensor, batch: Batch, output: Output, ranks:
 def _open(what: Pretraining, ranks: Ranks) -> ImageSet:
     """Open the images and claim the folder of the run."""
     images = open_images(what.images)
+    fresh = not (what.out / "config.json").is_file()
     claim(what.out, what.recipe, len(images), what.resume, ranks)
-    if what.recipe_file:
-        shutil.copyfile(what.recipe_file, what.out / "recipe.toml")
+    if fresh and what.recipe_file:
+        write_bytes(what.out / "recipe.toml", what.recipe_file.read_bytes())
     return images
 
 

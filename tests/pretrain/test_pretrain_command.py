@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -38,6 +39,24 @@ def test_the_ci_recipe_learns_from_the_embedded_photographs(tmp_path, capsys):
     rows = read_log(out / "metrics.jsonl")
     assert rows[-1]["step"] == 40 and rows[-1]["entropy"] < rows[0]["entropy"]
     assert load_encoder(str(out)).size == 32 and len(photographs()) >= 15
+
+
+def test_a_recipe_file_stays_with_its_run_and_resumes_it(photos, tmp_path, capsys):
+    file, out = tmp_path / "short.toml", tmp_path / "run"
+    file.write_text('base = "ci"\npasses = 64\nnegatives = "same-image"\n', encoding="utf-8")
+    command = ["pretrain", "--images", str(photos), "--out", str(out), "--device", "cpu", "--recipe"]
+    assert main([*command, str(file), "--set", "seed=3"]) == 0
+    kept = out / "recipe.toml"
+    stored = json.loads((out / "config.json").read_text(encoding="utf-8"))["recipe"]
+    assert kept.read_bytes() == file.read_bytes()
+    assert (stored["name"], stored["passes"], stored["negatives"], stored["seed"]) == ("short", 64, "same-image", 3)
+    (out / "encoder.safetensors").unlink()
+    file.write_text(file.read_text().replace('"ci"', '"ci"\nname = "short"'))
+    assert main([*command, str(file), "--set", "seed=3", "--resume"]) == 0 and (out / "encoder.safetensors").is_file()
+    assert "name" not in kept.read_text(), "what a run was started with stays"
+    capsys.readouterr()
+    assert main([*command, str(tmp_path / "none.toml")]) == 2
+    assert capsys.readouterr().err.startswith(f"clicv2lite: --recipe {tmp_path / 'none.toml'}: cannot be read (")
 
 
 KILLED = """
