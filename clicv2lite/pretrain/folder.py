@@ -31,7 +31,7 @@ def claim(out: Path, recipe: Recipe, count: int, resume: bool, ranks: Ranks) -> 
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"{path}: not readable as a run's configuration; choose another --out") from None
         before, now = json.loads(json.dumps(before)), {**config["recipe"], "images": count}
-        same = {*EXECUTION, *(key for key in before | now if before.get(key) == now.get(key))}
+        same = {*EXECUTION, "name", *(key for key in before | now if before.get(key) == now.get(key))}
         changed = [f"{key} {before.get(key)} -> {now.get(key)}" for key in sorted((before | now).keys() - same)]
         if changed:
             raise UserError(f"{out}: --resume with other settings ({', '.join(changed)}); choose another --out")
