@@ -20,6 +20,9 @@ class OneOf:
 
     names: Iterable[str]
 
+    def __repr__(self) -> str:
+        return f"OneOf({', '.join(self.names)})"
+
 
 def fault(value: float, bounds: Iterable[object]) -> str | None:
     """The end of an error message about a number outside its bounds; None if it lies within all of them. A nan never does."""

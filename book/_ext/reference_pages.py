@@ -211,8 +211,12 @@ def _link_chapters(app: Sphinx, what: str, name: str, obj: Any, options: Any, li
 
 
 def _signature(app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str | None) -> Any:
-    """A dataclass's "<factory>" is no Python: Sphinx could not parse the signature, and would link none of its types."""
-    return (signature or "").replace("<factory>", "..."), returns
+    """A dataclass's "<factory>" is no Python: Sphinx could not parse the signature, and would link none of its types.
+
+    The range of a setting stands in its declaration; a signature of thirty settings is easier to read without.
+    """
+    plain = re.sub(r"(?:~?typing\.)?Annotated\[([\w.]+), [^\]]*\]", r"\1", signature or "")
+    return plain.replace("<factory>", "..."), returns
 
 
 def _outdated(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]) -> list[str]:

@@ -68,7 +68,7 @@ class Method:
     price: Callable[[Step, Any], Price]
     compared: Callable[[ModelConfig, int], int]
     auxiliary: Callable[[ViewConfig], str | None]
-    settings: type = NoSettings
+    settings: type = field(default_factory=lambda: NoSettings)
     brings: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     crops: int = 1

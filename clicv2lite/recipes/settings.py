@@ -99,7 +99,7 @@ def describe(kind: Any) -> str:
 
 
 def stored_recipe(stored: Mapping[str, Any]) -> Recipe:
-    """The recipe whose :meth:`Recipe.flat` was stored, also by an earlier version of this package.
+    """The recipe whose :meth:`clicv2lite.recipes.recipe.Recipe.flat` was stored, also by an earlier version of this package.
 
     Raises:
         KeyError, TypeError, ValueError: if this is not a stored recipe, or it has a setting that is gone.
