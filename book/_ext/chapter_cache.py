@@ -41,7 +41,8 @@ def chapter_files(notebook: Path, root: Path = ROOT) -> set[Path]:
     A module is reached by an import anywhere in a reached file, or by its dotted name in a string (``cli.COMMANDS``; in a
     cell also ``python -m clicv2lite``). With it come the packages above it, the data files beside it, and the folders of
     data (``data/results``, ``clicv2lite/models``) whose name it holds in a string. Of the names that a module only hands on
-    (``clicv2lite.widgets``), those that are asked for are followed.
+    (``clicv2lite.widgets``), those that are asked for are followed. A package that goes through its
+    ``__path__`` reaches all its files.
     """
     cells = (cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code")
     code = _mentions("".join(map(TransformerManager().transform_cell, cells)), "")  # !command: a call with a string
@@ -54,9 +55,12 @@ def chapter_files(notebook: Path, root: Path = ROOT) -> set[Path]:
         done.add(name)
         owner, _, last = name.rpartition(".")
         if path := _module_file(name, root):  # a module
-            module = _mentions(path.read_text(encoding="utf-8"), name if path.name == "__init__.py" else owner)
+            text = path.read_text(encoding="utf-8")
+            module = _mentions(text, name if path.name == "__init__.py" else owner)
             lazy = {source.rpartition(".")[0] for _, source in module.handed_on}
             pending |= {owner, *module.names, *(text for text in module.strings - lazy if text.startswith(f"{PACKAGE}."))}
+            if "iter_modules(__path__)" in text:  # a registry: it imports every file of its folder
+                pending |= {f"{name}.{file.stem}" for file in path.parent.glob("*.py") if file != path}
             found |= {path, *_data_beside(path), *_data_folders(module.strings, root)}
         elif path := _module_file(owner, root):  # something in a module
             handed_on = _mentions(path.read_text(encoding="utf-8"), owner if path.name == "__init__.py" else "").handed_on

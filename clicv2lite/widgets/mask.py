@@ -51,7 +51,7 @@ def neighbours_mean(entropy: Tensor, seen: Tensor) -> Tensor:
 
 @torch.no_grad()
 def decoded_entropy(model: CLICv2, image: np.ndarray, visible: Tensor, masked: Tensor) -> Tensor:
-    """The decoder's prediction for the masked patches, if the query encoder sees the clean visible ones (equation 11).
+    """The decoder's prediction for the masked patches, if the query encoder sees the clean visible ones.
 
     Args:
         model: a model that predicts the entropy of patches in bits.

@@ -27,7 +27,7 @@ PAPER = ModelConfig().temperature
 
 
 class Contrast(NamedTuple):
-    """The loss of one query patch, compared with the keys of n images of h x w patches (equation 2)."""
+    """The loss of one query patch, compared with the keys of n images of h x w patches."""
 
     logits: np.ndarray  # (n, h, w) float64, q k / tau; nan where a key is left out
     probabilities: np.ndarray  # (n, h, w) float64, softmax of the logits; nan at the same keys

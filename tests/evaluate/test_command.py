@@ -72,8 +72,8 @@ def test_two_suites_share_a_run_and_nothing_is_trained_twice(tmp_path, monkeypat
 def test_a_stopped_suite_goes_on_with_the_run_that_it_was_in(tmp_path, monkeypatch):
     stopped = []
 
-    def stop_once(recipe, images, folder, **more):
-        stopped.append(folder)
+    def stop_once(what):
+        stopped.append(what.out)
         return False
 
     with monkeypatch.context() as patch:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from clicv2lite.method.infonce import NEGATIVES, infonce, infonce_dense
+from clicv2lite.method.infonce import NEGATIVES, excluded, infonce, infonce_dense
 
 
 def unit(*shape, seed=0, dtype=torch.float64):
@@ -245,3 +245,18 @@ def test_arguments_that_make_no_sense_are_refused(function, change, message):
     right = {"q": unit(2, 3, 4), "k": unit(2, 3, 4), "visible": torch.arange(3).repeat(2, 1)}
     with pytest.raises(ValueError, match=message):
         function(**{**right, **change})
+
+
+@pytest.mark.parametrize("negatives", NEGATIVES)
+def test_a_pair_is_left_out_unless_it_is_the_positive_or_admissible(negatives):
+    image, place = torch.arange(3).repeat_interleave(4), torch.tensor([0, 1, 2, 3, 1, 2, 3, 4, 0, 2, 4, 5])
+    want = [
+        [not (i == j or admissible(image[i], image[j], place[i], place[j], negatives)) for j in range(12)] for i in range(12)
+    ]
+    assert excluded(image, place, image, place, negatives).tolist() == want
+
+
+def test_an_unknown_rule_is_an_error_with_those_there_are():
+    place = torch.arange(2)
+    with pytest.raises(ValueError, match="negatives 'all': choose one of batch, other-images, same-position, same-image"):
+        excluded(place, place, place, place, "all")

@@ -18,6 +18,7 @@ from clicv2lite.method.pixels import MEAN, STD, normalize
 from clicv2lite.method.targets import frequency_target, pixel_target
 from clicv2lite.method.views import (
     ViewConfig,
+    Views,
     augment,
     base_crop,
     blurred,
@@ -70,7 +71,7 @@ def test_shapes_and_types(case):
     b, p, g = len(images), config.patch, config.grid[0] * config.grid[1]
     v = visible_count(g, config.mask_ratio)
     views = make_views(images, draws(b, config), config)
-    assert views.query.shape == (b, v, 3, p, p)
+    assert isinstance(views, Views) and views.query.shape == (b, v, 3, p, p)
     assert views.key.shape == (b, v if config.key_patches == "visible" else g, 3, p, p)
     assert views.visible.shape == (b, v) and views.masked.shape == (b, g - v)
     numbers = {"entropy": 1, "pixels": 3 * p * p, "frequency": p * (p // 2 + 1)}[config.target]

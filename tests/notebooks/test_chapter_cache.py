@@ -72,6 +72,8 @@ def tree(tmp_path: Path) -> Path:
         "clicv2lite/results.py": 'from pathlib import Path\nSTORED = Path(__file__).parents[1] / "data" / "results"',
         "data/results/lite/probe.json": "{}",
         "data/README.md": "a card",
+        "clicv2lite/kinds/__init__.py": "import pkgutil\nNAMES = [m.name for m in pkgutil.iter_modules(__path__)]",
+        "clicv2lite/kinds/one.py": "from clicv2lite import b",
         "clicv2lite/head.py": 'DEFAULT = ("models", "default")',
         "clicv2lite/models/default/config.json": "{}",
     }
@@ -103,6 +105,7 @@ MASK = LOOK | {"front/mask.py", "front/mask.js", "front/base.py", "b.py", "share
         ("import clicv2lite.front\nclicv2lite.front.Mask()", MASK),
         ("import clicv2lite.front as f\nf.Move()", LOOK | {"front/shift.py", "shared.txt"}),
         ("from clicv2lite.front import *", MASK | {"front/shift.py"}),
+        ("from clicv2lite.kinds import NAMES", {"kinds/__init__.py", "kinds/one.py", "b.py", "shared.txt"}),
         ("from clicv2lite import results", {"results.py", "shared.txt", "data/results/lite/probe.json"}),
         ("from clicv2lite import head", {"head.py", "shared.txt", "models/default/config.json"}),
         ('open("../data/" + "results")', {"data/results/lite/probe.json"}),
