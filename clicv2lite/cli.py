@@ -14,6 +14,7 @@ COMMANDS = {
     "pretrain": ("clicv2lite.pretrain.command", "learn an encoder from unlabelled images"),
     "probe": ("clicv2lite.probe.command", "measure a frozen encoder on human ratings, and fit a head"),
     "evaluate": ("clicv2lite.evaluate.command", "run a table or figure of the paper again, its values beside ours"),
+    "results": ("clicv2lite.evaluate.results.command", "make the stored results that are missing or out of date"),
     "data": ("clicv2lite.data.command", "fetch or convert a data set"),
     "bench": ("clicv2lite.bench", "measure this machine"),
 }

@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[1]
 # how the commands parse their arguments, the parts that one public module is made of, the exercises of each chapter
 INTERNAL = re.compile(
     r"(^|\.)(__main__|__init__|cli|command|bench)$|^bench\.|^data\.worlds\.|^score\.(?!speed$)"
-    r"|^widgets\.explorer$|^exercises\.(?!exercise$)"
+    r"|^widgets\.explorer$|^evaluate\.results\.(?!table$)|^exercises\.(?!exercise$)"
 )
 
 

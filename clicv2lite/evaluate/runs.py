@@ -147,7 +147,7 @@ class RatedImages:
 
 
 def supervised(name: str, rated: RatedImages, work: Path, seed: int) -> dict[str, Any]:
-    """Train and report a supervised baseline as :func:`clicv2lite.baselines.supervised.command.measure` does; errors as there."""
+    """Train and report a supervised baseline; returns and errors of :func:`clicv2lite.baselines.supervised.command.measure`."""
     from clicv2lite.baselines.supervised.command import measure
     from clicv2lite.baselines.supervised.registry import BASELINES
 
