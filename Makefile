@@ -71,62 +71,11 @@ browser: book
 test: setup  ## lint, types, unit tests, chapters, book without warnings, browser
 	@for step in lint unit notebooks book browser; do echo "== $$step"; $(MAKE) --no-print-directory $$step; done
 
-results: setup  ## make data/results again: pretraining, probes, baselines, tables, bench (a day; needs CLICV2LITE_DATA)
-	@test -d "$${CLICV2LITE_DATA:-}/photos" || { echo "make: set CLICV2LITE_DATA to a folder with photos/ and savoias/" >&2; exit 2; }
-	for seed in 0 1 2; do \
-		$(BIN)/clicv2lite pretrain --recipe lite --images "$$CLICV2LITE_DATA/photos/photos-{000000..000003}.tar" --out runs/lite$$seed --set seed=$$seed --resume; \
-		mkdir -p data/results/lite/seed$$seed data/results/random; \
-		cp runs/lite$$seed/config.json runs/lite$$seed/metrics.jsonl data/results/lite/seed$$seed; \
-		$(BIN)/clicv2lite probe --encoder runs/lite$$seed --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" --head ridge --seed $$seed \
-			--json data/results/lite/seed$$seed/probe.json; \
-		$(BIN)/clicv2lite probe --encoder random --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" --head ridge --seed $$seed \
-			--json data/results/random/seed$$seed.json; \
-	done
-	$(BIN)/python -m clicv2lite.baselines.agreement --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
-		--json data/results/measures_savoias.json
-	$(BIN)/python -m clicv2lite.baselines.handcrafted --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
-		--json data/results/handcrafted_ridge.json
-	$(BIN)/python -m clicv2lite.pairs --images "$$CLICV2LITE_DATA/photos/photos-{000000..000003}.tar" --json data/results/pairs_photos.json
-	$(BIN)/python -m clicv2lite.pairs --images "$$CLICV2LITE_DATA/savoias/Images" --json data/results/pairs_savoias.json
-	for seed in 0 1 2; do for method in clicv2 moco clic; do \
-		$(BIN)/clicv2lite pretrain --recipe lite --images "$$CLICV2LITE_DATA/photos/photos-{000000..000003}.tar" \
-			--out runs/$$method-$$seed --set method=$$method passes=16384 precision=bf16 seed=$$seed --resume; \
-		mkdir -p data/results/invariance/$$method; \
-		cp runs/$$method-$$seed/config.json data/results/invariance/$$method/seed$$seed.config.json; \
-		cp runs/$$method-$$seed/metrics.jsonl data/results/invariance/$$method/seed$$seed.metrics.jsonl; \
-		$(BIN)/python -m clicv2lite.probe.invariance --encoder runs/$$method-$$seed --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
-			--seed $$seed --json data/results/invariance/$$method/seed$$seed.json \
-			$$(test $$seed = 0 && echo --tsne data/results/invariance/tsne_$$method.csv); \
-	done; done
-	for set in measures:agreement handcrafted:handcrafted; do \
-		$(BIN)/python -m clicv2lite.baselines.$${set#*:} --set plain --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
-			--json data/results/$${set%:*}_all.json; \
-	done
-	$(BIN)/python -m clicv2lite.baselines.handcrafted --set plain --within-categories --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
-		--json data/results/handcrafted_within.json
-	$(BIN)/python -m clicv2lite.baselines.handcrafted --set plain --within-categories --encoder default \
-		--ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" --json data/results/handcrafted_and_default.json
-	mkdir -p data/results/suites
-	for suite in table2 table4 table5 fig6 fig7 "fig5 --rows CLIC CLICv2"; do \
-		$(BIN)/clicv2lite evaluate --suite $$suite --size lite --out runs/suites; \
-		cp runs/suites/$${suite%% *}.json runs/suites/$${suite%% *}.md runs/suites/$${suite%% *}.svg data/results/suites; \
-	done
-	$(BIN)/python -m clicv2lite.evaluate.claims
-	for model in p2pfm kyle hyperiqa icnet iccorn; do \
-		$(BIN)/python -m clicv2lite.baselines.supervised --model $$model --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
-			--work runs/supervised --json data/results/supervised/$$model.json; \
-	done
-	$(BIN)/clicv2lite bench --json data/results/bench.json
-	$(BIN)/python -m clicv2lite.bench.memory --json data/results/loss_memory.json
-	$(BIN)/python -m clicv2lite.score.speed --images "$$CLICV2LITE_DATA/photos/photos-000000.tar" --json data/results/score_speed.json
-	OMP_NUM_THREADS=1 $(BIN)/python tests/pretrain/soak.py --json data/results/soak.json
+results: setup  ## make the stored results that are missing or out of date (days, if it is all; needs CLICV2LITE_DATA)
+	$(BIN)/clicv2lite results --jobs $(JOBS)
 
-model: setup  ## train the model of the package again (an hour; needs CLICV2LITE_DATA)
-	@test -d "$${CLICV2LITE_DATA:-}/photos" || { echo "make: set CLICV2LITE_DATA to a folder with photos/ and savoias/" >&2; exit 2; }
-	$(BIN)/clicv2lite pretrain --recipe lite --images "$$CLICV2LITE_DATA/photos/photos-{000000..000003}.tar" --out runs/default \
-		--set passes=512000 precision=bf16 --resume
-	$(BIN)/python -m clicv2lite.models runs/default --ratings "$$CLICV2LITE_DATA/savoias/ratings.csv" \
-		--set pool_read=likeness pool_halvings=1 pool_size=448 pool_statistics=mean,std
+model: setup  ## train the model of the package again, if it is out of date (an hour and a half; needs CLICV2LITE_DATA)
+	$(BIN)/clicv2lite results default-model --jobs $(JOBS)
 
 # What a release consists of, each in an environment that holds nothing else: it scores an image, and its types reach a user's script.
 release-check: setup  ## build wheel and sdist into dist/, install each alone, score an image there

@@ -24,6 +24,7 @@ CLOSER = {
     "imagenet-features": ("clicv2lite.baselines.supervised.imagenet", "fit ridge on the features of EfficientNet-lite0"),
     "pairs": ("clicv2lite.evaluate.pair_bias", "measure how far two views of an image differ"),
     "invariance": ("clicv2lite.probe.invariance", "measure what an encoder knows of content"),
+    "results": ("clicv2lite.evaluate.results.command", "make the stored results that are missing or out of date"),
     "claims": ("clicv2lite.evaluate.claims", "judge the paper's claims by our stored results"),
     "onnx": ("clicv2lite.models.to_onnx", "write a model as one ONNX file"),
     "release": ("clicv2lite.evaluate.release", "make the default model out of a pretraining"),

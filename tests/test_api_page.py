@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 # how the commands parse their arguments, the parts that one public module is made of, the exercises of each chapter
 INTERNAL = re.compile(
     r"(^|\.)(__main__|__init__|cli|command)$|^bench\.|^data\.worlds\."
-    r"|^widgets\.explorer$|^exercises\.(?!exercise$)"
+    r"|^widgets\.explorer$|^evaluate\.results\.(?!table$)|^exercises\.(?!exercise$)"
 )
 
 DEFINITIONS = (ast.Assign, ast.AnnAssign, ast.FunctionDef, ast.ClassDef)

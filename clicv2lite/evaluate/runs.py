@@ -21,7 +21,7 @@ from torch import Tensor
 from clicv2lite.data.sources import open_images
 from clicv2lite.encoders.frozen import WEIGHTS, FrozenConfig, FrozenEncoder, untrained_encoder
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.sizes import Data, Size
+from clicv2lite.evaluate.sizes import Data, SuiteSize
 from clicv2lite.files import write_json
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import use_device
@@ -70,10 +70,10 @@ def untrained(recipe: Recipe) -> FrozenEncoder:
     return untrained_encoder("untrained", FrozenConfig(recipe.encoder, recipe.pool), recipe.seed)
 
 
-class Rated:
+class RatedImages:
     """The rated images that encoders are measured on, and where the measurements are kept."""
 
-    def __init__(self, data: Data, size: Size, score_range: Sequence[float] | None = None) -> None:
+    def __init__(self, data: Data, size: SuiteSize, score_range: Sequence[float] | None = None) -> None:
         self.data, self.size = data, size
         self.task = load_task(str(data.ratings), str(data.test) if data.test else None, None, score_range)
         tables = [path.read_bytes() for path in (data.ratings, data.test) if path]
@@ -145,8 +145,8 @@ class Rated:
         return report(task.scores[rows], predictions, [names[i] for i in rows] if names else None, seed=seed)
 
 
-def supervised(name: str, rated: Rated, work: Path, seed: int) -> dict[str, Any]:
-    """Train and report a supervised baseline as :func:`clicv2lite.baselines.supervised.folds.measure` does; errors as there."""
+def supervised(name: str, rated: RatedImages, work: Path, seed: int) -> dict[str, Any]:
+    """Train and report a supervised baseline; returns and errors of :func:`clicv2lite.baselines.supervised.folds.measure`."""
     from clicv2lite.baselines.supervised.folds import measure
     from clicv2lite.baselines.supervised.networks import BASELINES
 
@@ -166,7 +166,7 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
 
 
-def check_measures(rated: Rated, measures: Sequence[str], suite: str) -> None:
+def check_measures(rated: RatedImages, measures: Sequence[str], suite: str) -> None:
     """Refuse, before the long part, a rating table that a suite cannot be made with.
 
     Raises:

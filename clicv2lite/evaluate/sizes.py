@@ -10,7 +10,7 @@ from PIL import Image
 
 from clicv2lite.data.rated.table import Ratings, write_ratings
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.suites import Row
+from clicv2lite.evaluate.suites import SuiteRow
 from clicv2lite.recipes.library import get_recipe
 from clicv2lite.recipes.recipe import Recipe
 
@@ -18,7 +18,7 @@ CI_RATED, CI_SIDE = 40, 32  # generated images that stand for rated ones: their 
 
 
 @dataclass(frozen=True)
-class Size:
+class SuiteSize:
     """What a size means: the ViT that stands for each of the paper's, seeds, heads, and the number that is compared."""
 
     name: str
@@ -29,34 +29,34 @@ class Size:
     channels: int  # of ICNet's head; 512 are the paper's
     metric: str  # mean_pcc: over categories (Savoias is normalised within each); pcc: over all images, as on IC9600
 
-    def settings(self, row: Row, seed: int) -> tuple[str, list[str]]:
+    def settings(self, row: SuiteRow, seed: int) -> tuple[str, list[str]]:
         """The recipe of a row's run and what is set in it, as on the command line."""
         name, shape = self.shapes[row.shape]
         passes = get_recipe(name, list(shape)).passes
         share = [f"passes={round(passes * row.share)}"] if row.share != 1 else []
         return name, [*shape, *share, *row.settings, f"seed={seed}"]
 
-    def recipe(self, row: Row, seed: int) -> Recipe:
+    def recipe(self, row: SuiteRow, seed: int) -> Recipe:
         """The complete configuration of a row's run."""
         return get_recipe(*self.settings(row, seed))
 
 
 CI, LITE = ("passes=96", "batch=8"), ("passes=16384", "precision=bf16")
-SIZES: dict[str, Size] = {
-    "ci": Size(
+SIZES: dict[str, SuiteSize] = {
+    "ci": SuiteSize(
         "ci",
         {"S": ("ci", (*CI, "width=16")), "B": ("ci", CI), "L": ("ci", (*CI, "width=48")),
          "L*": ("ci", (*CI, "width=48", "tile=0.5")), "figure": ("ci", CI)},
         (0, 1), ("ridge",), 2, 8, "mean_pcc",
     ),
     # a seventh of the width of ViT-S, B and L; figures 5 and 7 take B, which other suites train anyway
-    "lite": Size(
+    "lite": SuiteSize(
         "lite",
         {"S": ("lite", (*LITE, "width=96")), "B": ("lite", LITE), "L": ("lite", (*LITE, "width=288")),
          "L*": ("lite", (*LITE, "width=288", "tile=0.5")), "figure": ("lite", LITE)},
         (0, 1, 2), ("ridge",), 5, 64, "mean_pcc",
     ),
-    "full": Size(
+    "full": SuiteSize(
         "full",
         {"S": ("vit-s32", ()), "B": ("vit-b32", ()), "L": ("vit-l16", ()), "L*": ("vit-l16-star", ()),
          "figure": ("vit-l16", ())},

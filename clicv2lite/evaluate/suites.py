@@ -22,7 +22,7 @@ SHIFTLESS = ("max_shift=0", "augment=image")
 
 
 @dataclass(frozen=True)
-class Row:
+class SuiteRow:
     """One line of a table, or one bar, point or panel of a figure."""
 
     label: str
@@ -41,12 +41,12 @@ class Suite:
 
     name: str
     caption: str
-    rows: tuple[Row, ...]
+    rows: tuple[SuiteRow, ...]
     reference: str  # label of the row that the others are compared with
     measures: tuple[str, ...] = ()  # beside the heads: classes (a class probe), map (t-SNE)
 
 
-UNTRAINED = Row("untrained ViT", trained=False)
+UNTRAINED = SuiteRow("untrained ViT", trained=False)
 
 
 def _values(row: Mapping[str, Any]) -> dict[str, float]:
@@ -62,12 +62,12 @@ def _table1() -> Suite:
             label += " (here ViT-B)"
         if row["supervised"]:
             names = {"Kyle et al.": "kyle", "HyperIQA": "hyperiqa", "P2P-FM": "p2pfm", "ICNet": "icnet", "ICCORN": "iccorn"}
-            rows.append(Row(label, _values(row), baseline=names[method]))
+            rows.append(SuiteRow(label, _values(row), baseline=names[method]))
         elif backbone == "Swin-B":
-            rows.append(Row(label, _values(row), missing="Swin-B is not built here"))
+            rows.append(SuiteRow(label, _values(row), missing="Swin-B is not built here"))
         else:
             shape = {"ViT-S/32": "S", "ViT-B/32": "B", "ViT-L/16": "L", "ViT-L/16*": "L*", "ResNet50": "B"}[backbone]
-            rows.append(Row(label, _values(row), (f"method={method.lower()}",), shape))
+            rows.append(SuiteRow(label, _values(row), (f"method={method.lower()}",), shape))
     return Suite("table1", paper_caption(1), (*rows, UNTRAINED), "CLICv2 ViT-L/16")
 
 
@@ -80,7 +80,7 @@ def _table2() -> Suite:
             *(() if row["pwin"] else ("compare=image",)),
             *(() if row["mem"] else ("target=none",)),
         )
-        rows.append(Row(f"({row['case']}) {' + '.join(parts) or 'none'}", _values(row), settings))
+        rows.append(SuiteRow(f"({row['case']}) {' + '.join(parts) or 'none'}", _values(row), settings))
     return Suite("table2", paper_caption(2), (*rows, UNTRAINED), rows[0].label)
 
 
@@ -90,13 +90,13 @@ def _table3() -> Suite:
         kind = row["augmentation"] or "none"
         settings = (*(() if row["shift"] else ("max_shift=0",)), *(() if kind == "patch" else (f"augment={kind}",)))
         label = f"({row['case']}) {'shift' if row['shift'] else 'no shift'}, augmentation {kind}"
-        rows.append(Row(label, _values(row), settings, share=2 / 3))
+        rows.append(SuiteRow(label, _values(row), settings, share=2 / 3))
     return Suite("table3", paper_caption(3), (*rows, UNTRAINED), rows[0].label, ("classes",))
 
 
 def _table4() -> Suite:
     settings = {"image-wise": ("compare=image",), "patch-wise": ()}
-    rows = [Row(row["loss"], _values(row), settings[row["loss"]]) for row in paper_table(4)]
+    rows = [SuiteRow(row["loss"], _values(row), settings[row["loss"]]) for row in paper_table(4)]
     return Suite("table4", paper_caption(4), (*rows, UNTRAINED), "image-wise")
 
 
@@ -105,25 +105,29 @@ def _table5() -> Suite:
     for row in paper_table(5):
         target, weight = row["target"], row["weight"]
         if target == "none":
-            rows.append(Row("none", _values(row), ("target=none",)))
+            rows.append(SuiteRow("none", _values(row), ("target=none",)))
         else:
-            rows.append(Row(f"{target} {weight}", _values(row), (f"target={target}", f"weight={weight}")))
+            rows.append(SuiteRow(f"{target} {weight}", _values(row), (f"target={target}", f"weight={weight}")))
     return Suite("table5", paper_caption(5), (*rows, UNTRAINED), "none", ("classes",))
 
 
 def _fig5() -> Suite:
-    rows = (Row("ICNet", baseline="icnet"), Row("CLIC", {}, ("method=clic",), "figure"), Row("CLICv2", shape="figure"))
+    rows = (
+        SuiteRow("ICNet", baseline="icnet"),
+        SuiteRow("CLIC", {}, ("method=clic",), "figure"),
+        SuiteRow("CLICv2", shape="figure"),
+    )
     return Suite("fig5", "PCC by semantic category, and its variance over categories", (*rows, UNTRAINED), "CLIC")
 
 
 def _fig6() -> Suite:
     ratios = sorted({0.2, 0.4, paper_settings()["mask_ratio"], 0.8})
-    rows = [Row(f"mask ratio {ratio}", settings=(f"mask_ratio={ratio}",)) for ratio in ratios]
+    rows = [SuiteRow(f"mask ratio {ratio}", settings=(f"mask_ratio={ratio}",)) for ratio in ratios]
     return Suite("fig6", "Share of patches that are masked", (*rows, UNTRAINED), f"mask ratio {paper_settings()['mask_ratio']}")
 
 
 def _fig7() -> Suite:
-    rows = (Row("CLIC", {}, ("method=clic",), "figure"), Row("CLICv2", shape="figure"))
+    rows = (SuiteRow("CLIC", {}, ("method=clic",), "figure"), SuiteRow("CLICv2", shape="figure"))
     return Suite("fig7", "t-SNE of features, by category and by complexity", (*rows, UNTRAINED), "CLIC", ("map",))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from clicv2lite.cli import main
 from clicv2lite.evaluate import figures, runs
-from clicv2lite.evaluate.runs import Rated, run_key
+from clicv2lite.evaluate.runs import RatedImages, run_key
 from clicv2lite.evaluate.sizes import SIZES, find_data
 from clicv2lite.evaluate.suites import SUITES
 from clicv2lite.evaluate.summary import spread
@@ -195,5 +195,5 @@ def test_measurements_of_two_tables_are_kept_apart(tmp_path):
     other = data.ratings.with_name("other.csv")
     other.write_text("\n".join(data.ratings.read_text().splitlines()[:-1]) + "\n")
     size = SIZES["ci"]
-    one, two = Rated(data, size), Rated(find_data("ci", None, other, None, tmp_path), size)
+    one, two = RatedImages(data, size), RatedImages(find_data("ci", None, other, None, tmp_path), size)
     assert one.path(tmp_path, "ridge") != two.path(tmp_path, "ridge")
