@@ -80,7 +80,7 @@ soft_maximum = Exercise(
         "exp(cosine / t) overflows at a small t: use logsumexp, or subtract the largest cosine first": lambda cosines, t: (
             t * (cosines / t).exp().mean(-1).log()
         ),
-        "this is the log of the sum; take the mean, so that more patches do not give more likeness": lambda cosines, t: (
+        "this is the log of the sum; take the mean, so that more patches do not give a larger value": lambda cosines, t: (
             t * (cosines / t).logsumexp(-1)
         ),
         "the t in front is missing: the result is no longer on the scale of a cosine": lambda cosines, t: (
