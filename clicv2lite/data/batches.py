@@ -1,6 +1,5 @@
 """Image files in batches, each image squared; a file that cannot be read is reported, not raised."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from clicv2lite.arrays import Mask
 from clicv2lite.data.images import ImageError, read_square
+from clicv2lite.device import cores
 
 
 class ImageBatch(NamedTuple):
@@ -32,7 +32,7 @@ def batches(paths: Sequence[Path], size: int, batch_size: int, label: str) -> It
         label: what the bar says.
     """
     with (
-        ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool,
+        ThreadPoolExecutor(max_workers=min(16, cores())) as pool,
         tqdm(total=len(paths), desc=label, unit="img", disable=None, file=sys.stderr) as bar,
     ):
         for start in range(0, len(paths), batch_size):

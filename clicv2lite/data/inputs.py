@@ -1,6 +1,5 @@
 """Paths, PIL images, arrays and tensors -> the squares that an encoder sees (book chapter 12)."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from clicv2lite.data.images import as_rgb, read_square, to_square
+from clicv2lite.device import cores
 from clicv2lite.errors import UserError
 
 KINDS = "a path, a PIL image, a NumPy array (H, W, 3) or (H, W), a tensor (C, H, W), or a list of them"
@@ -81,7 +81,7 @@ def square(image: Any, size: int, name: str = "image") -> Tensor:
 def squares(images: list[Any], size: int, batch_size: int = 32) -> Iterator[Tensor]:
     """Batches of (at most `batch_size`, 3, size, size) uint8 of single images, in order; errors as `square`."""
     names = [f"image {i}" if len(images) > 1 else "image" for i in range(len(images))]
-    with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(16, cores())) as pool:
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
             group = images[part]
