@@ -11,6 +11,8 @@ INTERNAL = re.compile(
     r"|^widgets\.explorer$|^evaluate\.results\.(?!table$)|^exercises\.(?!exercise$)"
 )
 
+# found by their registry, which is on the page; a file of one may be there, too
+REGISTERED = re.compile(r"^(learners|baselines\.supervised\.networks)\.(?!base$)")
 DEFINITIONS = (ast.Assign, ast.AnnAssign, ast.FunctionDef, ast.ClassDef)
 
 
@@ -34,8 +36,9 @@ def page() -> str:
 def test_page_lists_every_public_module_once():
     listed = re.findall(r"automodule:: clicv2lite\.([\w.]+)$", page(), re.MULTILINE)
     assert len(listed) == len(set(listed))
-    assert set(listed) - modules() == set(), "on the page, but not in the package"
-    assert modules() - set(listed) == set(), "in the package, but not in book/api.md"
+    found = modules()
+    assert set(listed) - found == set(), "on the page, but not in the package"
+    assert {name for name in found - set(listed) if not REGISTERED.search(name)} == set(), "not in book/api.md"
 
 
 def test_each_module_has_its_own_heading():

@@ -7,13 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NEGATIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "batch": lambda same_image, same_place: torch.zeros_like(same_image),
-    "other-images": lambda same_image, same_place: same_image,
-    "same-position": lambda same_image, same_place: ~same_place,
-    "same-image": lambda same_image, same_place: ~same_image,
+NEGATIVES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "batch": lambda same_image, place_q, place_k: torch.zeros_like(same_image),
+    "other-images": lambda same_image, place_q, place_k: same_image,
+    "same-position": lambda same_image, place_q, place_k: place_q != place_k,
+    "same-image": lambda same_image, place_q, place_k: ~same_image,
 }
-"""Name -> rule. A rule takes two (N, K) bool tensors, "same image" and "same place", and returns the pairs to leave out.
+"""Name -> rule. A rule returns the pairs to leave out, (N, K) bool. It takes "same image", (N, K) bool, and the patch positions of
+queries, (N, 1) int64, and of keys, (K,) int64.
 
 These keys are the negatives of a query: with ``batch`` all other patches of the batch; with ``other-images`` only patches of
 other images, because position alone can tell patches of the same image apart; with ``same-position`` the patches at the same
@@ -41,8 +42,8 @@ def excluded(image_q: Tensor, place_q: Tensor, image_k: Tensor, place_k: Tensor,
     """
     if negatives not in NEGATIVES:
         raise ValueError(f"negatives {negatives!r}: choose one of {', '.join(NEGATIVES)}")
-    same_image, same_place = image_q[:, None] == image_k, place_q[:, None] == place_k
-    return NEGATIVES[negatives](same_image, same_place) & ~(same_image & same_place)
+    same_image, place_q = image_q[:, None] == image_k, place_q[:, None]
+    return NEGATIVES[negatives](same_image, place_q, place_k) & ~(same_image & (place_q == place_k))
 
 
 def _labels(q: Tensor, k: Tensor, visible: Tensor, temperature: float, first: int) -> tuple[Tensor, Tensor, slice]:

@@ -137,7 +137,7 @@ def test_features_of_any_length_neither_overflow_nor_vanish(negatives, tile):
     q, k, visible = 1000 * unit(3, 4, 8), unit(3, 4, 8, seed=1), torch.arange(4).repeat(3, 1)  # logits up to 5000
     want, gradient = by_loop(q, k, visible, 0.2, negatives)
     loss, grad = value_and_gradient(infonce, q.float(), k.float(), visible, 0.2, negatives, tile)
-    np.testing.assert_allclose(loss, want, rtol=1e-5)
+    np.testing.assert_allclose(loss, want, rtol=1e-5, atol=1e-3)  # float32 rounds a logit of 5000 by 3e-4
     np.testing.assert_allclose(grad, gradient, atol=1e-3)
 
 
@@ -238,7 +238,7 @@ def test_memory_grows_with_the_number_of_patches_not_its_square(negatives):
         ({"first": -1}, "queries of images -1 to 0"),
         ({"temperature": 0.0}, "must be above 0"),
         ({"temperature": -0.2}, "must be above 0"),
-        ({"negatives": "hardest"}, "choose one of batch, other-images, same-position, same-image"),
+        ({"negatives": "hardest"}, f"choose one of {', '.join(NEGATIVES)}"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(function, change, message):
@@ -258,5 +258,5 @@ def test_a_pair_is_left_out_unless_it_is_the_positive_or_admissible(negatives):
 
 def test_an_unknown_rule_is_an_error_with_those_there_are():
     place = torch.arange(2)
-    with pytest.raises(ValueError, match="negatives 'all': choose one of batch, other-images, same-position, same-image"):
+    with pytest.raises(ValueError, match=f"negatives 'all': choose one of {', '.join(NEGATIVES)}"):
         excluded(place, place, place, place, "all")

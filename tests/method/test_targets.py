@@ -68,7 +68,7 @@ def test_one_patch_does_not_change_the_target_of_another():
 
 
 def test_a_target_that_is_not_there_is_an_error_with_those_that_are():
-    with pytest.raises(ValueError, match="target 'colour': choose one of entropy, pixels, frequency, none"):
+    with pytest.raises(ValueError, match=f"target 'colour': choose one of {', '.join(TARGETS)}"):
         _ = ViewConfig(target="colour").target_size
 
 
