@@ -13,8 +13,8 @@ NEGATIVES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "same-position": lambda same_image, place_q, place_k: place_q != place_k,
     "same-image": lambda same_image, place_q, place_k: ~same_image,
 }
-"""Name -> rule. A rule returns the pairs to leave out, (N, K) bool. It takes "same image", (N, K) bool, and the patch positions of
-queries, (N, 1) int64, and of keys, (K,) int64.
+"""Name -> rule. A rule returns the pairs to leave out, (N, K) bool. It takes "same image", (N, K) bool, and the
+patch positions of queries, (N, 1) int64, and of keys, (K,) int64.
 
 These keys are the negatives of a query: with ``batch`` all other patches of the batch; with ``other-images`` only patches of
 other images, because position alone can tell patches of the same image apart; with ``same-position`` the patches at the same
