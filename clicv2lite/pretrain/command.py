@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from clicv2lite.errors import UserError
-from clicv2lite.recipes.library import RECIPES, get_recipe
+from clicv2lite.recipes.library import RECIPES, get_recipe, is_recipe_file
 from clicv2lite.recipes.recipe import Recipe
 
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         watch = Watch(args.tensorboard, args.probe_ratings, args.probe_every)
-        file = Path(args.recipe) if args.recipe.endswith(".toml") else None
+        file = Path(args.recipe) if is_recipe_file(args.recipe) else None
         finished = pretrain(Pretraining(recipe, args.images, args.out, args.resume, args.device, watch=watch, recipe_file=file))
     except OSError as error:  # reading an image raises another error, so this is about a file of the run
         raise UserError(f"--out {args.out}: {error.strerror or error}; make room there and go on with --resume") from None

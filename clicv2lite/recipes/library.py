@@ -81,20 +81,32 @@ def get_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     Raises:
         UserError: if the recipe or a key is unknown, a value has the wrong type, or values do not fit together.
     """
-    base, changes = read_file(Path(name)) if name.endswith(".toml") else (name, {})
+    base, changes = read_file(Path(name)) if is_recipe_file(name) else (name, {})
     if base not in RECIPES:
-        raise UserError(f"--recipe {base}: no such recipe; choose one of {', '.join(RECIPES)}, or give a .toml file")
+        where = name if base == name else f"{name}: base = {base!r}"
+        raise UserError(f"--recipe {where}: no such recipe; choose one of {', '.join(RECIPES)}, or give a .toml file")
     recipe, changes = RECIPES[base](), changes | read_settings(settings)
     method = METHODS[changes.get("method", recipe.method)]
     changed = recipe.changed({**method.brings, **changes})
     if method.crops > 1 and "store" not in changes and not changed.store:
         changed = changed.changed({"store": changed.size * 8 // 7})  # 256 for 224
-    check(changed)
+    try:
+        check(changed)
+    except UserError as error:
+        wrong = str(error).removeprefix("--set ")
+        if wrong.partition("=")[0] in read_settings(settings) or not is_recipe_file(name):
+            raise
+        raise UserError(f"--recipe {name}: {wrong}") from None
     if "lr" not in changes:
         changed = changed.changed({"lr": recipe.lr * changed.batch / recipe.batch})
     if "warmup" not in changes:
         changed = changed.changed({"warmup": round(recipe.warmup * changed.passes / recipe.passes)})
     return changed
+
+
+def is_recipe_file(name: str) -> bool:
+    """Whether ``--recipe`` names a file, and no recipe of ``RECIPES``."""
+    return name.lower().endswith(".toml")
 
 
 def read_file(path: Path) -> tuple[str, dict[str, Any]]:
@@ -104,7 +116,7 @@ def read_file(path: Path) -> tuple[str, dict[str, Any]]:
         UserError: if the file cannot be read, is not TOML, names no base, or has an unknown setting or one of a wrong type.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors write a byte order mark
     except OSError as error:
         raise UserError(f"--recipe {path}: cannot be read ({error.strerror}); name a .toml file") from None
     except ValueError as error:  # not TOML, or not UTF-8
@@ -116,6 +128,8 @@ def read_file(path: Path) -> tuple[str, dict[str, Any]]:
         key = RENAMED.get(written, written)
         if key not in known:
             raise UserError(f"--recipe {path}: there is no setting {written}; choose one of {', '.join(sorted(known))}")
+        if key in changes and key != "name":
+            raise UserError(f"--recipe {path}: {key} is there twice, once by its earlier name; keep one of them")
         try:
             changes[key] = valued(value, known[key])
         except ValueError:

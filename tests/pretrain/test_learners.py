@@ -18,7 +18,7 @@ from clicv2lite.pretrain.optim import make_optimizer
 from clicv2lite.recipes.library import get_recipe
 
 SHORT = ["batch=8", "passes=80", "warmup=16", "lr=0.0005", "save_every=3", "log_every=2", "seed=3", "queue=20"]
-NEW = ["moco", "clic"]  # clicv2's runs are in test_engine.py
+NEW = ["moco", "clic"]  # those with a queue
 
 
 class PowerCut(BaseException):
@@ -33,7 +33,7 @@ def run(photos, out, recipe, **options):
     return pretrain(Pretraining(recipe, [str(photos)], out, device="cpu", progress=False, **options))
 
 
-@pytest.mark.parametrize("method", NEW)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("step", [2, 7])
 def test_a_run_that_was_cut_off_ends_in_the_same_bytes(photos, tmp_path, monkeypatch, method, step):
     recipe = get_recipe("ci", [*SHORT, f"method={method}"])
@@ -115,7 +115,7 @@ def test_a_method_brings_its_settings_unless_they_are_set():
 
 
 @pytest.mark.parametrize("settings, reason", [
-    (["method=byol"], "method must be clic or clicv2 or moco"), (["queue=0"], "must be above 0"),
+    (["method=none-such"], f"method must be {' or '.join(METHODS)}"), (["queue=0"], "must be above 0"),
     (["method=moco", "queue=641"], "no more than passes=640"), (["method=clic", "mask_ratio=0.6"], "=clic has mask_ratio=0"),
     (["method=moco", "augment=patch"], "method=moco has augment=image"), (["method=moco", "max_shift=2"], "leave it out"),
     (["method=moco", "crop=window"], "method=moco has crop=resized"),

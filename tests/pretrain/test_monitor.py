@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clicv2lite.errors import UserError
+from clicv2lite.learners import METHODS
 from clicv2lite.method.clicv2 import CLICv2, Output
+from clicv2lite.method.targets import TARGETS
 from clicv2lite.pretrain import monitor as module
 from clicv2lite.pretrain.cost.budget import image_flops
 from clicv2lite.pretrain.diagnostics import diagnostics, effective_rank, feature_std, similarities
@@ -198,3 +200,12 @@ def test_a_watched_run_ends_in_the_same_weights(tmp_path, photos, rated):
     assert [row["step"] for row in read_log(tmp_path / "watched" / "probes.jsonl")] == [3, 6, 9, 10]
     alone, watched = ((tmp_path / name / "encoder.safetensors").read_bytes() for name in ("alone", "watched"))
     assert alone == watched
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_second_loss_has_a_name_that_the_log_has_not(tmp_path, method, target):
+    """A target called `contrast`, say, would take the place of the first loss."""
+    plain = Monitor(tmp_path, get_recipe("ci", ["target=none"]), CPU).record(0, output(), 1.0, 10.0, 0.0, 1.0)
+    name = METHODS[method].auxiliary(get_recipe("ci", [f"method={method}", f"target={target}"]).views)
+    assert name not in plain

@@ -46,12 +46,14 @@ def test_set_counts_more_than_the_file(tmp_path):
 
 @pytest.mark.parametrize("text, reason", [
     ("passes = 3", 'names no base; begin with a line such as base = "lite"'), ("base = 3", "names no base"),
-    ('base = "vit-h14"', "--recipe vit-h14: no such recipe"), ('base = "ci"\nspeed = 3', "there is no setting speed"),
+    ('base = "vit-h14"', "base = 'vit-h14': no such recipe"), ('base = "ci"\nspeed = 3', "there is no setting speed"),
     ('base = "ci"\nseed = 1.5', "seed = 1.5 must be a whole number"), ('base = "ci"\nlr = "0.1"', "must be a number"),
     ('base = "ci"\nlr = [1]', "lr = [1] must be a number"), ('base = "ci"\nclip = true', "clip = True must be a number"),
     ('base = "ci"\nnegatives = "all"', "must be batch or other-images"), ('base = "ci', "is not TOML"),
     ('base = "ci"\n[pool]\nsize = 32', "there is no setting pool"), ("base = \udcff", "is not TOML"),
-    ('base = "ci"\nwidth = 30', "--set width=30: must be a multiple of 4"),
+    ('base = "ci"\nweight = 0.3\nauxiliary_weight = 0.4', "auxiliary_weight is there twice"),
+    ('base = "other.toml"', "base = 'other.toml': no such recipe"),
+    ('base = "ci"\nwidth = 30', "mine.toml: width=30: must be a multiple of 4"),
 ])  # fmt: skip
 def test_a_mistake_in_a_file_is_one_line(tmp_path, text, reason):
     path = tmp_path / "mine.toml"
@@ -64,3 +66,14 @@ def test_a_mistake_in_a_file_is_one_line(tmp_path, text, reason):
 def test_a_file_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"--recipe .*none\.toml: cannot be read \(No such file"):
         get_recipe(str(tmp_path / "none.toml"))
+
+
+def test_a_byte_order_mark_and_capitals_do_no_harm(tmp_path):
+    path = tmp_path / "MINE.TOML"
+    path.write_bytes(b'\xef\xbb\xbfbase = "ci"\nseed = 4\n')
+    assert get_recipe(str(path)).seed == 4
+
+
+def test_a_value_that_set_brings_is_the_fault_of_set(tmp_path):
+    with pytest.raises(UserError, match="^--set width=30: must be a multiple of 4"):
+        get_recipe(written(tmp_path, 'base = "ci"\nwidth = 32\n'), ["width=30"])
