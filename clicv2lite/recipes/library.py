@@ -84,7 +84,7 @@ def get_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     base, changes = read_file(Path(name)) if is_recipe_file(name) else (name, {})
     if base not in RECIPES:
         where = name if base == name else f"{name}: base = {base!r}"
-        raise UserError(f"--recipe {where}: no such recipe; choose one of {', '.join(RECIPES)}, or give a .toml file")
+        raise UserError(f"--recipe {where}: no such recipe; choose one of {', '.join(RECIPES)}, or name a .toml file")
     recipe, changes = RECIPES[base](), changes | read_settings(settings)
     method = METHODS[changes.get("method", recipe.method)]
     changed = recipe.changed({**method.brings, **changes})

@@ -75,5 +75,5 @@ def test_a_byte_order_mark_and_capitals_do_no_harm(tmp_path):
 
 
 def test_a_value_that_set_brings_is_the_fault_of_set(tmp_path):
-    with pytest.raises(UserError, match="^--set width=30: must be a multiple of 4"):
+    with pytest.raises(UserError, match=r"^--set width=30: must be a multiple of 4"):
         get_recipe(written(tmp_path, 'base = "ci"\nwidth = 32\n'), ["width=30"])
