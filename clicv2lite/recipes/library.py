@@ -11,7 +11,7 @@ from clicv2lite.learners import METHODS
 from clicv2lite.method.decoder import DecoderConfig
 from clicv2lite.method.encoder import SHAPES
 from clicv2lite.recipes.recipe import Recipe
-from clicv2lite.recipes.settings import RENAMED, check, describe, kinds, read_settings, valued
+from clicv2lite.recipes.settings import RENAMED, describe, kinds, misfit, read_settings, valued
 
 
 def ci() -> Recipe:
@@ -85,18 +85,15 @@ def get_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     if base not in RECIPES:
         where = name if base == name else f"{name}: base = {base!r}"
         raise UserError(f"--recipe {where}: no such recipe; choose one of {', '.join(RECIPES)}, or name a .toml file")
-    recipe, changes = RECIPES[base](), changes | read_settings(settings)
+    asked = read_settings(settings)
+    recipe, changes = RECIPES[base](), changes | asked
     method = METHODS[changes.get("method", recipe.method)]
     changed = recipe.changed({**method.brings, **changes})
     if method.crops > 1 and "store" not in changes and not changed.store:
         changed = changed.changed({"store": changed.size * 8 // 7})  # 256 for 224
-    try:
-        check(changed)
-    except UserError as error:
-        wrong = str(error).removeprefix("--set ")
-        if wrong.partition("=")[0] in read_settings(settings) or not is_recipe_file(name):
-            raise
-        raise UserError(f"--recipe {name}: {wrong}") from None
+    if reason := misfit(changed):
+        of_file = is_recipe_file(name) and reason.partition("=")[0] not in asked
+        raise UserError(f"--recipe {name}: {reason}" if of_file else f"--set {reason}")
     if "lr" not in changes:
         changed = changed.changed({"lr": recipe.lr * changed.batch / recipe.batch})
     if "warmup" not in changes:

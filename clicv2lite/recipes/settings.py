@@ -114,12 +114,19 @@ def stored_recipe(stored: Mapping[str, Any]) -> Recipe:
     return Recipe().changed(values)
 
 
-def check(recipe: Recipe) -> None:
-    """Raise UserError if a value is outside its range, or values cannot work together."""
+def misfit(recipe: Recipe) -> str | None:
+    """A value outside its range, or values that cannot work together, as ``key=value: why``; None if all fit."""
     for each in (_check_ranges, _check_method, _check_shapes, _check_input, _check_pooling):
         reason = each(recipe)
         if reason:
-            raise UserError(f"--set {reason}")
+            return reason
+    return None
+
+
+def check(recipe: Recipe) -> None:
+    """Raise UserError if there is a :func:`misfit`."""
+    if reason := misfit(recipe):
+        raise UserError(f"--set {reason}")
 
 
 def _check_ranges(recipe: Recipe) -> str | None:
