@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
+from clicv2lite.arrays import Floats
 from clicv2lite.baselines.measures.basic import Pixels, measure
 from clicv2lite.baselines.measures.sets import SETS
 from clicv2lite.data.images import read_square
@@ -43,12 +44,28 @@ def squares(ratings: Ratings, size: int) -> Iterator[Pixels]:
         yield read_square(path, size).permute(1, 2, 0).contiguous().numpy()
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `measures`."""
+def add_measuring(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is measured."""
     parser.add_argument("--ratings", type=Path, required=True, help="rating table: CSV image,score[,category]")
     add_score_range(parser)
     parser.add_argument("--size", type=int, default=224, help="side to which every image is resized, pixels (224)")
     parser.add_argument("--set", choices=list(SETS), default="eight", help="which measures; all needs visual-clutter (eight)")
+
+
+def check_size(size: int) -> None:
+    """Raise UserError for a --size that is too small to measure."""
+    if size < 16:
+        raise UserError(f"--size {size}: the measures need at least 16 pixels a side")
+
+
+def measured(ratings: Ratings, size: int, chosen: str) -> dict[str, Floats]:
+    """Each measure of a set, of every rated image at this side: measure -> (n,). ImageError for one that cannot be read."""
+    return measure(tqdm(squares(ratings, size), "measuring", len(ratings), unit="img", disable=None), SETS[chosen])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `measures`."""
+    add_measuring(parser)
     add_json(parser)
 
 
@@ -59,11 +76,10 @@ def run(args: argparse.Namespace) -> int:
         UserError: for a table or an image that cannot be used, a size too small, or an output that cannot be written.
     """
     began = time.perf_counter()
-    if args.size < 16:
-        raise UserError(f"--size {args.size}: the measures need at least 16 pixels a side")
+    check_size(args.size)
     check_output_file(args.json, "--json")
     ratings = read_ratings(args.ratings, args.score_range)
-    values = measure(tqdm(squares(ratings, args.size), "measuring", len(ratings), unit="img", disable=None), SETS[args.set])
+    values = measured(ratings, args.size, args.set)
     result = {
         "metric": "mean_pcc",
         "n": len(ratings),

@@ -3,27 +3,24 @@
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from clicv2lite.arrays import Floats
-from clicv2lite.baselines.measures.agreement import squares
-from clicv2lite.baselines.measures.basic import measure
+from clicv2lite.baselines.measures.agreement import add_measuring, check_size, measured
 from clicv2lite.baselines.measures.sets import SETS
 from clicv2lite.data.rated.table import read_ratings
-from clicv2lite.errors import UserError, check_seed
+from clicv2lite.errors import check_seed
 from clicv2lite.files import add_json, check_output_file, put_json
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.task import add_score_range, add_within_categories, groups
+from clicv2lite.probe.task import add_within_categories, groups
 from clicv2lite.provenance import stamped
 
 
@@ -58,12 +55,9 @@ def predict_by_measures(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `handcrafted`."""
-    parser.add_argument("--ratings", type=Path, required=True, help="rating table: CSV image,score[,category]")
-    parser.add_argument("--size", type=int, default=224, help="side to which every image is resized, pixels (224)")
+    add_measuring(parser)
     parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap (0)")
     add_within_categories(parser)
-    add_score_range(parser)
-    parser.add_argument("--set", choices=list(SETS), default="eight", help="which measures; all needs visual-clutter (eight)")
     parser.add_argument("--encoder", metavar="E", help="add the pooled features of this encoder, named as for `probe`")
     add_json(parser)
 
@@ -75,15 +69,14 @@ def run(args: argparse.Namespace) -> int:
         UserError: for a table or an image that cannot be used, a size too small, or an output that cannot be written.
     """
     began = time.perf_counter()
-    if args.size < 16:
-        raise UserError(f"--size {args.size}: the measures need at least 16 pixels a side")
+    check_size(args.size)
     check_seed(args.seed)
     check_output_file(args.json, "--json")
     ratings = read_ratings(args.ratings, args.score_range)
     tests = folds(len(ratings), 5, ratings.categories, args.seed)  # refuses too few images before the long part
     groups(args.within_categories, ratings.categories, args.ratings)
     encoder = load_encoder(args.encoder, args.seed) if args.encoder else None
-    values = measure(tqdm(squares(ratings, args.size), "measuring", len(ratings), unit="img", disable=None), SETS[args.set])
+    values = measured(ratings, args.size, args.set)
     if encoder:
         features, _, _ = encode(encoder, "ridge", ratings.paths, 32)
         values |= {f"feature {i}": column for i, column in enumerate(features.T.numpy())}
