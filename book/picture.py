@@ -8,11 +8,12 @@ import torch
 
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square
+from clicv2lite.method.augmentation import augment
 from clicv2lite.method.entropy import patch_entropy
 from clicv2lite.method.masking import random_mask
 from clicv2lite.method.patches import patchify, unpatchify
 from clicv2lite.method.pixels import MEAN, STD
-from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, augment, one_view, uniform
+from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, one_view, uniform
 
 SIDE, PATCH, GRID = 224, 16, (14, 14)
 

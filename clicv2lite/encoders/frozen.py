@@ -2,7 +2,8 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -69,6 +70,23 @@ class FrozenEncoder:
             vit = build_vit(self.config.encoder)
         vit.load_state_dict(self.net.timm_state(), assign=True)
         return vit.eval().requires_grad_(False)
+
+    def read_as(self, pooling: Mapping[str, Any]) -> "FrozenEncoder":
+        """The same weights, read in another way.
+
+        Args:
+            pooling: fields of `PoolConfig`, each with ``pool_`` before its name; no weight depends on them.
+
+        Raises:
+            UserError: if the encoder's patches do not tile the images that it would see, or it has no such block.
+        """
+        pool = replace(self.config.pool, **{key.removeprefix("pool_"): value for key, value in pooling.items()})
+        side, patch, depth = pool.size or self.config.encoder.size, self.config.encoder.patch, self.config.encoder.depth
+        if side % (patch << pool.halvings):
+            raise UserError(f"--set pool_size={side}: patches of {patch} px do not tile it, halved {pool.halvings} times")
+        if not all(-depth <= block < depth for block in pool.blocks) or not pool.blocks:
+            raise UserError(f"--set pool_blocks: this encoder has the blocks {-depth}..{depth - 1}; name one or more")
+        return FrozenEncoder(self.name, self.net, FrozenConfig(self.config.encoder, pool))
 
     def to(self, device: torch.device) -> "FrozenEncoder":
         """Move the encoder to the device that it computes on."""

@@ -17,9 +17,9 @@ from clicv2lite.data.images import read_square
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
 from clicv2lite.files import add_json, check_output_file, put_json
-from clicv2lite.method.patches import patchify, unpatchify
+from clicv2lite.method.patches import unpatchify
 from clicv2lite.method.pixels import denormalize
-from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, base_crop, one_view
+from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, base_crop, view_of
 from clicv2lite.probe.metrics import interval
 from clicv2lite.provenance import stamped
 
@@ -71,7 +71,7 @@ def draw_pair(images: Tensor, kind: PairKind, generator: torch.Generator) -> Ten
     views = []
     for crop in crops:
         draws = torch.rand(b, h * w, PATCH_DRAWS, generator=generator)
-        cells = one_view(patchify(crop, config.patch), draws, config)
+        cells = view_of(crop, draws, config)
         views.append(unpatchify(denormalize(cells), (h, w)).clamp(0, 1))
     return torch.stack(views)
 

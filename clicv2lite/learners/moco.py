@@ -2,7 +2,7 @@
 
 He et al. 2020 (queue, momentum key), Chen et al. 2020 (crops, two-layer head, temperature 0.2). Our choices: the encoder is
 this package's ViT, with the mean token as the feature of the image (table 1 of the paper has a ResNet-50). Hue jitter and the
-conversion to gray are left out, so that all methods share one augmentation (views.augment).
+conversion to gray are left out, so that all methods share one augmentation (method.augmentation).
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,11 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from clicv2lite.learners.base import Method, Price, Step
+from clicv2lite.method.augmentation import augment
 from clicv2lite.method.clicv2 import Keys, ModelConfig, Output
 from clicv2lite.method.momentum import QueryAndKey
 from clicv2lite.method.pixels import normalize
-from clicv2lite.method.views import CROP_DRAWS, ViewConfig, augment, base_crop
+from clicv2lite.method.views import CROP_DRAWS, ViewConfig, base_crop
 from clicv2lite.ranges import Count
 
 AUGMENT_DRAWS = 5  # uniform numbers that augment needs

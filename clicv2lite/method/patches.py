@@ -138,3 +138,40 @@ def shift(patches: Tensor, offset: Tensor) -> Tensor:
     source = torch.arange(p, device=patches.device) - step[:, :, None]  # (n, 2, p): row and column that a pixel comes from
     outside = (source < 0) | (source >= p)
     return moved.masked_fill_(outside[:, 0, None, :, None] | outside[:, 1, None, None, :], 0).reshape(patches.shape)
+
+
+def neighbourhoods(images: Tensor, patch: int, margin: int) -> Tensor:
+    """The patches of :func:`patchify`, each with the pixels around it; the image's edge pixels are repeated outside it.
+
+    Args:
+        images: (B, C, H, W), floating point.
+        patch: side p of a patch in pixels.
+        margin: how many pixels m around each patch.
+
+    Returns:
+        (B, G, C, p + 2m, p + 2m), contiguous.
+
+    Raises:
+        ValueError: if the patch size does not divide both sides.
+    """
+    grid_size(images.shape[-2], images.shape[-1], patch)
+    wide, side = F.pad(images, [margin] * 4, mode="replicate"), patch + 2 * margin
+    return wide.unfold(2, side, patch).unfold(3, side, patch).permute(0, 2, 3, 1, 4, 5).flatten(1, 2).contiguous()
+
+
+def windows(wide: Tensor, offset: Tensor, margin: int) -> Tensor:
+    """Move a window over patches with a margin: what :func:`shift` does, but pixels of the margin enter, not zeros.
+
+    Args:
+        wide: (..., C, p + 2m, p + 2m).
+        offset: (..., 2) int64, (dy, dx) of the content in pixels, at most m.
+
+    Returns:
+        (..., C, p, p): ``out[y, x] = wide[m + y - dy, m + x - dx]``.
+    """
+    c, side = wide.shape[-3], wide.shape[-1]
+    start = margin - offset.reshape(-1, 2)  # (n, 2)
+    rows, columns = (start[:, :, None] + torch.arange(side - 2 * margin, device=wide.device)).unbind(1)  # (n, p) each
+    each = torch.arange(len(start), device=wide.device)[:, None, None]
+    found = wide.reshape(-1, c, side, side)[each, :, rows[:, :, None], columns[:, None, :]]  # (n, p, p, C)
+    return found.movedim(-1, 1).reshape(*wide.shape[:-2], side - 2 * margin, side - 2 * margin)

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor
 
+from clicv2lite.method.augmentation import AugmentConfig, augment
 from clicv2lite.method.crop_mix import MIX_DRAWS, mixed
-from clicv2lite.method.entropy import luma
 from clicv2lite.method.masking import random_mask, take
-from clicv2lite.method.patches import Grid, offsets, patchify, shift
+from clicv2lite.method.patches import Grid, neighbourhoods, offsets, patchify, shift, windows
 from clicv2lite.method.pixels import normalize
 from clicv2lite.method.targets import TargetConfig, reconstruction_target, target_size
 from clicv2lite.ranges import Share, ShareBelowOne
@@ -22,18 +22,15 @@ CROP_DRAWS, PATCH_DRAWS = 5, 7  # uniform numbers for the crop of one image, and
 
 
 @dataclass(frozen=True)
-class ViewConfig(TargetConfig, Grid):
+class ViewConfig(TargetConfig, AugmentConfig, Grid):
     """How the views are made. Defaults: the paper's; where the paper is silent, the book's decisions page gives reasons."""
 
     mask_ratio: ShareBelowOne = 0.6
     max_shift: Annotated[int, Ge(-1)] = -1  # pixels; -1 is a quarter of the patch, 0 switches the shift off
     zeros: Literal["after", "before"] = "after"  # shift after normalisation (zeros are the mean colour) or before it
-    augment: Literal["patch", "image", "none"] = "patch"
+    fill: Literal["zeros", "edge", "image"] = "zeros"  # what enters: zeros, the patch's edge pixels, or its neighbours' pixels
     crop: Literal["resized", "window", "given"] = "resized"  # random resized crop, window at full scale, or cropped already
     crop_min: Share = 0.5  # smallest area of the base crop, as a share of the image
-    flip: Share = 0.5  # probability that a patch is mirrored
-    color: Share = 0.4  # strength of brightness, contrast and saturation jitter, as in MoCo v2
-    blur: Share = 0.5  # probability of blur
     crop_mix: Share = 0.0  # share of images that become mixes of their own crops (CLIC's augmentation, see method.crop_mix)
     key_patches: Literal["visible", "full"] = "visible"  # the key encoder sees the same patches as the query, or all patches
 
@@ -143,55 +140,40 @@ def base_crop(images: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
     return out.float().div_(255)
 
 
-def augment(patches: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
-    """Mirror, colour jitter and blur, drawn per patch (or per image), before the shift (section 3.1).
+def one_view(patches: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
+    """Augment, normalise and shift clean patches (figure 3).
 
     Args:
-        patches: (B, V, 3, p, p) in [0, 1].
-        noise: (B, V, 5) uniform in [0, 1).
+        patches: (B, V, 3, p, p) in [0, 1]; with ``fill=image``, each with a margin of ``config.shift_limit`` pixels.
+        noise: (B, V, 7) uniform in [0, 1).
 
     Returns:
-        (B, V, 3, p, p) in [0, 1].
+        (B, V, 3, p, p), normalised.
     """
-    if config.augment == "none":
-        return patches
-    if config.augment == "image":
-        noise = noise[:, :1].expand_as(noise)
-    else:  # only patches are mirrored: a mirrored image would move the two patches of a pair to different positions
-        patches = torch.where((noise[..., 0] < config.flip)[..., None, None, None], patches.flip(-1), patches)
-    gain, contrast, saturation = (1 + config.color * (2 * noise[..., 1:4] - 1))[..., None, None, None].unbind(2)
-    gray = luma(patches).unsqueeze(2)
-    mean = gray.mean((-2, -1), keepdim=True)
-    # saturation around the gray, contrast around the mean, brightness: all are linear, so one pass over the colours is enough
-    fixed = gray * ((1 - saturation) * contrast * gain) + mean * ((1 - contrast) * gain)
-    out = torch.addcmul(fixed, patches, saturation * contrast * gain).clamp_(0, 1)
-    if config.blur:
-        # strength 0 (no blur), or uniform in (0, 1]
-        strength = (1 - noise[..., 4] / config.blur).clamp(0, 1)[..., None, None, None]
-        out = torch.lerp(out, blurred(out), strength)
-    return out
-
-
-def blurred(patches: Tensor) -> Tensor:
-    """Binomial 5-tap blur inside each patch, edges replicated: (..., 3, p, p) -> same shape."""
-    p = patches.shape[-1]
-    taps = patches.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
-    rows = torch.arange(p).repeat_interleave(5)
-    columns = (torch.arange(p)[:, None] + torch.arange(-2, 3)).clamp(0, p - 1).flatten()
-    band = patches.new_zeros(p, p).index_put_((rows, columns), taps.repeat(p), accumulate=True)
-    # blurring is linear: two products with a banded matrix are much cheaper than a convolution per patch
-    return ((patches @ band.T).mT @ band.T).mT
-
-
-def one_view(patches: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
-    """Augment, normalise and shift clean patches (B, V, 3, p, p) with noise (B, V, 7) (figure 3)."""
-    patches = augment(patches, noise[..., :5], config)
+    if config.augment == "patch":
+        patches = augment(patches, noise[..., :5], config)
     direction = (noise[..., 5] * 8).long()
     distance = 1 + (noise[..., 6] * config.shift_limit).long()  # uniform in 1..limit
     offset = offsets(direction, distance.clamp(max=config.shift_limit))
+    if config.fill == "edge":
+        patches = F.pad(patches.flatten(1, 2), [config.shift_limit] * 4, mode="replicate").unflatten(1, patches.shape[1:3])
+    if config.fill != "zeros":
+        return normalize(windows(patches, offset, config.shift_limit))
     if config.zeros == "after":
         return shift(normalize(patches), offset)
     return normalize(shift(patches, offset))
+
+
+def view_of(base: Tensor, noise: Tensor, config: ViewConfig, places: Tensor | None = None) -> Tensor:
+    """One view of a base crop, augmented as a whole or patch by patch: (B, 3, S, S), noise (B, G, 7) -> (B, V, 3, p, p).
+
+    Args:
+        places: (B, V) int64, which patches; None for all of them.
+    """
+    if config.augment == "image":
+        base = augment(base[:, None], noise[:, :1, :5], config)[:, 0]
+    cells = neighbourhoods(base, config.patch, config.shift_limit) if config.fill == "image" else patchify(base, config.patch)
+    return one_view(cells, noise, config) if places is None else one_view(take(cells, places), take(noise, places), config)
 
 
 def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> Views:
@@ -222,8 +204,8 @@ def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> Views:
     query_noise, key_noise = view_noise.reshape(len(images), g, 2, PATCH_DRAWS).unbind(2)
     places = visible if config.key_patches == "visible" else torch.arange(g, device=images.device).expand(len(images), g)
     return Views(
-        query=one_view(take(clean, visible), take(query_noise, visible), config),
-        key=one_view(take(clean, places), take(key_noise, places), config),
+        query=view_of(base, query_noise, config, visible),
+        key=view_of(base, key_noise, config, places),
         visible=visible,
         masked=masked,
         target=reconstruction_target(take(clean, masked), config),

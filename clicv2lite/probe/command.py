@@ -21,11 +21,16 @@ from clicv2lite.probe.fitting import fitter
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import Task, add_score_range, add_within_categories, groups, keep_rows, load_task
 from clicv2lite.provenance import stamped
+from clicv2lite.recipes.settings import read_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `probe`."""
     parser.add_argument("--encoder", required=True, metavar="E", help="run folder, file, default, random, timm name")
+    pool_help = (
+        "how its tokens are read, where not as stored: pool_read, pool_size, pool_statistics, pool_blocks, pool_halvings"
+    )
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=pool_help)
     parser.add_argument("--ratings", required=True, metavar="CSV", help="table image,score[,category][,split]")
     parser.add_argument("--test", metavar="CSV", help="table to test on; both tables are then used whole")
     parser.add_argument("--head", choices=sorted(KINDS), default="ridge", help="ridge (linear) or icnet (the paper's)")
@@ -52,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     k = 5 if args.folds is None else args.folds
     if task.test is None:
         folds(len(task.paths), k, task.categories, args.seed)  # refuses a wrong number before the long part
-    encoder = load_encoder(args.encoder, args.seed)
+    encoder = load_encoder(args.encoder, args.seed).read_as(read_settings(args.set, "pool_"))
     if args.out:
         encoder.check_storable("--out")
     inputs, read, skipped = encode(encoder, args.head, task.paths, args.batch_size)
@@ -70,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         "head": args.head,
         "within_categories": args.within_categories,
         "encoder": args.encoder,
+        "set": args.set,
         "evaluation": "test" if task.test is not None else "cross-validation",
         "n_train": int(task.train.sum()) if task.test is not None else None,
         "folds": by_fold,
@@ -114,6 +120,10 @@ def _check_outputs(args: argparse.Namespace) -> None:
     if args.out:
         make_folder(args.out, "--out")
         source = Path(args.encoder).resolve()
+        if args.set and args.out.resolve() in (source, source.parent):
+            raise UserError(
+                f"--set {' '.join(args.set)}: the encoder in --out {args.out} is read otherwise; name another --out"
+            )
         if (args.out / "metrics.jsonl").exists() and args.out.resolve() not in (source, source.parent):
             raise UserError(f"--out {args.out}: the encoder of this pretraining would be lost; name another folder")
 

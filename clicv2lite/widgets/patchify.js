@@ -18,7 +18,7 @@ function blurred(plane, p) { // binomial, along the columns and then along the r
   return pass(pass(plane, p), 1);
 }
 
-export function augmented(patch, p, noise, { flip, color, blur, luma }) { // views.augment() of one patch
+export function augmented(patch, p, noise, { flip, color, blur, luma }) { // augmentation.augment() of one patch
   const n = p * p, out = patch.slice();
   if (noise[0] < flip) for (let i = 0; i < 3 * n; i++) out[i] = patch[i - i % p + p - 1 - i % p];
   const [gain, contrast, saturation] = [1, 2, 3].map((draw) => 1 + color * (2 * noise[draw] - 1));

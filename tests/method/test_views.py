@@ -8,20 +8,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from scipy.ndimage import convolve1d
 
 from clicv2lite.method import views as module
+from clicv2lite.method.augmentation import augment
 from clicv2lite.method.entropy import patch_entropy
 from clicv2lite.method.masking import take, visible_count
-from clicv2lite.method.patches import patchify, shift
+from clicv2lite.method.patches import DIRECTIONS, patchify, shift, unpatchify
 from clicv2lite.method.pixels import MEAN, STD, normalize
 from clicv2lite.method.targets import frequency_target, pixel_target
 from clicv2lite.method.views import (
     ViewConfig,
     Views,
-    augment,
     base_crop,
-    blurred,
     crop_boxes,
     draws_per_image,
     make_views,
@@ -52,6 +50,7 @@ def cases(draw):
         mask_ratio=draw(st.sampled_from([0.0, 0.3, 0.6, 0.99])),
         max_shift=draw(st.integers(-1, 2 * patch)),
         zeros=draw(st.sampled_from(["after", "before"])),
+        fill=draw(st.sampled_from(["zeros", "edge", "image"])),
         augment=draw(st.sampled_from(["patch", "image", "none"])),
         crop=draw(st.sampled_from(["resized", "window"])),
         crop_min=draw(st.sampled_from([0.1, 0.5, 1.0])),
@@ -178,74 +177,6 @@ def test_normalize_subtracts_the_mean_and_divides_by_the_deviation_of_each_chann
         np.testing.assert_allclose(normalize(image)[:, c], (image[:, c] - MEAN[c]) / STD[c])
 
 
-@st.composite
-def patches_to_augment(draw):
-    """Patches (B, V, 3, p, p) in [0, 1], their noise, and a configuration of any strength."""
-    b, v, p, seed = draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(st.integers(1, 7)), draw(st.integers(0, 99))
-    generator = torch.Generator().manual_seed(seed)
-    config = ViewConfig(
-        augment=draw(st.sampled_from(["patch", "image"])),
-        flip=draw(st.sampled_from([0.0, 0.5, 1.0])),
-        color=draw(st.sampled_from([0.0, 0.4, 1.0])),
-        blur=draw(st.sampled_from([0.0, 0.5, 1.0])),
-    )
-    return torch.rand(b, v, 3, p, p, generator=generator), torch.rand(b, v, 5, generator=generator), config
-
-
-def augmented_patch(patch, noise, config):
-    """One (3, p, p) float64 patch: mirror, saturation, contrast, brightness, blur, one after the other."""
-    if config.augment == "patch" and noise[0] < config.flip:
-        patch = patch[:, :, ::-1]
-    gain, contrast, saturation = (1 + config.color * (2 * n - 1) for n in noise[1:4])
-    gray = 0.299 * patch[0] + 0.587 * patch[1] + 0.114 * patch[2]
-    patch = gray + saturation * (patch - gray)
-    patch = gray.mean() + contrast * (patch - gray.mean())
-    patch = np.clip(gain * patch, 0, 1)
-    if noise[4] < config.blur:
-        strength = 1 - noise[4] / config.blur
-        patch = (1 - strength) * patch + strength * blurred_patch(patch)
-    return patch
-
-
-def blurred_patch(patch):
-    taps = np.array([1, 4, 6, 4, 1]) / 16
-    return convolve1d(convolve1d(patch, taps, axis=-1, mode="nearest"), taps, axis=-2, mode="nearest")
-
-
-@given(patches_to_augment())
-def test_augmentation_is_the_formula_patch_by_patch(case):
-    patches, noise, config = case
-    got = augment(patches, noise, config)
-    assert got.min() >= 0 and got.max() <= 1
-    for i, j in np.ndindex(noise.shape[:2]):
-        drawn = noise[i, 0 if config.augment == "image" else j].double().numpy()
-        want = augmented_patch(patches[i, j].double().numpy(), drawn, config)
-        np.testing.assert_allclose(got[i, j], want, atol=2e-6)
-
-
-@given(patches_to_augment())
-def test_augmentation_leaves_its_input_as_it_was(case):
-    patches, noise, config = case
-    before = patches.clone()
-    augment(patches, noise, config)
-    assert patches.equal(before)
-
-
-def test_no_augmentation_changes_nothing():
-    patches = torch.rand(2, 3, 3, 4, 4)
-    assert augment(patches, torch.rand(2, 3, 5), PLAIN).equal(patches)
-
-
-@given(st.integers(1, 9), st.integers(0, 99))
-def test_blur_is_a_binomial_filter_with_replicated_edges(p, seed):
-    patches = torch.rand(2, 3, p, p, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    np.testing.assert_allclose(blurred(patches), [blurred_patch(patch) for patch in patches.numpy()], atol=1e-12)
-
-
-def test_a_flat_patch_stays_flat_under_blur():
-    np.testing.assert_allclose(blurred(torch.full((3, 6, 6), 0.7)), 0.7, atol=1e-6)
-
-
 @pytest.fixture
 def recorded(monkeypatch):
     """The offsets of every view that is made."""
@@ -291,6 +222,47 @@ def test_zeros_enter_as_the_mean_colour_or_as_black(recorded, zeros):
     black = normalize(torch.zeros_like(clean))
     assert entered.any() and view[entered].equal((black if zeros == "before" else torch.zeros_like(clean))[entered])
     np.testing.assert_allclose(view[~entered], normalize(shift(clean, offset))[~entered], atol=1e-6)
+
+
+@pytest.mark.parametrize("fill", ["edge", "image"])
+def test_what_enters_a_cell_are_its_edge_pixels_or_the_images_own(fill):
+    config, images = ViewConfig(size=24, patch=8, max_shift=5, augment="none", fill=fill), pictures(3, 30, 40)
+    noise = draws(3, config)
+    views = make_views(images, noise, config)
+    base = normalize(base_crop(images, noise[:, :5], config)).numpy()
+    own = noise[:, 5 + 9 :].reshape(3, 9, 2, 7)[:, :, 0]
+    for i, j in np.ndindex(3, views.visible.shape[1]):
+        place = int(views.visible[i, j])
+        distance = 1 + int(own[i, place, 6] * 5)
+        dy, dx = (distance * step for step in DIRECTIONS[int(own[i, place, 5] * 8)])
+        top, left = 8 * (place // 3), 8 * (place % 3)
+        for y, x in np.ndindex(8, 8):
+            if fill == "edge":
+                row, column = top + min(max(y - dy, 0), 7), left + min(max(x - dx, 0), 7)
+            else:
+                row, column = min(max(top + y - dy, 0), 23), min(max(left + x - dx, 0), 23)
+            np.testing.assert_allclose(views.query[i, j, :, y, x], base[i, :, row, column], atol=1e-6)
+
+
+def test_what_fills_a_cell_changes_no_pixel_that_stays_in_it():
+    plain = ViewConfig(size=32, patch=8, flip=0.0, color=0.0)  # contrast is around the mean of all that is augmented
+    images, noise = pictures(4, 40, 40), draws(4, plain)
+    views = {fill: make_views(images, noise, replace(plain, fill=fill, blur=0.0)).query for fill in ("zeros", "edge", "image")}
+    stays = views["zeros"] != 0
+    for fill in ("edge", "image"):
+        np.testing.assert_allclose(views[fill][stays], views["zeros"][stays], atol=1e-6)
+        assert (views[fill][~stays] != 0).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("fill", ["zeros", "edge", "image"])
+def test_a_whole_image_is_augmented_before_it_is_cut(fill):
+    config, images = ViewConfig(size=24, patch=8, max_shift=0, augment="image", fill=fill, mask_ratio=0.0), pictures(3, 30, 40)
+    noise = draws(3, config)
+    base, first = base_crop(images, noise[:, :5], config), noise[:, 5 + 9 :].reshape(3, 9, 2, 7)[:, :1]
+    views = make_views(images, noise, config)
+    for view, got in enumerate((views.query, views.key)):
+        want = augment(base[:, None], first[:, :, view, :5], config)[:, 0]  # its own draw for each view
+        np.testing.assert_allclose(unpatchify(got, (3, 3)), normalize(want), atol=1e-6)
 
 
 @pytest.mark.parametrize("augmentation", ["patch", "none"])

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from clicv2lite.data.batches import batches
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
+from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, PoolConfig
 from clicv2lite.errors import UserError
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
@@ -133,6 +133,10 @@ def test_nothing_readable_is_one_line(data, tmp_path):
     (["--out", "{tmp}/file"], "cannot be made"),
     (["--encoder", "{tmp}"], "encoder"),
     (["--seed", -1], "--seed -1"),
+    (["--set", "pool_size=20"], "--set pool_size=20: patches of 8 px do not tile it"),
+    (["--set", "pool_halvings=3"], "--set pool_size=32: patches of 8 px do not tile it, halved 3 times"),
+    (["--set", "pool_blocks=1"], "pool_blocks: this encoder has the blocks -1..0"),
+    (["--set", "depth=2"], "--set depth=2"),
 ])  # fmt: skip
 def test_mistakes_are_one_line_each(data, tmp_path, options, message):
     (tmp_path / "file").touch()
@@ -147,6 +151,20 @@ def test_the_encoder_of_a_pretraining_is_not_overwritten(data, tmp_path):
         probe(data, "--out", tmp_path)
     load_encoder("random").save(tmp_path)
     probe(data, "--encoder", tmp_path / "encoder.safetensors", "--out", tmp_path)  # it stays as it is
+
+
+def test_set_reads_the_same_weights_in_another_way(data, tmp_path):
+    reading = ["pool_read=likeness", "pool_size=64", "pool_halvings=1", "pool_statistics=mean,std", "pool_blocks=0"]
+    probe(data, "--set", *reading, "--json", tmp_path / "r.json", "--out", tmp_path / "model")
+    pool = PoolConfig((0,), ("mean", "std"), 64, "likeness", 1)
+    stored = load_encoder(str(tmp_path / "model"))
+    assert stored.config.pool == pool and result(tmp_path / "r.json")["set"] == reading
+    config = load_encoder(str(data / "encoder")).config.encoder
+    by_hand = FrozenEncoder("by hand", load_encoder(str(data / "encoder")).net, FrozenConfig(config, pool))
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    assert stored.features(images).equal(by_hand.features(images))
+    with pytest.raises(UserError, match="is read otherwise; name another"):
+        probe(data, "--encoder", tmp_path / "model", "--set", "pool_read=tokens", "--out", tmp_path / "model")
 
 
 def test_an_encoder_that_diverged_is_refused(data, tmp_path):
