@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clicv2lite.method.encoder import EncoderConfig
+from clicv2lite.method.stem import PatchStem
 
 EPS = 1e-6  # of timm's layer norms
 NAMES = {  # timm's keys -> those of nn.TransformerEncoderLayer
@@ -32,7 +33,9 @@ class PlainViT(nn.Module):
             raise ValueError(f"patches of {config.patch} px do not tile an input of {config.size} px")
         width, self.side = config.width, config.size // config.patch
         self.prefix = int(config.class_token)
-        self.projection = nn.Conv2d(3, width, config.patch, config.patch)
+        self.projection: nn.Module = nn.Conv2d(3, width, config.patch, config.patch)
+        if config.patch_embed != "linear":
+            self.projection = PatchStem(config.patch, width, pooled=config.patch_embed == "conv-pool")
         self.pos_embed = nn.Parameter(torch.zeros(1, self.prefix + self.side**2, width))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width)) if config.class_token else None
         self.layers = nn.ModuleList(
@@ -86,8 +89,10 @@ class PlainViT(nn.Module):
     def _timm_keys(self) -> list[str]:
         parts = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
         modules = [f"blocks.{i}.{part}" for i in range(len(self.layers)) for part in parts]
-        single = ["pos_embed"] + ["cls_token"] * self.prefix
-        return single + [f"{m}.{kind}" for m in ("patch_embed.proj", *modules, "norm") for kind in ("weight", "bias")]
+        single = (
+            ["pos_embed"] + ["cls_token"] * self.prefix + [f"patch_embed.proj.{key}" for key in self.projection.state_dict()]
+        )
+        return single + [f"{module}.{kind}" for module in (*modules, "norm") for kind in ("weight", "bias")]
 
 
 def _renamed(key: str) -> str:

@@ -1,7 +1,7 @@
 """The encoder: timm's VisionTransformer on visible patches only, and a projection head (CLICv2, figure 4; chapter 6)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from clicv2lite.method.masking import take
 from clicv2lite.method.patches import Grid
+from clicv2lite.method.stem import STRIDE, Embedding, PatchStem
 from clicv2lite.ranges import Count
 
 if TYPE_CHECKING:  # timm takes seconds to import, and scoring needs only the configuration
@@ -25,6 +26,7 @@ class EncoderConfig(Grid):
     heads: Count = 12
     class_token: bool = False  # not needed: the loss is per patch, and the probe pools patches; MAE keeps it
     project: Count = 256  # width d of the features that InfoNCE compares
+    patch_embed: Embedding = "linear"  # the paper's linear map of a patch, or a stem of convolutions (method.stem)
 
 
 SHAPES = {  # timm's names for the paper's backbones: (width, depth, heads)
@@ -44,6 +46,32 @@ def sincos_positions(grid: tuple[int, int], width: int) -> Tensor:
     return build_sincos2d_pos_embed(list(grid), dim=width)
 
 
+def embed_layer(embedding: Embedding) -> type[nn.Module]:
+    """The patch embedding as timm's ``VisionTransformer`` takes it, ``embed_layer``."""
+    from timm.layers import PatchEmbed
+
+    if embedding == "linear":
+        return PatchEmbed
+
+    class StemEmbed(PatchEmbed):
+        """timm's PatchEmbed with a stem in place of its convolution."""
+
+        def __init__(self, *, patch_size: int, embed_dim: int, **others: Any) -> None:
+            super().__init__(patch_size=patch_size, embed_dim=embed_dim, **others)
+            self.proj = PatchStem(patch_size, embed_dim, embedding == "conv-pool")  # type: ignore[assignment]
+
+    return StemEmbed
+
+
+def embed(patches: Tensor, projection: nn.Module) -> Tensor:
+    """Embed single patches (B, V, 3, p, p) -> (B, V, D) with the ``patch_embed.proj`` of a ViT."""
+    if isinstance(projection, PatchStem):
+        return projection.tokens(patches)
+    assert isinstance(projection, nn.Conv2d)
+    # a convolution with stride p on single patches is a matrix product
+    return F.linear(patches.flatten(2), projection.weight.flatten(1), projection.bias)
+
+
 def build_vit(config: EncoderConfig) -> "VisionTransformer":
     """A plain timm ViT with fixed positions and no classifier; ``forward_features`` gives (B, G [+ 1], width) tokens.
 
@@ -54,6 +82,8 @@ def build_vit(config: EncoderConfig) -> "VisionTransformer":
 
     if config.size % config.patch:
         raise ValueError(f"patches of {config.patch} px do not tile an input of {config.size} px")
+    if config.patch_embed != "linear" and config.patch % STRIDE:
+        raise ValueError(f"patch_embed={config.patch_embed} needs patches of a multiple of {STRIDE} px, not {config.patch}")
     if config.width % config.heads:
         raise ValueError(f"width {config.width} is not a multiple of {config.heads} heads")
     vit = VisionTransformer(
@@ -67,6 +97,7 @@ def build_vit(config: EncoderConfig) -> "VisionTransformer":
         fc_norm=False,
         num_classes=0,
         dynamic_img_size=True,
+        embed_layer=embed_layer(config.patch_embed),
     )
     positions = sincos_positions(config.grid, config.width)
     if config.class_token:
@@ -89,10 +120,8 @@ def encode_visible(vit: "VisionTransformer", patches: Tensor, visible: Tensor) -
     Returns:
         (B, V, width) normalised tokens of the last block. With all G patches in order, they equal timm's forward_features.
     """
-    projection = vit.patch_embed.proj
-    assert vit.pos_embed is not None and isinstance(projection, nn.Conv2d)
-    # a convolution with stride p on single patches is a matrix product
-    tokens = F.linear(patches.flatten(2), projection.weight.flatten(1), projection.bias)
+    assert vit.pos_embed is not None
+    tokens = embed(patches, vit.patch_embed.proj)
     places = vit.pos_embed[:, vit.num_prefix_tokens :].expand(len(patches), -1, -1)
     tokens = tokens + take(places, visible)
     if vit.cls_token is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.errors import UserError
+from clicv2lite.method.encoder import embed_layer
 from clicv2lite.models.by_name import DEFAULT, load_encoder
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def timm_arguments(spec: str = "default") -> dict[str, Any]:
         "fc_norm": False,
         "num_classes": 0,
         "dynamic_img_size": True,
+        **({} if shape.patch_embed == "linear" else {"embed_layer": embed_layer(shape.patch_embed)}),
     }
 
 

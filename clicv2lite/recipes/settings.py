@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from clicv2lite.errors import UserError
 from clicv2lite.learners import METHODS
+from clicv2lite.method.stem import STRIDE
 from clicv2lite.ranges import OneOf, fault
 from clicv2lite.recipes.recipe import PARTS, Recipe
 
@@ -163,6 +164,8 @@ def _check_shapes(recipe: Recipe) -> str | None:
             return f"{part}width={shape.width}: must be a multiple of 4 and of {part}heads"
     if recipe.size % recipe.patch:
         return f"patch={recipe.patch}: patches of {recipe.patch} px do not tile size={recipe.size}"
+    if recipe.patch_embed != "linear" and recipe.patch % STRIDE:
+        return f"patch={recipe.patch}: must be a multiple of {STRIDE} with patch_embed={recipe.patch_embed}"
     if recipe.crop_mix and recipe.size % 2:
         return f"crop_mix={recipe.crop_mix}: two by two cells need an even size, not {recipe.size}"
     if recipe.unit == "normalised" and recipe.bins == 1:

@@ -14,9 +14,13 @@ from clicv2lite.models.by_name import DEFAULT, load_encoder
 
 
 def shapes():
+    plain = st.tuples(st.integers(2, 6), st.just("linear"))
+    stems = st.tuples(st.just(8), st.sampled_from(["conv", "conv-pool"]))
     return st.builds(
-        lambda patch, grid, heads, depth, token: EncoderConfig(patch * grid, patch, 8 * heads, depth, heads, token),
-        st.integers(2, 6), st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.booleans(),
+        lambda embedding, grid, heads, depth, token: EncoderConfig(
+            embedding[0] * grid, embedding[0], 8 * heads, depth, heads, token, patch_embed=embedding[1]
+        ),
+        plain | stems, st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.booleans(),
     )  # fmt: skip
 
 

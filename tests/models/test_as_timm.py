@@ -26,9 +26,10 @@ def test_timm_creates_the_default_encoder_from_its_file():
     assert all(p.requires_grad for p in timm_model().parameters())
 
 
+@pytest.mark.parametrize("patch_embed", ["linear", "conv", "conv-pool"])
 @pytest.mark.parametrize("class_token, half", [(False, True), (True, False)])
-def test_timm_creates_an_encoder_of_any_shape(tmp_path, class_token, half):
-    config = EncoderConfig(24, 6, 24, 3, 2, class_token)
+def test_timm_creates_an_encoder_of_any_shape(tmp_path, class_token, half, patch_embed):
+    config = EncoderConfig(24, 8, 24, 3, 2, class_token, patch_embed=patch_embed)
     FrozenEncoder("x", build_vit(config), FrozenConfig(config)).save(tmp_path, half)
     for spec in (tmp_path, tmp_path / "encoder.safetensors"):
         agrees(timm_model(str(spec)), load_encoder(str(spec)))

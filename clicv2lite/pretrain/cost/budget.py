@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from clicv2lite.learners import METHODS
 from clicv2lite.learners.base import Price, Step
 from clicv2lite.method.masking import visible_count
+from clicv2lite.method.stem import embedding_cost
 from clicv2lite.pretrain.cost.hardware import Machine
 from clicv2lite.recipes.recipe import Recipe
 
@@ -71,9 +72,10 @@ def pairs(recipe: Recipe) -> int:
 def parameters(recipe: Recipe) -> dict[str, int]:
     """Number of weights of each part. The parts in ``TRAINED`` get gradients; keys follow them, and positions stay fixed."""
     d, g = recipe.width, tokens(recipe).all
-    pixels, w, out = 3 * recipe.patch**2, recipe.decoder.width, recipe.model.target_size
+    w, out = recipe.decoder.width, recipe.model.target_size
+    embedding = embedding_cost(recipe.patch_embed, recipe.patch, d).weights
     start = d if recipe.class_token else 0
-    encoder = pixels * d + d + start + recipe.depth * _block_weights(d) + 2 * d
+    encoder = embedding + start + recipe.depth * _block_weights(d) + 2 * d
     head = d * d + d + d * recipe.project + recipe.project
     decoder = (d * w + w) + w + recipe.decoder.depth * _block_weights(w) + 2 * w + (w * out + out)
     return {
@@ -93,7 +95,7 @@ def image_flops(recipe: Recipe) -> dict[str, Flops]:
     method states the cost of its loss (:class:`clicv2lite.learners.base.Price`).
     """
     t, d, w = tokens(recipe), recipe.width, recipe.decoder.width
-    pixels = 6 * t.visible * recipe.patch**2 * d
+    embedding = embedding_cost(recipe.patch_embed, recipe.patch, d)
     query = recipe.depth * _block_flops(t.query, d)
     key_patches = t.key - int(recipe.class_token)
     decode = 2 * t.visible * d * w + recipe.decoder.depth * _block_flops(t.all, w) + 2 * t.masked * w * recipe.model.target_size
@@ -101,9 +103,9 @@ def image_flops(recipe: Recipe) -> dict[str, Flops]:
     n = compared(recipe)
     head = 2 * d * (d + recipe.project)  # per token
     loss = price(recipe)
-    key = 6 * key_patches * recipe.patch**2 * d + recipe.depth * _block_flops(t.key, d)
+    key = key_patches * embedding.forward + recipe.depth * _block_flops(t.key, d)
     return {
-        "query encoder": Flops(pixels + query, pixels + 2 * query),
+        "query encoder": Flops(t.visible * embedding.forward + query, t.visible * embedding.backward + 2 * query),
         "query head": Flops(n * head, 2 * n * head),
         "decoder": Flops(decode, 2 * decode),
         "key encoder": Flops(key, 0),
@@ -216,7 +218,8 @@ def _activations(recipe: Recipe, checkpointing: bool) -> int:
     else:
         blocks = sum(n * depth * block(width, heads) for n, depth, width, heads in stacks)
     n = compared(recipe)
-    ends = t.query * (4 * d + 8) + t.visible * wide * 3 * recipe.patch**2 + n * (wide * 3 * d + 4 * recipe.project)
+    stem = embedding_cost(recipe.patch_embed, recipe.patch, d).values
+    ends = t.query * (4 * d + 8) + t.visible * wide * (3 * recipe.patch**2 + stem) + n * (wide * 3 * d + 4 * recipe.project)
     if decodes(recipe):
         ends += t.visible * wide * d + t.all * (4 * w + 8) + t.masked * wide * w
     return blocks + ends

@@ -46,6 +46,7 @@ def recipes():
         depth=st.integers(1, 3),
         heads=st.sampled_from([1, 2]),
         class_token=st.booleans(),
+        patch_embed=st.sampled_from(["linear", "conv", "conv-pool"]),
         key_patches=st.sampled_from(["visible", "full"]),
         project=st.sampled_from([8, 20]),
         decoder=st.builds(
@@ -201,7 +202,12 @@ def saved_bytes(recipe, images):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 @pytest.mark.parametrize(
-    "shape", [{"width": 192, "depth": 4, "heads": 3}, {"width": 128, "depth": 2, "heads": 2, "patch": 32, "class_token": True}]
+    "shape",
+    [
+        {"width": 192, "depth": 4, "heads": 3},
+        {"width": 128, "depth": 2, "heads": 2, "patch": 32, "class_token": True},
+        {"width": 128, "depth": 2, "heads": 2, "patch_embed": "conv-pool"},
+    ],
 )
 def test_activations_have_the_bytes_that_autograd_saves(shape, precision):
     recipe = Recipe(**({"patch": 16, "size": 128, "precision": precision} | shape))
