@@ -105,7 +105,7 @@ def test_batches_hold_all_images_in_order(batch_size):
 REFUSED = {
     "a tensor with its channels last": (torch.zeros(8, 9, 3), r"permute\(2, 0, 1\)"),
     "an array with its channels first": (np.zeros((3, 8, 9)), r"transpose\(1, 2, 0\)"),
-    "floats of bytes": (np.full((8, 8, 3), 200.0), "200 are outside 0..1; divide"),
+    "floats of bytes": (np.full((8, 8, 3), 200.0), "200 are outside 0..1; they seem to be 0..255: divide them by 255"),
     "normalised floats": (torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(0)), "outside 0..1"),
     "nan": (np.full((8, 8), np.nan), "outside 0..1"),
     "int64": (np.zeros((8, 8, 3), dtype=np.int64), "int64"),
@@ -129,7 +129,21 @@ def test_the_bad_one_of_several_is_named():
         list(squares([np.zeros((8, 8)), np.zeros((8, 8)), np.full((8, 8), 7.0)], 8))
 
 
-@pytest.mark.parametrize("images", [None, 3, {"a": "b"}, b"bytes", [], np.zeros(4), torch.zeros(2, 2, 3, 8, 8), np.zeros(())])
+@pytest.mark.parametrize(
+    "images",
+    [
+        None,
+        3,
+        {"a": "b"},
+        [],
+        np.zeros(4),
+        np.array(None),
+        np.array("a.png"),
+        np.array([["a.png"]]),
+        torch.zeros(2, 2, 3, 8, 8),
+        np.zeros(()),
+    ],
+)
 def test_what_is_no_collection_of_images_is_named_in_one_line(images):
     with pytest.raises(UserError, match=r"^images: ") as caught:
         listed(images)

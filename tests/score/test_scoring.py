@@ -4,6 +4,7 @@ import threading
 import pytest
 import torch
 
+from clicv2lite import lines
 from clicv2lite.models.model import load_model
 from clicv2lite.score import scoring
 from clicv2lite.score.arguments import find_images
@@ -57,7 +58,7 @@ def test_there_is_no_bar_in_a_file_unless_it_takes_long(photos, model, monkeypat
     for quiet, said in ((30.0, False), (0.0, True)):
         stream = io.StringIO()
         monkeypatch.setattr("sys.stderr", stream)
-        monkeypatch.setattr(scoring, "QUIET", quiet)
+        monkeypatch.setattr(lines, "QUIET", quiet)
         list(score_rows(find_images([str(photos)]), model, 2))
         assert ("img/s" in stream.getvalue()) is said, quiet
 
