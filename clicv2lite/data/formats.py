@@ -68,7 +68,7 @@ _OTHER_IMAGES: tuple[tuple[str, int, bytes], ...] = (
     ("an EPS file", 0, b"%!PS"), ("an EPS file", 0, b"\xc5\xd0\xd3\xc6"), ("a PDF file", 0, b"%PDF"),
     ("a Photoshop file (PSD)", 0, b"8BPS"), ("a GIMP file (XCF)", 0, b"gimp xcf"), ("a DICOM file", 128, b"DICM"),
     ("a FITS file", 0, b"SIMPLE  ="), ("a WMF file", 0, b"\xd7\xcd\xc6\x9a"), ("an EMF file", 40, b" EMF"),
-    ("an ICO file", 0, b"\0\0\1\0"), ("a CUR file", 0, b"\0\0\2\0"), ("an ICNS file", 0, b"icns"), ("a DDS file", 0, b"DDS "),
+    ("an ICO file", 0, b"\0\0\1\0"), ("an ICNS file", 0, b"icns"), ("a DDS file", 0, b"DDS "),
     ("an OpenEXR file", 0, b"v/1\1"), ("a Radiance HDR file", 0, b"#?RADIANCE"), ("a Radiance HDR file", 0, b"#?RGBE"),
     ("an SGI file", 0, b"\x01\xda"), ("a PCX file", 0, b"\n\5\1\x08"), ("a Sun raster file", 0, b"Y\xa6j\x95"),
     ("a PAM file", 0, b"P7\n"), ("a JPEG XR file", 0, b"II\xbc"), ("a BPG file", 0, b"BPG\xfb"), ("a FLIF file", 0, b"FLIF"),
@@ -98,8 +98,8 @@ def image_format(file: BinaryIO, name: str = "") -> str | None:
     if kind is None and head:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - 18))
-        if ending in TGA_ENDINGS or file.read(18) == b"TRUEVISION-XFILE.\0":
-            kind = "TGA" if other(head) is None else None
+        named = ending in TGA_ENDINGS and other(head) is None
+        kind = "TGA" if named or file.read(18) == b"TRUEVISION-XFILE.\0" else None
     file.seek(0)
     return None if kind == "TIFF" and ending in RAW else kind
 

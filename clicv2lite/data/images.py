@@ -164,9 +164,9 @@ def _fault(error: Exception, file: BinaryIO, label: str, kind: str | None, compr
         return (
             f"a file of format {kind}, which is not read without a plugin; pip install {PLUGINS[kind].package}, or convert it"
         )
-    if compression in RARE:
-        reason = f"compression {compression}"
-    if compression in RARE or isinstance(error, KeyError) or VARIANT.search(reason.lower()):
+    if compression in RARE or (kind == "TIFF" and reason.isdigit()):  # a number is all that Pillow says of one it does not know
+        reason = f"unknown compression {compression or reason}"
+    if isinstance(error, KeyError) or VARIANT.search(reason.lower()):
         return f"a variant of {kind} that is not read here, or damaged ({reason}); convert it to PNG, or fetch it again"
     if isinstance(error, UnidentifiedImageError):
         reason = "its header cannot be read"

@@ -49,7 +49,7 @@ def test_a_set_of_images_refuses_them_one_by_one(odd):
 
 
 def test_a_command_says_one_line_for_each(odd, tmp_path, capsys):
-    assert main(["data", "pack", str(odd), "--out", str(tmp_path / "out"), "--jobs", "1"]) == 2
+    assert main(["data", "pack", "--images", str(odd), "--out", str(tmp_path / "out"), "--jobs", "1"]) == 2
     assert "none of the" in capsys.readouterr().err
 
 

@@ -71,9 +71,9 @@ def float_tiff(*values: float) -> bytes:
 def test_rounding_beyond_0_to_1_is_clipped_and_more_is_an_error_with_the_right_advice():
     assert read_square(float_tiff(-1e-6, 1.000001, 1.0009), 3)[0, 0].tolist() == [0, 255, 255]
     for high, advice in ((1.01, "save the image"), (255.0, "divide them by 255"), (256.0, "save the image")):
-        with pytest.raises(ImageError, match=f"outside 0..1; .*{advice}"):
+        with pytest.raises(ImageError, match=rf"outside 0\.\.1; .*{advice}"):
             read_square(float_tiff(0, high), 3)
-    with pytest.raises(ImageError, match="from -1 to 255 are outside 0..1; save"):
+    with pytest.raises(ImageError, match=r"from -1 to 255 are outside 0\.\.1; save"):
         read_square(float_tiff(-1, 255), 3)
 
 
