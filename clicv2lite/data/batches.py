@@ -1,19 +1,20 @@
 """Image files in batches, each image squared; a file that cannot be read is reported, not raised."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from clicv2lite.arrays import Mask
 from clicv2lite.data.images import ImageError, read_square
 from clicv2lite.device import cores
+from clicv2lite.lines import Notes, progress, say
 
 
 class ImageBatch(NamedTuple):
@@ -25,7 +26,7 @@ class ImageBatch(NamedTuple):
 
 
 def batches(paths: Sequence[Path], size: int, batch_size: int, label: str) -> Iterator[ImageBatch]:
-    """Read images in order, `batch_size` files at a time, with a progress bar (img/s) on a terminal's stderr.
+    """Read images in order, `batch_size` files at a time, with a progress bar (img/s) on stderr.
 
     Args:
         paths: image files. size: side of the square that the encoder sees, in pixels.
@@ -33,11 +34,12 @@ def batches(paths: Sequence[Path], size: int, batch_size: int, label: str) -> It
     """
     with (
         ThreadPoolExecutor(max_workers=min(16, cores())) as pool,
-        tqdm(total=len(paths), desc=label, unit="img", disable=None, file=sys.stderr) as bar,
+        progress(len(paths), label) as bar,
+        closing(Notes()) as note,
     ):
         for start in range(0, len(paths), batch_size):
             group = paths[start : start + batch_size]
-            read = dict(enumerate(pool.map(_read, group, [size] * len(group)), start))
+            read = dict(enumerate(pool.map(partial(_read, size=size, note=note), group), start))
             good = {i: r for i, r in read.items() if isinstance(r, Tensor)}
             images = torch.stack(list(good.values())) if good else torch.empty(0, 3, size, size, dtype=torch.uint8)
             yield ImageBatch(list(good), images, {i: r for i, r in read.items() if isinstance(r, str)})
@@ -59,13 +61,13 @@ def map_images(
     parts, read, skipped = [torch.empty(0)], np.zeros(len(paths), dtype=bool), []
     for batch in batches(paths, size, batch_size, label):
         for i, error in batch.errors.items():
-            tqdm.write(f"clicv2lite: {error} (skipped)", file=sys.stderr)
+            say(f"{error} (skipped)")
             skipped.append(str(paths[i]))
         if batch.rows:
             parts.append(work(batch.images))
             read[batch.rows] = True
     if skipped:
-        print(f"clicv2lite: {len(skipped)} of {len(paths)} images skipped", file=sys.stderr)
+        say(f"{len(skipped)} of {len(paths)} images skipped")
     return torch.cat(parts[1:] or parts), read, skipped
 
 
@@ -74,8 +76,8 @@ def read_squares(paths: Sequence[Path], size: int) -> tuple[Tensor, Mask, list[s
     return map_images(lambda images: images, paths, size, 64, "reading")
 
 
-def _read(path: Path, size: int) -> Tensor | str:
+def _read(path: Path, size: int, note: Notes) -> Tensor | str:
     try:
-        return read_square(path, size)
+        return read_square(path, size, note=note)
     except ImageError as error:
         return str(error)

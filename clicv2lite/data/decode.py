@@ -6,7 +6,6 @@ the antialiased bilinear filter on uint8, whose result differs from Pillow's by 
 """
 
 import io
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -16,7 +15,9 @@ import torch.nn.functional as F
 from PIL import ExifTags, Image
 from torch import Tensor
 
+from clicv2lite.data.budget import PIXELS
 from clicv2lite.data.images import read_image
+from clicv2lite.data.pillow import header, open_image
 
 Box = tuple[int, int, int, int]  # top, left, height, width
 
@@ -36,11 +37,12 @@ def crop(data: bytes, name: str | None = None, *, box: Callable[[int, int], Box]
     Raises:
         ImageError: as `read_image`.
     """
-    pixels = decode(data, name)
-    top, left, h, w = box(*pixels.shape[:2])
-    # a batch axis before the axes are permuted: else torch takes the part for channels-first, and reorders it twice
-    part = torch.from_numpy(pixels)[None, top : top + h, left : left + w].permute(0, 3, 1, 2)
-    return F.interpolate(part, (size, size), mode="bilinear", antialias=True)[0]
+    with PIXELS.hold():
+        pixels = decode(data, name)
+        top, left, h, w = box(*pixels.shape[:2])
+        # a batch axis before the axes are permuted: else torch takes the part for channels-first, and reorders it twice
+        part = torch.from_numpy(pixels)[None, top : top + h, left : left + w].permute(0, 3, 1, 2)
+        return F.interpolate(part, (size, size), mode="bilinear", antialias=True)[0]
 
 
 def decode(data: bytes, name: str | None = None) -> np.ndarray:
@@ -49,32 +51,36 @@ def decode(data: bytes, name: str | None = None) -> np.ndarray:
     Raises:
         ImageError: as `read_image`.
     """
-    if _plain_jpeg(data):
-        try:
-            return simplejpeg.decode_jpeg(data)
-        except ValueError:  # corrupt or truncated: Pillow's error says what is wrong
-            pass
-    return np.array(read_image(data, name))
+    with PIXELS.hold():
+        if pixels := _plain_jpeg(data):
+            # Progressive (its marker is in no other JPEG): the coefficients of the whole image are kept too.
+            PIXELS.take(pixels * (9 if b"\xff\xc2" in data else 3))
+            try:
+                return simplejpeg.decode_jpeg(data)
+            except ValueError:  # corrupt or truncated: Pillow's error says what is wrong
+                pass
+        return np.array(read_image(data, name))
 
 
 def crop_by_pillow(data: bytes, *, box: Callable[[int, int], Box], size: int) -> Tensor:
     """What `crop` is measured against: Pillow's decoder, torchvision's resized crop of a Pillow image, to (3, size, size)."""
     from torchvision.transforms.functional import pil_to_tensor, resized_crop
 
-    image = Image.open(io.BytesIO(data)).convert("RGB")
+    with open_image(io.BytesIO(data)) as opened:
+        image = opened.convert("RGB")
     return pil_to_tensor(resized_crop(image, *box(image.height, image.width), [size, size], antialias=True))
 
 
-def _plain_jpeg(data: bytes) -> bool:
-    """Whether this is a JPEG whose pixels need nothing after decoding."""
+def _plain_jpeg(data: bytes) -> int:
+    """How many pixels it has, if this is a JPEG whose pixels need nothing after decoding; else 0."""
     if data[:2] != b"\xff\xd8":
-        return False
+        return 0
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
-        return False
+        return 0
     small_enough = height * width <= (Image.MAX_IMAGE_PIXELS or float("inf"))
-    return space in ("YCbCr", "Gray") and small_enough and not _turned(data)
+    return height * width if space in ("YCbCr", "Gray") and small_enough and not _turned(data) else 0
 
 
 def _turned(data: bytes) -> bool:
@@ -82,9 +88,7 @@ def _turned(data: bytes) -> bool:
     if b"Exif\0" not in data and b"tiff:Orientation" not in data:
         return False
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        with header(data) as image:
+            return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
     except Exception:  # `read_image` decides what to do with such a file
         return True

@@ -2,76 +2,82 @@
 
 What is defined: EXIF orientation is applied; transparency is laid on white; of an animation the first frame is taken;
 CMYK, gray and palette images become RGB; 16 bits become 8. Embedded colour profiles are ignored, as ICNet and timm do.
-What is refused: truncated or corrupt files (nothing is filled in), and pictures of more than PIL's own limit of
-`PIL.Image.MAX_IMAGE_PIXELS` (89,478,485 unless changed), where PIL would only warn of a decompression bomb.
+What is refused: formats that are not in :data:`clicv2lite.data.formats.FORMATS`, truncated or corrupt files (nothing is
+filled in), and pictures of more than PIL's own limit of `PIL.Image.MAX_IMAGE_PIXELS` (89,478,485 unless changed), where PIL
+would only warn of a decompression bomb. Threads that decode at once share the bytes of :mod:`clicv2lite.data.budget`.
 """
 
 import io
-import os
-import warnings
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from clicv2lite.data.budget import PIXELS
+from clicv2lite.data.formats import HEAD, PLUGINS, image_format, instead
 from clicv2lite.data.names import one_line
-from clicv2lite.errors import UserError
+from clicv2lite.data.pillow import open_image, quietly
+from clicv2lite.data.reduced import draft, memory
+from clicv2lite.data.regular import ImageError as ImageError  # the package knows it by this module
+from clicv2lite.data.regular import check_size, open_encoded
+from clicv2lite.data.rgb import REDUCING_GAP, few_levels, rgb, squashed, upright
 
-REDUCING_GAP = 2.0  # resize from at least twice the size: with it, shortcuts (JPEG draft, box reduction) do not show
+Source = str | Path | bytes
+# How Pillow's decoders say that they know better than to read a file, which is whole.
+VARIANT = re.compile(
+    r"unsupported|not supported|not (yet )?implemented|unknown|cannot handle|unable to determine|not installed"
+)
+RARE = (
+    "jpeg2000",
+    "lzma",
+    "tiff_dcs",
+    "tiff_sgilog",
+    "tiff_sgilog24",
+    "tiff_thunderscan",
+    "webp",
+    "zstd",
+)  # TIFF's compressions
 
 
-class ImageError(UserError):
-    """An image that cannot be used: one line naming the file, what is wrong, and what to do."""
-
-
-def read_image(source: str | Path | bytes, name: str | None = None, *, at_least: int | None = None) -> Image.Image:
+def read_image(source: Source, name: str | None = None, *, at_least: int | None = None) -> Image.Image:
     """Decode one image.
 
     Args:
         source: a file's path, or the bytes of an encoded image.
         name: what to call the image in an error; by default the path, or "image" for bytes.
-        at_least: when the image is only wanted small, the side in pixels that it must keep: a JPEG is then decoded at
-            the smallest of 1, 1/2, 1/4, 1/8 of its size with both sides >= `at_least`, several times faster.
+        at_least: when the image is only wanted small, the side in pixels that it must keep: a JPEG or a JPEG 2000 is then
+            decoded at a fraction of its size with both sides >= `at_least`, several times faster.
 
     Returns:
         A PIL image of mode RGB, detached from its file (which is closed).
 
     Raises:
-        ImageError: if the file is missing, unreadable, not an image, corrupt, truncated, or too large.
+        ImageError: if the file is missing, unreadable, no regular file, not an image, corrupt, truncated, or too large.
     """
-    if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), len(source), one_line(name or "image"), at_least)
-    label = one_line(name or str(source))
-    try:
-        if os.path.isdir(source):
-            raise ImageError(f"{label}: this is a folder, not an image; name the image files in it")
-        if os.path.exists(source) and not os.path.isfile(source):  # reading a pipe or a device may never end
-            raise ImageError(f"{label}: this is not a regular file; give an image file")
-        with open(source, "rb") as file:
-            return _decode(file, os.fstat(file.fileno()).st_size, label, at_least)
-    except ImageError:
-        raise
-    except FileNotFoundError:
-        raise ImageError(f"{label}: there is no such file; check the path") from None
-    except PermissionError:
-        raise ImageError(f"{label}: no permission to read this file; change its permissions") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{label}: the file cannot be read ({reason}); check the path and the disk") from None
+    with _decoded(source, name, at_least) as (image, label):
+        return rgb(image, label)
 
 
-def as_rgb(image: Image.Image, name: str = "image") -> Image.Image:
-    """An image of PIL, which stays as it is, as `read_image` would give its file; errors as there."""
-    label = one_line(name)
-    try:
-        return _to_rgb(_upright(image.copy()), label)
-    except ImageError:
-        raise
-    except Exception as error:  # a lazily opened file is decoded only now
-        raise ImageError(f"{label}: cannot be decoded ({one_line(str(error))}); open it again") from None
+def read_square(source: Source, size: int, name: str | None = None, note: Callable[[str], object] | None = None) -> Tensor:
+    """`to_square(read_image(...), size)`, but faster: a large JPEG is decoded near the size that is wanted.
+
+    Args:
+        note: called with one line about an image that is readable but perhaps not what was meant: levels of 12 bits in 16.
+
+    Returns:
+        (3, size, size) uint8.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    with _decoded(source, name, round(size * REDUCING_GAP), note) as (image, label):
+        return _tensor(squashed(image, size, label))
 
 
 def to_square(image: Image.Image, size: int) -> Tensor:
@@ -84,80 +90,88 @@ def to_square(image: Image.Image, size: int) -> Tensor:
     Returns:
         (3, size, size) uint8, antialiased bilinear (torchvision's `Resize`, ICNet's choice, to within a level or two).
     """
-    square = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
+    return _tensor(squashed(image, size, "image"))
 
 
-def read_square(source: str | Path | bytes, size: int, name: str | None = None) -> Tensor:
-    """`to_square(read_image(...), size)`, but faster: a large JPEG is decoded near the size that is wanted.
-
-    Returns:
-        (3, size, size) uint8.
-
-    Raises:
-        ImageError: as `read_image`.
-    """
-    return to_square(read_image(source, name, at_least=round(size * REDUCING_GAP)), size)
-
-
-def _decode(file: BinaryIO, length: int, label: str, at_least: int | None) -> Image.Image:
-    if length == 0:
-        raise ImageError(f"{label}: the file is empty; fetch it again or remove it")
+def square_of(image: Image.Image, size: int, name: str = "image", note: Callable[[str], object] | None = None) -> Tensor:
+    """An image of PIL, which stays as it is, as `read_square` would give its file; arguments and errors as there."""
+    label = one_line(name)
     try:
-        with warnings.catch_warnings():  # process-wide: threads that overlap here may let a warning of PIL's through
-            warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata does not matter here
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
-                if at_least is not None:
-                    image.draft(None, (at_least, at_least))  # other formats than JPEG ignore it
-                image.load()
-                return _to_rgb(_upright(image), label)
+        with PIXELS.hold(), quietly():
+            PIXELS.take(memory(image))
+            image.load()  # a lazily opened file is decoded only now
+            if note and (said := few_levels(image, deep=False)):
+                note(f"{label}: {said}")
+            return _tensor(squashed(upright(image), size, label))
     except ImageError:
         raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+    except Exception as error:
+        raise ImageError(f"{label}: cannot be decoded ({one_line(str(error))}); open it again") from None
+
+
+@contextmanager
+def _decoded(
+    source: Source, name: str | None, at_least: int | None, note: Callable[[str], object] | None = None
+) -> Iterator[tuple[Image.Image, str]]:
+    """The image, loaded and upright, in its own mode, and what to call it; it belongs to the budget until the block ends."""
+    if isinstance(source, bytes):
+        label = one_line(name or "image")
+        check_size(len(source), label)
+        with _pixels(io.BytesIO(source), label, at_least, note) as image:
+            yield image, label
+        return
+    label = one_line(name or str(source))
+    with open_encoded(source, label) as file, _pixels(file, label, at_least, note) as image:
+        yield image, label
+
+
+@contextmanager
+def _pixels(file: BinaryIO, label: str, at_least: int | None, note: Callable[[str], object] | None) -> Iterator[Image.Image]:
+    kind = compression = None
+    try:
+        kind = image_format(file, label)
+        with PIXELS.hold(), open_image(file, label) as image:
+            compression = image.info.get("compression")
+            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or float("inf")):
+                raise Image.DecompressionBombError
+            deep = ";16" in str([tile[3] for tile in getattr(image, "tile", ())])  # the file's own layout of pixels
+            PIXELS.take(draft(image, file, at_least))
+            image.load()
+            if note and (said := few_levels(image, deep)):
+                note(f"{label}: {said}")
+            yield upright(image)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError:
         limit = f"{Image.MAX_IMAGE_PIXELS:,} pixels"
         raise ImageError(f"{label}: more than {limit}, which is refused; make the image smaller first") from None
-    except UnidentifiedImageError:
-        file.seek(0)
-        raise ImageError(f"{label}: {_what_instead(file.read(512))}") from None
     except MemoryError:
         raise ImageError(f"{label}: not enough memory to decode it; make the image smaller first") from None
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, ValueError, EOFError, struct.error ...
-        reason = one_line(str(error)) or type(error).__name__
-        raise ImageError(f"{label}: corrupt or truncated ({reason}); fetch it again or remove it") from None
+        raise ImageError(f"{label}: {_fault(error, file, label, kind, compression)}") from None
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        ImageOps.exif_transpose(image, in_place=True)
-    except Exception:  # broken EXIF says nothing about the orientation, and the picture itself is whole
-        return image
-    return image
+def _fault(error: Exception, file: BinaryIO, label: str, kind: str | None, compression: str | None) -> str:
+    """What is wrong with a file that was not decoded, and what to do."""
+    reason = one_line(str(error)) or type(error).__name__
+    if kind is None and not isinstance(error, UnidentifiedImageError):  # its first bytes
+        return f"the file cannot be read ({getattr(error, 'strerror', None) or reason}); check the disk"
+    if kind is None:
+        file.seek(0)
+        head = file.read(HEAD)
+        return instead(head, label) if head else "the file is empty; fetch it again or remove it"
+    if isinstance(error, ImportError) and kind in PLUGINS:
+        return (
+            f"a file of format {kind}, which is not read without a plugin; pip install {PLUGINS[kind].package}, or convert it"
+        )
+    if compression in RARE or (kind == "TIFF" and reason.isdigit()):  # a number is all that Pillow says of one it does not know
+        reason = f"unknown compression {compression or reason}"
+    if isinstance(error, KeyError) or VARIANT.search(reason.lower()):
+        return f"a variant of {kind} that is not read here, or damaged ({reason}); convert it to PNG, or fetch it again"
+    if isinstance(error, UnidentifiedImageError):
+        reason = "its header cannot be read"
+    return f"corrupt or truncated ({reason}); fetch it again or remove it"
 
 
-def _to_rgb(image: Image.Image, label: str) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _to_8_bits(image, label)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
-def _to_8_bits(image: Image.Image, label: str) -> Image.Image:
-    """Gray of 16 bits (0..65535; modes I;16 and I) or of floats (0..1; mode F) to mode L."""
-    top = 1.0 if image.mode == "F" else 65535.0
-    level = np.asarray(image, dtype=np.float32) / top
-    if not (level.min() >= 0 and level.max() <= 1):  # not (a >= b) is also true of NaN
-        kind = "floats outside 0..1" if image.mode == "F" else "integers outside 0..65535"
-        raise ImageError(f"{label}: its gray levels are {kind}; save the image with 8 or 16 bits a channel")
-    return Image.fromarray(np.round(level * 255).astype(np.uint8))
-
-
-def _what_instead(head: bytes) -> str:
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<!doctype html", b"<html")):
-        return "this is a web page (HTML), not an image; fetch the image itself"
-    if text.startswith((b"<svg", b"<?xml")):
-        return "this is an XML or SVG file, not a raster image; export it as PNG"
-    return "not an image that can be read here (or its beginning is damaged); convert it to JPEG or PNG, or remove it"
+def _tensor(square: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()

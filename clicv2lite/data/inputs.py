@@ -1,7 +1,9 @@
 """Paths, PIL images, arrays and tensors -> the squares that an encoder sees (book chapter 12)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from clicv2lite.data.images import as_rgb, read_square, to_square
+from clicv2lite.data.images import read_square, square_of
+from clicv2lite.data.names import one_line
+from clicv2lite.data.regular import MOST_BYTES
+from clicv2lite.data.rgb import check_floats
 from clicv2lite.device import cores
 from clicv2lite.errors import UserError
+from clicv2lite.lines import Notes
 
-KINDS = "a path, a PIL image, a NumPy array (H, W, 3) or (H, W), a tensor (C, H, W), or a list of them"
+KINDS = "a path, a PIL image, a NumPy array (H, W, 3) or (H, W), a tensor (C, H, W), a file's bytes, or a list of them"
 CHANNELS = (1, 3, 4)
 
 
@@ -23,7 +29,7 @@ def listed(images: Any) -> tuple[list[Any], bool]:
     """The single images in what a caller gave.
 
     Args:
-        images: one image, an iterable of images, or a batch: NumPy (N, H, W, C) or tensor (N, C, H, W).
+        images: one image (see `square`), an iterable of images, or a batch: NumPy (N, H, W, C) or tensor (N, C, H, W).
 
     Returns:
         The single images, not empty, and whether it was one image and not a collection.
@@ -31,13 +37,17 @@ def listed(images: Any) -> tuple[list[Any], bool]:
     Raises:
         UserError: if it is neither, or a collection without images.
     """
-    if isinstance(images, str | Path | Image.Image):
+    if isinstance(images, str | Path | Image.Image | bytes | bytearray | memoryview) or hasattr(images, "read"):
         return [images], True
-    array = isinstance(images, Tensor) or (isinstance(images, np.ndarray) and images.dtype.kind not in "OU")
-    if array and images.ndim in (2, 3):
+    if hasattr(images, "columns") and hasattr(images, "shape"):  # of pandas or polars; iterating gives the column's names
+        raise UserError(f"images: a {type(images).__name__} is no image; give its column of paths, as in frame['path']")
+    array = isinstance(images, Tensor | np.ndarray)
+    pixels = array and (isinstance(images, Tensor) or images.dtype.kind not in "OU")
+    if pixels and images.ndim in (2, 3):
         return [images], True
-    if (array and images.ndim != 4) or isinstance(images, Mapping | bytes) or not isinstance(images, Iterable):
-        shape = f" of shape {tuple(images.shape)}" if array else ""
+    wrong = array and (images.ndim != 4 if pixels else images.ndim != 1)  # without pixels: paths or images
+    if wrong or isinstance(images, Mapping) or not isinstance(images, Iterable):
+        shape = f" of shape {tuple(images.shape)} and type {images.dtype}" if array else ""
         raise UserError(f"images: {type(images).__name__}{shape}: neither an image nor several; give {KINDS}")
     found = list(images)
     if not found:
@@ -45,14 +55,16 @@ def listed(images: Any) -> tuple[list[Any], bool]:
     return found, False
 
 
-def square(image: Any, size: int, name: str = "image") -> Tensor:
+def square(image: Any, size: int, name: str = "image", note: Callable[[str], object] | None = None) -> Tensor:
     """One image, its aspect ratio squashed as `clicv2lite score` does it.
 
     Args:
-        image: a path; a PIL image of any mode; NumPy (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a tensor (H, W) or
-            (C, H, W). Arrays and tensors are uint8 0..255 or floats 0..1, their channels gray, RGB or RGBA.
+        image: a path; the bytes of an image file, or such a file open for reading, which is read from its beginning; a PIL
+            image of any mode; NumPy (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a tensor (H, W) or (C, H, W). Arrays and
+            tensors are uint8 0..255 or floats 0..1, give or take rounding; their channels are gray, RGB or RGBA.
         size: side of the square in pixels.
         name: what to call an image without a path in an error.
+        note: as in `read_square`.
 
     Returns:
         (3, size, size) uint8.
@@ -61,31 +73,60 @@ def square(image: Any, size: int, name: str = "image") -> Tensor:
         UserError: if the file cannot be read, or the shape, type or range is none of these.
     """
     if isinstance(image, str | Path):
-        return read_square(image, size)
+        return read_square(image, size, note=note)
+    if hasattr(image, "read"):
+        image = _content(image, name)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return read_square(bytes(image), size, name, note)
     if isinstance(image, Tensor):
         if image.ndim == 3 and image.shape[0] not in CHANNELS and image.shape[-1] in CHANNELS:
             raise UserError(f"{name}: tensor {tuple(image.shape)}: channels come first; permute(2, 0, 1), or give .numpy()")
-        image = image.detach().cpu()
-        if image.dtype == torch.bfloat16:  # which NumPy does not know
-            image = image.float()
-        image = (image.movedim(0, -1) if image.ndim == 3 else image).numpy()
+        image = _array(image, name)
     elif isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[-1] not in CHANNELS and image.shape[0] in CHANNELS:
         raise UserError(f"{name}: array {image.shape}: channels come last; transpose(1, 2, 0), or give a tensor")
     if isinstance(image, np.ndarray):
         image = Image.fromarray(_bytes(image, name))
     if not isinstance(image, Image.Image):
         raise UserError(f"{name}: {type(image).__name__} is not an image; give {KINDS}")
-    return to_square(as_rgb(image, name), size)
+    return square_of(image, size, name, note)
 
 
 def squares(images: list[Any], size: int, batch_size: int = 32) -> Iterator[Tensor]:
     """Batches of (at most `batch_size`, 3, size, size) uint8 of single images, in order; errors as `square`."""
     names = [f"image {i}" if len(images) > 1 else "image" for i in range(len(images))]
-    with ThreadPoolExecutor(max_workers=min(16, cores())) as pool:
+    with ThreadPoolExecutor(max_workers=min(16, cores())) as pool, closing(Notes()) as note:
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
             group = images[part]
-            yield torch.stack(list(pool.map(square, group, [size] * len(group), names[part])))
+            yield torch.stack(list(pool.map(partial(square, note=note), group, [size] * len(group), names[part])))
+
+
+def _content(file: Any, name: str) -> bytes:
+    """All that an open file holds, from its beginning if it can be set back."""
+    try:
+        if file.seekable():
+            file.seek(0)
+        data = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError, AttributeError, TypeError) as error:  # ValueError: it is closed, or holds no text
+        raise UserError(f"{name}: {type(file).__name__} cannot be read ({one_line(str(error))}); open it again") from None
+    if not isinstance(data, bytes):
+        raise UserError(f"{name}: this file gives {type(data).__name__}, not bytes; open it with mode 'rb'")
+    return data
+
+
+def _array(tensor: Tensor, name: str) -> NDArray[Any]:
+    """(H, W) or (C, H, W) -> (H, W) or (H, W, C)."""
+    tensor = tensor.detach()
+    try:
+        tensor = tensor.cpu()
+        if tensor.dtype == torch.bfloat16:  # which NumPy does not know
+            tensor = tensor.float()
+        array: NDArray[Any] = (tensor.movedim(0, -1) if tensor.ndim == 3 else tensor).numpy()
+    except (RuntimeError, TypeError, NotImplementedError):  # sparse, quantised, on the device meta, of a type of torch's own
+        raise UserError(
+            f"{name}: a tensor of {tensor.dtype} ({tensor.layout}, {tensor.device}) gives no pixels; give uint8"
+        ) from None
+    return array
 
 
 def _bytes(pixels: NDArray[Any], name: str) -> NDArray[np.uint8]:
@@ -95,10 +136,10 @@ def _bytes(pixels: NDArray[Any], name: str) -> NDArray[np.uint8]:
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
     if pixels.dtype.kind == "f":
-        low, high = float(pixels.min()), float(pixels.max())
-        if not (low >= 0 and high <= 1):  # also true of nan
-            raise UserError(f"{name}: floats from {low:.4g} to {high:.4g} are outside 0..1; divide bytes by 255 first")
-        pixels = np.round(pixels.astype(np.float64) * 255).astype(np.uint8)
+        advice = "undo what was done to them (a normalisation?), and give 0..1"
+        check_floats(float(pixels.min()), float(pixels.max()), name, advice)
+        pixels = np.round(pixels.astype(np.float64).clip(0, 1) * 255).astype(np.uint8)
     if pixels.dtype != np.uint8:
-        raise UserError(f"{name}: {pixels.dtype} is not a type of pixels here; give uint8 0..255 or floats 0..1")
+        advice = "take its magnitude, as" if pixels.dtype.kind == "c" else "give"
+        raise UserError(f"{name}: {pixels.dtype} is not a type of pixels here; {advice} uint8 0..255 or floats 0..1")
     return np.ascontiguousarray(pixels)

@@ -5,9 +5,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-EXTENSIONS = (
-    ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
-)  # fmt: skip
+from clicv2lite.data.formats import readable_endings
+
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")  # only the first can be read; the others get a hint
 
 
@@ -18,9 +17,17 @@ def is_tar_name(path: str) -> bool:
 
 def is_image_name(path: str) -> bool:
     """True for `folder/a.JPG`; false for other extensions and for anything hidden (`.git/a.jpg`, macOS's `._a.jpg`)."""
-    parts = path.split("/")
-    hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
-    return not hidden and os.path.splitext(parts[-1])[1].lower() in EXTENSIONS
+    return not is_hidden(path) and ending(path) in readable_endings()
+
+
+def is_hidden(path: str) -> bool:
+    """True for `.git/a.jpg` and macOS's `._a.jpg`."""
+    return any(part.startswith(".") and part not in (".", "..") for part in path.split("/"))
+
+
+def ending(path: str) -> str:
+    """`.jpg` of `folder/a.JPG`; "" if there is none."""
+    return os.path.splitext(path)[1].lower()
 
 
 def as_text(name: str) -> str:

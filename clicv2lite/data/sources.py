@@ -4,95 +4,27 @@ Every source becomes part of one indexable set; reading image i needs no other i
 free, a resumed run starts anywhere, and workers share nothing but the index (book chapter 10).
 """
 
-import io
 import itertools
 import operator
 import os
-import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, overload
-
-from PIL import Image
+from functools import cache
+from typing import overload
 
 from clicv2lite.data.embedded import photographs
-from clicv2lite.data.images import ImageError
-from clicv2lite.data.names import PackedNames, is_image_name, is_tar_name
+from clicv2lite.data.folders import holds_image, kind_passed, list_folder, passed_over
+from clicv2lite.data.names import PackedNames, is_tar_name
+from clicv2lite.data.parts import Embedded, Files, Part, worlds_of
 from clicv2lite.data.tars.braces import expand_braces
-from clicv2lite.data.tars.index import index_tar
+from clicv2lite.data.tars.index import TarImages, index_tar
 from clicv2lite.data.tars.remote import is_address
 from clicv2lite.errors import UserError
+from clicv2lite.lines import say
 
 REQUESTS = 16  # tars elsewhere that are indexed at once
-
-
-class Part(Protocol):
-    """What one source contributes: `len(part)` images, each with a name and encoded bytes."""
-
-    def __len__(self) -> int: ...
-    def name(self, i: int) -> str: ...
-    def read(self, i: int) -> bytes: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Files:
-    """Image files below one root."""
-
-    root: str
-    paths: PackedNames
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def name(self, i: int) -> str:
-        return os.path.join(self.root, self.paths[i])
-
-    def read(self, i: int) -> bytes:
-        try:
-            return Path(self.name(i)).read_bytes()
-        except OSError as error:
-            reason = error.strerror or error
-            raise ImageError(f"{self.name(i)}: the file cannot be read ({reason}); is it gone?") from None
-
-
-@dataclass(frozen=True, eq=False)
-class Embedded:
-    """The photographs that installed packages carry."""
-
-    files: tuple[tuple[str, Path], ...]
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def name(self, i: int) -> str:
-        return f"embedded/{self.files[i][0]}"
-
-    def read(self, i: int) -> bytes:
-        return self.files[i][1].read_bytes()
-
-
-@dataclass(frozen=True, eq=False)
-class Worlds:
-    """Procedural images, the ones of `worlds.sample(n, seed)`, drawn when they are read."""
-
-    seed: int
-    recipes: tuple[tuple[str, float, int], ...]  # category, complexity, seed of each image
-
-    def __len__(self) -> int:
-        return len(self.recipes)
-
-    def name(self, i: int) -> str:
-        return f"worlds:{self.seed}/{i:06d}-{self.recipes[i][0]}"
-
-    def read(self, i: int) -> bytes:
-        from clicv2lite.data.worlds import render
-
-        buffer = io.BytesIO()
-        Image.fromarray(render(*self.recipes[i])).save(buffer, "PPM")  # lossless, and nothing to compress or inflate
-        return buffer.getvalue()
 
 
 class ImageSet:
@@ -163,7 +95,7 @@ def open_images(sources: Sequence[str]) -> ImageSet:
 
     Args:
         sources: each one of
-            a folder: its image files (`names.EXTENSIONS`), searched recursively, sorted by path, hidden ones left out;
+            a folder: its image files, as `folders.list_folder` finds them, sorted by path;
             an uncompressed tar: its image members in their order;
             a brace pattern: `shards/{000000..001499}.tar`, expanded as the shell would;
             the address of a tar, or a pattern of them: `s3://bucket/{000000..001499}.tar`, for any file system of fsspec;
@@ -186,10 +118,10 @@ def _parts(source: str) -> Iterator[Part]:
     if source == "embedded":
         yield Embedded(tuple(photographs().items()))
     elif source.startswith("worlds:"):
-        yield _worlds(source)
+        yield worlds_of(source)
     elif is_address(source):
         with ThreadPoolExecutor(REQUESTS) as pool:
-            yield from pool.map(_elsewhere, expand_braces(source))
+            yield from map(_told, pool.map(_elsewhere, expand_braces(source)))
     elif "{" in source and not os.path.exists(source):
         for path in _existing(source):
             yield _part(path)
@@ -197,7 +129,7 @@ def _parts(source: str) -> Iterator[Part]:
         yield _part(source)
 
 
-def _elsewhere(address: str) -> Part:
+def _elsewhere(address: str) -> TarImages:
     if not address.lower().split("?")[0].endswith(".tar"):
         raise UserError(f"{address}: from elsewhere only tars are read, named *.tar; pack the images with clicv2lite data pack")
     return index_tar(address)
@@ -209,31 +141,36 @@ def _part(path: str) -> Part:
     if not os.path.exists(path):
         raise UserError(f"{path}: there is no such folder, tar or image; check the path")
     if is_tar_name(path):
-        return index_tar(path)
-    if is_image_name(os.path.basename(path)):
+        return _told(index_tar(path))
+    if holds_image(path):
         return Files("", PackedNames([path]))
+    if kind := kind_passed(path):
+        raise UserError(f"{passed_over(path, Counter([kind]))}; convert it to PNG")
     raise UserError(f"{path}: not a folder, a .tar or an image, by its name; give one of these")
 
 
-def _folder(root: str) -> Files:
-    def unreadable(error: OSError) -> None:
-        raise UserError(f"{error.filename}: the folder cannot be read ({error.strerror}); check its permissions")
+def _told(tar: TarImages) -> TarImages:
+    _tell(passed_over(tar.path, tar.index.passed))
+    return tar
 
-    found, tars, seen = [], 0, set()
-    for folder, below, files in os.walk(root, followlinks=True, onerror=unreadable):
-        status = os.stat(folder)
-        if (key := (status.st_dev, status.st_ino)) in seen:  # a link back to a folder above would never end
-            below.clear()
-            continue
-        seen.add(key)
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        relative = os.path.relpath(folder, root)
-        found += [os.path.normpath(os.path.join(relative, name)) for name in files if is_image_name(name)]
-        tars += sum(name.endswith(".tar") for name in files)
-    if not found:
-        hint = f"; its {tars} tars are sources of their own: name them" if tars else "; check the path"
+
+@cache  # a set is opened more than once
+def _tell(line: str) -> None:
+    if line and os.environ.get("RANK", "0") == "0":  # not for every process of a training
+        say(line)
+
+
+def _folder(root: str) -> Files:
+    found = list_folder(root, follow=True)
+    for error in found.errors:
+        raise UserError(f"{error.filename}: the folder cannot be read ({error.strerror}); check its permissions")
+    line = passed_over(root, found.passed)
+    if not found.images:
+        hint = f"; its {found.tars} tars are sources of their own: name them" if found.tars else "; check the path"
+        hint = f"; {line.removeprefix(f'{root}: ')}" if line else hint
         raise UserError(f"{root}: no image in this folder or below (.jpg, .png, .webp ...){hint}")
-    return Files(root, PackedNames(sorted(found)))
+    _tell(line)
+    return Files(root, PackedNames(sorted(found.images)))
 
 
 def _existing(pattern: str) -> list[str]:
@@ -245,14 +182,3 @@ def _existing(pattern: str) -> list[str]:
         count = f"{len(missing)} of its {len(paths)} files"
         raise UserError(f"{pattern}: {count} are missing, the first is {missing[0]}; correct the range or fetch them")
     return paths
-
-
-def _worlds(source: str) -> Worlds:
-    from clicv2lite.data.worlds import plan
-
-    match = re.fullmatch(r"worlds:([0-9]+)(?::([0-9]+))?", source)
-    if not match or int(match[1]) == 0:
-        raise UserError(f"{source}: write worlds:N or worlds:N:seed, with N >= 1 images and a seed >= 0")
-    seed = int(match[2] or 0)
-    categories, complexity, seeds = plan(int(match[1]), seed)
-    return Worlds(seed, tuple(zip(categories, complexity.tolist(), seeds.tolist(), strict=True)))

@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from clicv2lite.data.sources import ImageSet, open_images
 from clicv2lite.device import autocast
 from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
 from clicv2lite.files import write_bytes
 from clicv2lite.learners import METHODS
+from clicv2lite.lines import progress
 from clicv2lite.method.clicv2 import Keys, Output
 from clicv2lite.method.encoder import prepare
 from clicv2lite.method.momentum import QueryAndKey
@@ -107,7 +107,7 @@ def _loop(
     recipe, done = what.recipe, feed.start
     wrapped = ranks.wrap(model, unused=recipe.mask_ratio == 0)  # with nothing masked, the decoder gets no gradient
     total, quiet = recipe.steps * recipe.batch, not (what.progress and ranks.first)
-    bar = tqdm(total=total, initial=done * recipe.batch, unit="img", desc=recipe.name, disable=quiet)
+    bar = progress(total, recipe.name, initial=done * recipe.batch, disable=quiet)
     with bar, Stop() as stop:
         first = time.perf_counter()
         for batch in feed:

@@ -3,7 +3,8 @@
 import glob
 import os
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from torch import Tensor
 
+from clicv2lite.data.folders import holds_image, kind_passed, list_folder, matching, passed_over
 from clicv2lite.data.images import read_image, read_square
-from clicv2lite.data.names import is_image_name, is_tar_name, one_line
+from clicv2lite.data.names import is_tar_name, one_line
 from clicv2lite.data.tars.braces import expand_braces
 from clicv2lite.errors import UserError
+from clicv2lite.lines import say
 
 if TYPE_CHECKING:
     from clicv2lite.data.sources import ImageSet
@@ -28,12 +31,13 @@ class ImageRow:
     map_name: Path  # where its map goes below --map
     score: float | None = None  # 0..1
     error: str | None = None
+    note: str = ""  # one line about an image that was scored, but perhaps is not what was meant
     archive: "ImageSet | None" = None  # the tar that holds its bytes; None for a file
     index: int = 0  # which image of the archive
 
-    def square(self, size: int) -> Tensor:
-        """(3, size, size) uint8, what the encoder sees; ImageError as `read_image`."""
-        return read_square(self._source(), size, self.image)
+    def square(self, size: int, note: Callable[[str], object] | None = None) -> Tensor:
+        """(3, size, size) uint8, what the encoder sees; `note` and errors as `read_square`."""
+        return read_square(self._source(), size, self.image, note)
 
     def picture(self, at_least: int | None = None) -> Image.Image:
         """The image as RGB; see `read_image`."""
@@ -72,9 +76,22 @@ def expand(arguments: list[str], null: bool = False) -> list[str]:
             found.append(argument)
         else:
             for name in expand_braces(argument):
-                matches = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else []
-                found += [m for m in matches if os.path.isdir(m) or is_tar_name(m) or is_image_name(m)] or [name]
+                found += _fitting(name) or [name]
     return found
+
+
+def _fitting(pattern: str) -> list[str]:
+    """The folders, tars and images that a pattern fits; the images that cannot be read are counted on stderr."""
+    fitting: list[str] = []
+    passed: Counter[str] = Counter()
+    for match in matching(pattern) if glob.has_magic(pattern) else []:
+        if os.path.isdir(match) or is_tar_name(match) or holds_image(match):
+            fitting.append(match)
+        elif kind := kind_passed(match):
+            passed[kind] += 1
+    if passed:
+        say(passed_over(pattern, passed))
+    return fitting
 
 
 def input_folders(arguments: list[str]) -> list[Path]:
@@ -85,8 +102,9 @@ def input_folders(arguments: list[str]) -> list[Path]:
 def find_images(arguments: list[str]) -> list[ImageRow]:
     """The images to score, in the order given, sorted within a folder.
 
-    Every named file gets a row, whatever it is. In a folder, the files with the ending of an image get one; hidden files and
-    links to folders are left out. In a tar, the image members get one, in their order.
+    Every named file gets a row, whatever it is. In a folder, the images get one, see `folders.holds_image`; hidden files and
+    links to folders are left out, and images that cannot be read are counted on stderr. In a tar, the image members get one,
+    in their order.
 
     Args:
         arguments: from `expand`.
@@ -98,8 +116,7 @@ def find_images(arguments: list[str]) -> list[ImageRow]:
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            found = list(_walk(path))
-            rows += found or [ImageRow(argument, Path(path.name), error=f"{one_line(argument)}: no image is in this folder")]
+            rows += _below(argument)
         elif is_tar_name(argument):
             rows += _members(argument)
         elif glob.has_magic(argument) and not path.exists():
@@ -137,17 +154,16 @@ def _members(argument: str) -> list[ImageRow]:
 
 def _inside(stem: str, member: str) -> Path:
     """A path below the map folder for any name of a member: `/etc/x` and `../x` stay inside."""
-    return Path(stem, *(part for part in Path(member).parts if part not in ("/", "..")))
+    return Path(stem, *(part for part in Path(member.replace("\0", "_")).parts if part not in ("/", "..")))
 
 
-def _walk(folder: Path) -> Iterator[ImageRow]:
-    errors: list[OSError] = []
-    for here, folders, files in os.walk(folder, onerror=errors.append):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(here, name)
-            if is_image_name(name):
-                yield ImageRow(str(path), path.relative_to(folder))
-    for error in errors:
+def _below(argument: str) -> list[ImageRow]:
+    found = list_folder(argument, follow=False)
+    rows = [ImageRow(str(Path(argument, path)), Path(path)) for path in found.images]
+    if found.passed:
+        say(passed_over(argument, found.passed))
+    for error in found.errors:
         name = str(error.filename)
-        yield ImageRow(name, Path(name), error=f"{one_line(name)}: cannot be listed ({error.strerror}); check its permissions")
+        text = f"{one_line(name)}: cannot be listed ({error.strerror}); check its permissions"
+        rows.append(ImageRow(name, Path(name), error=text))
+    return rows or [ImageRow(argument, Path(Path(argument).name), error=f"{one_line(argument)}: no image is in this folder")]

@@ -4,27 +4,34 @@ Each worker has one torch thread, and there are as many workers as cores. So rea
 barrier inside a matrix product, and the score of an image depends neither on its worker nor on their number.
 """
 
-import sys
+import errno
+import hashlib
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from itertools import islice
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from clicv2lite.data.budget import PIXELS
 from clicv2lite.data.images import ImageError
 from clicv2lite.data.names import one_line
+from clicv2lite.errors import UserError
 from clicv2lite.files import atomic, make_folder
 from clicv2lite.heads.heatmap import overlay, relative, smooth
+from clicv2lite.lines import Notes, progress, say
 from clicv2lite.models.model import Model
 from clicv2lite.score.arguments import ImageRow
 
-QUIET = 30.0  # seconds before, and between, the lines of progress where stderr is not a terminal
+LONGEST = 200  # bytes of a map's name or folder: file systems allow 255, and a file is written under a longer name first
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def score_rows(
@@ -34,6 +41,9 @@ def score_rows(
 
     Each error is also one line on stderr. A bar there shows the images per second, on a terminal or if it takes long.
 
+    Raises:
+        UserError: if the disk is full when a map is written.
+
     Args:
         maps: folder for heat maps, or None.
         jobs: threads that read and encode.
@@ -42,12 +52,8 @@ def score_rows(
     names = _map_names(rows) if maps else [None] * len(rows)
     targets = [maps / name if maps and name else None for name in names]
     parts = [slice(start, start + batch_size) for start in range(0, len(rows), batch_size)]
-    terminal = sys.stderr.isatty()
-    bar = tqdm(
-        total=len(rows), desc="scoring", unit="img", file=sys.stderr, smoothing=0.05,
-        delay=0.0 if terminal else QUIET, mininterval=0.1 if terminal else QUIET,
-    )  # fmt: skip
-    with bar, shared_cores(min(jobs, len(parts))), ThreadPoolExecutor(jobs) as pool:
+    bar = progress(len(rows), "scoring", smoothing=0.05)
+    with bar, closing(Notes()) as notes, shared_cores(min(jobs, len(parts))), ThreadPoolExecutor(jobs) as pool:
         waiting: deque[Future[list[ImageRow]]] = deque()
         queue = iter(parts)
         try:
@@ -58,10 +64,10 @@ def score_rows(
                     return
                 done = waiting.popleft().result()
                 for row in done:
-                    if row.error and terminal:
-                        bar.write(f"clicv2lite: {row.error}", file=sys.stderr)
-                    elif row.error:
-                        print(f"clicv2lite: {row.error}", file=sys.stderr)
+                    if row.error:
+                        say(row.error)
+                    if row.note:
+                        notes(row.note)
                 bar.update(len(done))
                 yield done
         finally:  # an interrupt does not wait for batches that have not begun
@@ -83,11 +89,12 @@ def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Mode
     """One batch: read, encode, score, and write the maps."""
     done = {i: row for i, row in enumerate(rows) if row.error is not None}
     good: dict[int, Tensor] = {}
+    notes: dict[int, str] = {}
     for i, row in enumerate(rows):
         if i in done:
             continue
         try:
-            good[i] = row.square(model.encoder.size)
+            good[i] = row.square(model.encoder.size, partial(notes.__setitem__, i))
         except ImageError as error:
             done[i] = row.with_error(str(error))
     if good:
@@ -102,25 +109,49 @@ def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Mode
             for i, complexity in zip(good, model.maps(images), strict=True):
                 target = targets[i]
                 if target and done[i].error is None:
-                    _write_map(target, rows[i], complexity if model.head.kind == "icnet" else relative(smooth(complexity)))
-    return [done[i] for i in range(len(rows))]
+                    shown = complexity if model.head.kind == "icnet" else relative(smooth(complexity))
+                    if failure := _write_map(target, rows[i], shown):
+                        done[i] = rows[i].with_error(failure)
+    return [replace(done[i], note=notes.get(i, "")) for i in range(len(rows))]
 
 
 def _map_names(rows: Sequence[ImageRow]) -> list[Path | None]:
-    """A PNG for each image below the map folder; x.jpg becomes x.jpg.png, and a second one x.jpg-2.png."""
-    taken: dict[Path, int] = {}
+    """A PNG for each image below the map folder; x.jpg becomes x.jpg.png, and a second one x.jpg-2.png.
+
+    Names that no file system takes, of which there may be some in a tar, end in a part of their digest instead.
+    """
+    taken: set[Path] = set()
     names: list[Path | None] = []
     for row in rows:
         if row.error is not None:
             names.append(None)
             continue
-        taken[row.map_name] = count = taken.get(row.map_name, 0) + 1
-        ending = ".png" if count == 1 else f"-{count}.png"
-        names.append(row.map_name.with_name(row.map_name.name + ending))
+        place = Path(*map(_shortened, row.map_name.parts))
+        endings = (".png" if number == 1 else f"-{number}.png" for number in count(1))
+        name = next(name for ending in endings if (name := place.with_name(place.name + ending)) not in taken)
+        taken.add(name)
+        names.append(name)
     return names
 
 
-def _write_map(path: Path, row: ImageRow, complexity: np.ndarray) -> None:
-    make_folder(path.parent, "--map")
-    with atomic(path) as temporary:
-        overlay(row.picture(), complexity).save(temporary, format="PNG")
+def _shortened(name: str) -> str:
+    encoded = os.fsencode(name)
+    if len(encoded) <= LONGEST:
+        return name
+    kept = encoded[: LONGEST - 17].decode(errors="ignore")
+    return f"{kept}-{hashlib.sha256(encoded).hexdigest()[:16]}"
+
+
+def _write_map(path: Path, row: ImageRow, complexity: np.ndarray) -> str | None:
+    """Write a map; if that is not possible, one line that says why."""
+    try:
+        make_folder(path.parent, "--map")
+        with PIXELS.hold(), atomic(path) as temporary:
+            overlay(row.picture(), complexity).save(temporary, format="PNG")
+    except UserError as error:
+        return f"{one_line(row.image)}: {one_line(str(error))}"
+    except OSError as error:
+        if error.errno in FULL:
+            raise UserError(f"--map {path.parent}: cannot be written ({error.strerror}); make room, or name another") from None
+        return f"{one_line(row.image)}: its map cannot be written ({error.strerror or error}); name another folder with --map"
+    return None

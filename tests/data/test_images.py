@@ -99,7 +99,7 @@ def test_float_gray_in_0_to_1_is_scaled_and_anything_else_is_refused():
 
     np.testing.assert_array_equal(pixels(read_image(float_tiff([0, 0.5, 1])))[0, :, 2], [0, 128, 255])
     for wrong in (-0.1, 1.5, np.nan):
-        fails(float_tiff([0, wrong]), "floats outside 0..1", "save")
+        fails(float_tiff([0, wrong]), "outside 0..1", "save")
     fails(encoded(Image.fromarray(np.array([[0, 70000]], dtype=np.int32)), "TIFF"), "integers outside 0..65535")
 
 
@@ -292,8 +292,8 @@ def test_no_file_stays_open(tmp_path, monkeypatch):
     opened = []
     original = open
 
-    def noted(*args):
-        opened.append(original(*args))
+    def noted(*args, **options):
+        opened.append(original(*args, **options))
         return opened[-1]
 
     monkeypatch.setattr("builtins.open", noted)

@@ -105,7 +105,7 @@ def test_batches_hold_all_images_in_order(batch_size):
 REFUSED = {
     "a tensor with its channels last": (torch.zeros(8, 9, 3), r"permute\(2, 0, 1\)"),
     "an array with its channels first": (np.zeros((3, 8, 9)), r"transpose\(1, 2, 0\)"),
-    "floats of bytes": (np.full((8, 8, 3), 200.0), "200 are outside 0..1; divide"),
+    "floats of bytes": (np.full((8, 8, 3), 200.0), "200 are outside 0..1; they seem to be 0..255: divide them by 255"),
     "normalised floats": (torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(0)), "outside 0..1"),
     "nan": (np.full((8, 8), np.nan), "outside 0..1"),
     "int64": (np.zeros((8, 8, 3), dtype=np.int64), "int64"),
@@ -129,7 +129,21 @@ def test_the_bad_one_of_several_is_named():
         list(squares([np.zeros((8, 8)), np.zeros((8, 8)), np.full((8, 8), 7.0)], 8))
 
 
-@pytest.mark.parametrize("images", [None, 3, {"a": "b"}, b"bytes", [], np.zeros(4), torch.zeros(2, 2, 3, 8, 8), np.zeros(())])
+@pytest.mark.parametrize(
+    "images",
+    [
+        None,
+        3,
+        {"a": "b"},
+        [],
+        np.zeros(4),
+        np.array(None),
+        np.array("a.png"),
+        np.array([["a.png"]]),
+        torch.zeros(2, 2, 3, 8, 8),
+        np.zeros(()),
+    ],
+)
 def test_what_is_no_collection_of_images_is_named_in_one_line(images):
     with pytest.raises(UserError, match=r"^images: ") as caught:
         listed(images)
@@ -141,3 +155,95 @@ def test_half_precision_tensors_are_images_to_their_rounding():
     for dtype, atol in ((torch.bfloat16, 2), (torch.float16, 1)):
         difference = square(pixels.to(dtype), 12).int() - square(pixels, 12).int()
         assert difference.abs().max() <= atol
+
+
+def encoded(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_an_encoded_image_is_one_as_bytes_or_as_an_open_file(tmp_path):
+    data = encoded(noise())
+    (tmp_path / "a.png").write_bytes(data)
+    want = square(noise(), 16)
+    written = io.BytesIO()
+    written.write(data)  # and not set back
+    with (tmp_path / "a.png").open("rb") as file:
+        for form in (data, bytearray(data), memoryview(data), io.BytesIO(data), written, file, file):
+            found, single = listed(form)
+            assert single and square(found[0], 16).equal(want)
+    assert listed([data, data]) == ([data, data], False)
+    with pytest.raises(UserError, match="image: the file is empty"):
+        square(b"", 16)
+
+
+def test_a_file_that_gives_no_bytes_is_named_in_one_line(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(noise()))
+    with (tmp_path / "a.png").open(encoding="latin-1") as text, pytest.raises(UserError, match=r"image: .* not bytes; .*'rb'"):
+        square(text, 16)
+    closed = io.BytesIO(b"x")
+    closed.close()
+    with pytest.raises(UserError, match=r"image: BytesIO cannot be read .*; open it again"):
+        square(closed, 16)
+
+
+def test_a_pipe_that_cannot_be_set_back_is_read_to_its_end():
+    class Pipe(io.BytesIO):
+        def seekable(self):
+            return False
+
+    assert square(Pipe(encoded(noise())), 16).equal(square(noise(), 16))
+
+
+def test_of_a_data_frame_its_column_of_paths_is_asked_for(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    Image.fromarray(noise()).save(tmp_path / "a.png")
+    frame = pandas.DataFrame({"path": [str(tmp_path / "a.png")] * 2, "score": [0.1, 0.2]})
+    with pytest.raises(UserError, match=r"images: a DataFrame is no image; give its column of paths, as in frame\['path'\]"):
+        listed(frame)
+    found, single = listed(frame["path"])
+    assert found == [str(tmp_path / "a.png")] * 2 and not single
+    with pytest.raises(UserError, match="image 0: DataFrame is not an image"):
+        list(squares([frame, frame], 8))
+
+
+@pytest.mark.parametrize(
+    "image, said",
+    [
+        (np.zeros((8, 8), dtype=complex), "complex128 is not a type of pixels here; take its magnitude"),
+        (torch.zeros(8, 8, device="meta"), "gives no pixels"),
+        (torch.zeros(8, 8).to_sparse(), "gives no pixels"),
+        (np.zeros((8, 8), dtype="datetime64[s]"), "is not a type of pixels"),
+    ],
+    ids=["complex", "meta", "sparse", "dates"],
+)
+def test_arrays_without_pixels_are_named_in_one_line(image, said):
+    with pytest.raises(UserError, match=f"image: .*{said}") as caught:
+        list(squares(listed(image)[0], 8))
+    assert "\n" not in str(caught.value)
+
+
+def test_floats_beyond_0_to_1_by_rounding_are_clipped():
+    pixels = noise() / 255
+    want = square(pixels, 16)
+    pixels[pixels == 1] = 1.000001
+    pixels[pixels == 0] = -1e-7
+    assert square(pixels, 16).equal(want) and square(torch.from_numpy(pixels).permute(2, 0, 1), 16).equal(want)
+
+
+def test_an_image_of_pil_is_left_as_it_was_and_its_orientation_is_applied():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.fromarray(noise()).save(file, "PNG", exif=exif)
+    image = Image.open(file)
+    assert square(image, 16).equal(square(file.getvalue(), 16))
+    assert image.size == (33, 21) and image.getexif()[0x0112] == 6
+
+
+def test_levels_of_12_bits_are_said_once_a_picture(capsys):
+    dark = Image.fromarray(np.linspace(0, 4095, 64).astype(np.uint16).reshape(8, 8))
+    list(squares([dark, dark], 8))
+    said = capsys.readouterr().err.splitlines()
+    assert sorted(said) == [line for i in range(2) for line in said if f"clicv2lite: image {i}: its levels use only 12" in line]

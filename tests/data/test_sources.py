@@ -248,7 +248,7 @@ def test_a_file_or_tar_that_vanishes_or_shrinks_is_an_image_error(tmp_path):
     file.unlink()
     with pytest.raises(ImageError, match=r"x\.tar/000003\.png: the tar has become shorter"):
         images.read(3)
-    with pytest.raises(ImageError, match=r"a\.png: the file cannot be read \(No such file"):
+    with pytest.raises(ImageError, match=r"a\.png: there is no such file"):
         images.read(4)
     tar.unlink()
     assert images.read(0) == png(0)  # still open here

@@ -109,3 +109,20 @@ def test_maps_are_the_smoothed_shares(photos, models, tmp_path):
     levels = relative(smooth(load_model(models[0]).complexity_map(photos / "8.png")))
     got = np.asarray(Image.open(tmp_path / "m" / "8.png.png")).astype(int)
     assert np.abs(got - np.asarray(overlay(read_image(photos / "8.png"), levels)).astype(int)).max() <= 1
+
+
+def test_a_folder_and_a_pattern_count_what_they_pass_over(photos, capsys):
+    (photos / "a.heic").write_bytes(b"")
+    (photos / "b.psd").write_bytes(b"8BPS")
+    (photos / "8.png").rename(photos / "no_ending")
+    assert names(photos) == [*(str(photos / f"{i}.png") for i in range(8)), str(photos / "no_ending")]
+    assert names(photos / "*") == names(photos)
+    line = "2 files that may be images are not read: 1 .heic (pip install pillow-heif), 1 .psd"
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"clicv2lite: {photos}: {line}" and f"clicv2lite: {photos}/*: {line}" in said
+
+
+def test_a_recursive_pattern_ends_where_links_form_a_loop(photos):
+    for name in ("one", "two"):
+        (photos / name).symlink_to(photos, target_is_directory=True)
+    assert names(photos / "**" / "*.png") == [str(photos / f"{i}.png") for i in range(9)]

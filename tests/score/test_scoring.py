@@ -1,12 +1,22 @@
+import errno
 import io
+import os
+import tarfile
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from clicv2lite import lines
+from clicv2lite.cli import main
+from clicv2lite.data.images import read_square
+from clicv2lite.errors import UserError
 from clicv2lite.models.model import load_model
 from clicv2lite.score import scoring
-from clicv2lite.score.arguments import find_images
+from clicv2lite.score.arguments import ImageRow, find_images
 from clicv2lite.score.scoring import score_rows
 
 
@@ -57,10 +67,73 @@ def test_there_is_no_bar_in_a_file_unless_it_takes_long(photos, model, monkeypat
     for quiet, said in ((30.0, False), (0.0, True)):
         stream = io.StringIO()
         monkeypatch.setattr("sys.stderr", stream)
-        monkeypatch.setattr(scoring, "QUIET", quiet)
+        monkeypatch.setattr(lines, "QUIET", quiet)
         list(score_rows(find_images([str(photos)]), model, 2))
         assert ("img/s" in stream.getvalue()) is said, quiet
 
 
 def test_few_images_are_spread_over_the_jobs(photos, model):
     assert [len(part) for part in score_rows(find_images([str(photos)]), model, 32, jobs=3)] == [3, 3, 3]
+
+
+def rows_named(*names):
+    return [ImageRow(name, Path(name)) for name in names]
+
+
+def test_names_of_maps_are_different_and_short_enough_for_a_file_system():
+    long = "l" * 300
+    names = scoring._map_names(rows_named("x.jpg", "x.jpg", "x.jpg-2", long, long + "m", f"{'é' * 200}/a.png"))
+    assert [str(name) for name in names[:3]] == ["x.jpg.png", "x.jpg-2.png", "x.jpg-2-2.png"]
+    assert len(set(names)) == 6 and all(len(os.fsencode(part)) <= 210 for name in names for part in name.parts)
+
+
+def test_a_member_with_a_name_of_244_bytes_gets_its_row_and_its_map(photos, models, tmp_path, capsys):
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.add(photos / "0.png", "l" * 240 + ".png")
+        member = archive.gettarinfo(photos / "1.png")
+        member.pax_headers = {"path": "nul\0.png"}
+        with (photos / "1.png").open("rb") as file:
+            archive.addfile(member, file)
+    maps = tmp_path / "maps"
+    command = ["score", "--model", models[0], str(tmp_path / "a.tar"), "--map", str(maps), "--csv", str(tmp_path / "s.csv")]
+    assert main(command) == 0
+    assert len([path for path in maps.rglob("*.png") if path.is_file()]) == 2
+    assert capsys.readouterr().err == "" and (tmp_path / "s.csv").read_text().count(",0.") == 2
+
+
+def test_a_map_that_cannot_be_written_is_one_line_and_the_others_are_written(photos, model, tmp_path, capsys):
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "0.png.png").mkdir()  # where a file should be
+    done = [row for part in score_rows(find_images([str(photos)]), model, maps=tmp_path / "maps") for row in part]
+    assert "its map cannot be written" in done[0].error and all(row.score is not None for row in done[1:])
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_full_disk_ends_the_run_with_one_line(photos, model, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(UserError, match=r"--map .*: cannot be written \(No space left on device\); make room"):
+        list(score_rows(find_images([str(photos)]), model, maps=tmp_path / "maps"))
+
+
+def test_levels_of_12_bits_are_scored_as_they_are_and_said(tmp_path, model, capsys):
+    levels = np.linspace(0, 4095, 900).astype(np.uint16).reshape(30, 30)
+    Image.fromarray(levels).save(tmp_path / "dark.png")
+    ((row,),) = score_rows(find_images([str(tmp_path)]), model)
+    assert row.score == pytest.approx(model.ratings(read_square(tmp_path / "dark.png", model.encoder.size)[None])[0])
+    assert capsys.readouterr().err.startswith(
+        f"clicv2lite: {tmp_path}/dark.png: its levels use only 12 of 16 bits (maximum 4095)"
+    )
+
+
+def test_errors_in_a_log_file_begin_at_the_left_edge(photos, model, monkeypatch):
+    for i in range(0, 9, 2):
+        (photos / f"{i}.png").write_bytes(b"")
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr(lines, "QUIET", 0.0)
+    list(score_rows(find_images([str(photos)]), model, 1))
+    said = stream.getvalue().splitlines()
+    assert all(line.startswith("clicv2lite: ") for line in said) and sum("is empty" in line for line in said) == 5

@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import tarfile
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -18,8 +17,11 @@ from typing import Protocol
 
 from PIL import ExifTags, Image
 
-from clicv2lite.data.images import REDUCING_GAP, ImageError, read_image
+from clicv2lite.data.budget import PIXELS
+from clicv2lite.data.images import ImageError, read_image
 from clicv2lite.data.names import as_text
+from clicv2lite.data.pillow import header
+from clicv2lite.data.rgb import REDUCING_GAP
 from clicv2lite.files import atomic
 
 FILTER = Image.Resampling.LANCZOS  # antialiased; a large JPEG is first decoded near twice the size that is wanted
@@ -79,8 +81,13 @@ def small_jpeg(data: bytes, name: str, side: int, quality: int) -> Small:
     Raises:
         ImageError: as `read_image`.
     """
+    with PIXELS.hold():
+        return _small(data, name, side, quality)
+
+
+def _small(data: bytes, name: str, side: int, quality: int) -> Small:
     image = read_image(data, name, at_least=round(side * REDUCING_GAP))
-    kind, mode, (width, height), turned = _header(data)
+    kind, mode, (width, height), turned = _header(data, name)
     if turned >= 5:  # EXIF: lies on its side
         width, height = height, width
     if min(width, height) <= side:
@@ -154,16 +161,14 @@ def _about(row: ShardRow, small: Small, more: dict[str, str]) -> bytes:
     return json.dumps(about, ensure_ascii=False).encode()
 
 
-def _header(data: bytes) -> tuple[str | None, str, tuple[int, int], int]:
+def _header(data: bytes, name: str) -> tuple[str | None, str, tuple[int, int], int]:
     """Format, mode, size as stored, and EXIF orientation of an image that is known to be good."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(data)) as image:
-            try:
-                turned = image.getexif().get(ExifTags.Base.Orientation, 1)
-            except Exception:  # broken EXIF: `read_image` takes the picture as it is
-                turned = 1
-            return image.format, image.mode, image.size, turned if turned in range(1, 9) else 1
+    with header(data, name) as image:
+        try:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1)
+        except Exception:  # broken EXIF: `read_image` takes the picture as it is
+            turned = 1
+        return image.format, image.mode, image.size, turned if turned in range(1, 9) else 1
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -2,21 +2,26 @@
 
 import os
 import tarfile
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import numpy as np
 
-from clicv2lite.data.images import ImageError
-from clicv2lite.data.names import PackedNames, is_image_name
+from clicv2lite.data.folders import passed_over
+from clicv2lite.data.formats import is_unread
+from clicv2lite.data.names import PackedNames, ending, is_hidden, is_image_name, one_line
+from clicv2lite.data.regular import ImageError, NotRegular, check_size, open_regular
 from clicv2lite.data.tars import remote
 from clicv2lite.data.tars.kept import TarIndex, keep, load, settled
 from clicv2lite.errors import UserError
 
 COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ\x00": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
 OPEN_TARS = 64  # descriptors a process holds at most
+EXTENDED = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+LONGEST = 2**20  # bytes of a header that holds a name, which are read whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +47,7 @@ class TarImages:
             UserError: if it lies elsewhere and cannot be reached.
         """
         start, size = int(self.index.starts[i]), int(self.index.sizes[i])
+        check_size(size, one_line(self.name(i)))
         if remote.is_address(self.path):
             data = remote.read_range(self.path, start, size)
         else:
@@ -60,7 +66,8 @@ class _Descriptor:
 
     def __init__(self, path: str) -> None:
         self._number = -1
-        self._number = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+        with open_regular(path) as file:  # and not a pipe that has taken the tar's place
+            self._number = os.dup(file.fileno())
 
     def read(self, start: int, size: int) -> bytes:
         parts = []
@@ -101,17 +108,19 @@ def index_tar(path: str | Path) -> TarImages:
             kept = settled(status.st_mtime)
         if kept and (known := load(address, size, mark)):
             return TarImages(path, known, mark)
-        with remote.open_stream(path) if elsewhere else open(path, "rb") as file:
+        with remote.open_stream(path) if elsewhere else open_regular(path) as file:
             index = _scan(path, file)
+    except NotRegular as error:
+        raise UserError(f"{path}: {error.strerror}; give a tar") from None
     except (PermissionError, IsADirectoryError, FileNotFoundError) as error:
         raise UserError(f"{path}: the tar cannot be opened ({error.strerror}); check its permissions") from None
     except UserError:
         raise
     except (tarfile.TarError, OSError, ValueError, OverflowError, MemoryError) as error:
         raise UserError(f"{path}: a damaged or truncated tar, or none at all ({error}); fetch it again") from None
-    except Exception as error:  # each file system has its own
+    except Exception as error:  # each file system has its own, and tarfile has many for a damaged header
         if not elsewhere:
-            raise
+            raise UserError(f"{path}: a damaged tar ({one_line(str(error))}); fetch it again") from None
         raise UserError(f"{path}: the connection broke while its headers were read ({error}); start again") from None
     if kept:
         keep(address, size, mark, index)
@@ -124,12 +133,18 @@ def _scan(path: str, file: BinaryIO) -> TarIndex:
         if head.startswith(magic):
             raise UserError(f"{path}: a compressed tar cannot be read by position; unpack it with {tool} first")
     file.seek(0)
-    with tarfile.open(fileobj=file, mode="r:") as archive:
-        found = [
-            (member.name, member.offset_data, member.size)
-            for member in archive
-            if member.isreg() and member.sparse is None and is_image_name(member.name)
-        ]
+    found: list[tuple[str, int, int]] = []
+    passed: Counter[str] = Counter()
+    with tarfile.open(fileobj=file, mode="r:", tarinfo=_Member) as archive:
+        for member in archive:
+            if member.size < 0:  # a second header may say so, and the search would go back and never end
+                raise UserError(f"{path}: a damaged tar ({one_line(member.name)} has a size below 0); fetch it again")
+            if not member.isreg() or member.sparse is not None or is_hidden(member.name):
+                continue
+            if is_image_name(member.name):
+                found.append((member.name, member.offset_data, member.size))
+            elif is_unread(kind := ending(member.name)):
+                passed[kind] += 1
         # tarfile takes a damaged or missing header for the end of the archive: the real end is a block of zeros.
         end = archive.offset
     file.seek(end)
@@ -139,6 +154,20 @@ def _scan(path: str, file: BinaryIO) -> TarIndex:
     if any(block):
         raise UserError(f"{path}: a damaged tar (no valid header at byte {end}); fetch it again")
     if not found:
-        raise UserError(f"{path}: no image in this tar; its members should be named like key.jpg or key.png")
+        hint = "its members should be named like key.jpg or key.png"
+        hint = passed_over("", passed).removeprefix(": ") or hint
+        raise UserError(f"{path}: no image in this tar; {hint}")
     names, starts, sizes = zip(*found, strict=True)
-    return TarIndex(PackedNames(names), np.array(starts, np.int64), np.array(sizes, np.int64))
+    return TarIndex(PackedNames(names), np.array(starts, np.int64), np.array(sizes, np.int64), passed)
+
+
+class _Member(tarfile.TarInfo):
+    """A header that neither sends the search back nor has a whole disk read as a long name."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """As `TarInfo.frombuf`; HeaderError for such a header too."""
+        header = super().frombuf(buf, encoding, errors)
+        if header.size < 0 or (header.type in EXTENDED and header.size > LONGEST):
+            raise tarfile.InvalidHeaderError(f"size {header.size}")  # type: ignore[attr-defined]
+        return header

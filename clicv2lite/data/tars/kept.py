@@ -6,9 +6,11 @@ the server's version) that it had. Any other file at that path is ignored, and r
 
 import hashlib
 import io
+import json
 import os
 import time
 import zipfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clicv2lite.data.cache import cache_dir
+from clicv2lite.data.formats import readable_endings
 from clicv2lite.data.names import PackedNames
 from clicv2lite.files import write_bytes
 
@@ -29,35 +32,43 @@ class TarIndex:
     names: PackedNames
     starts: NDArray[np.int64]  # (n,) where each member's bytes begin
     sizes: NDArray[np.int64]  # (n,) how many there are
+    passed: Counter[str]  # ending -> how many members may be images and are not read
 
 
 def load(address: str, size: int, mark: str) -> TarIndex | None:
     """The index kept for the tar of `size` bytes and version `mark` at `address`; None if there is none that fits."""
     try:
         with np.load(_file(address), allow_pickle=False) as file:
-            if str(file["version"]) != f"{size} {mark}":
+            if str(file["version"]) != _version(size, mark):
                 return None
+            passed = Counter[str](json.loads(str(file["passed"])))
             starts, sizes = file["starts"], file["sizes"]
             names = file["names"].tobytes().split(b"\0")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none, or damaged: the zip holds checksums
         return None
     if not len(names) == len(starts) == len(sizes) or (starts + sizes).max(initial=0) > size:
         return None
-    return TarIndex(PackedNames(map(os.fsdecode, names)), starts, sizes)
+    return TarIndex(PackedNames(map(os.fsdecode, names)), starts, sizes, passed)
 
 
 def keep(address: str, size: int, mark: str, index: TarIndex) -> None:
     """Keep an index for `load`; where the folder cannot be written to, nothing happens."""
     names = b"\0".join(os.fsencode(index.names[i]) for i in range(len(index.names)))
     buffer = io.BytesIO()
-    version, packed = np.array(f"{size} {mark}"), np.frombuffer(names, np.uint8)
-    np.savez(buffer, version=version, names=packed, starts=index.starts, sizes=index.sizes)
+    version, packed = np.array(_version(size, mark)), np.frombuffer(names, np.uint8)
+    passed = np.array(json.dumps(index.passed))
+    np.savez(buffer, version=version, names=packed, starts=index.starts, sizes=index.sizes, passed=passed)
     path = _file(address)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, buffer.getvalue())
     except OSError:
         return
+
+
+def _version(size: int, mark: str) -> str:
+    endings = hashlib.sha256(" ".join(sorted(readable_endings())).encode()).hexdigest()[:16]  # they say which members count
+    return f"{size} {endings} {mark}"
 
 
 def settled(modified: float) -> bool:

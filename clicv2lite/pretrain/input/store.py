@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from clicv2lite.data.budget import PIXELS
 from clicv2lite.data.images import ImageError, read_image, to_square
 from clicv2lite.data.sources import ImageSet
 from clicv2lite.errors import UserError
+from clicv2lite.lines import progress
 
 MEMORY = 4 * 2**30  # bytes that decoded images may take
 
@@ -57,13 +58,18 @@ class ImageStore:
         everything = range(len(self.images))
         decoded = self.pool.map(self._decode, everything)
         cache = torch.empty(len(self.images), 3, self.side, self.side, dtype=torch.uint8)
-        bar = tqdm(decoded, "reading", len(self.images), unit="img", leave=False, disable=not self.progress)
-        for i, image in enumerate(bar):
-            cache[i] = image
+        with progress(len(self.images), "reading", leave=False, disable=not self.progress) as bar:
+            for i, image in enumerate(decoded):
+                cache[i] = image
+                bar.update()
         return cache
 
     def _decode(self, index: int) -> Tensor:
-        return first_whole(self.images, index, lambda data, name: to_square(read_image(data, name), self.side), self.bad)
+        return first_whole(self.images, index, self._square, self.bad)
+
+    def _square(self, data: bytes, name: str) -> Tensor:
+        with PIXELS.hold():
+            return to_square(read_image(data, name), self.side)
 
 
 def first_whole(images: ImageSet, index: int, decode: Callable[[bytes, str], Tensor], bad: dict[str, str]) -> Tensor:

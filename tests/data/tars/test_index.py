@@ -9,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from clicv2lite.data.images import ImageError
 from clicv2lite.data.sources import open_images
 from clicv2lite.data.tars import index as tars
 from clicv2lite.data.tars import kept
 from clicv2lite.data.tars.index import index_tar
+from clicv2lite.errors import UserError
 
 
 @pytest.fixture
@@ -152,3 +154,51 @@ def test_threads_that_share_too_few_descriptors_read_the_right_bytes(tmp_path, c
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def test_a_member_of_an_absurd_size_is_refused_before_it_is_read_and_the_others_are_read(tmp_path, cache):
+    path, huge = tmp_path / "x.tar", 8 * 2**30
+    with path.open("wb") as file:
+        file.write(header("huge.png", huge))
+        file.seek(huge, os.SEEK_CUR)  # sparse: nothing on the disk
+        file.write(header("a.png", 3) + b"one".ljust(512, b"\0") + bytes(1024))
+    images = index_tar(path)
+    with pytest.raises(ImageError, match=r"x\.tar/huge\.png: 8,589,934,592 bytes, more than"):
+        images.read(0)
+    assert images.read(1) == b"one"
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+@pytest.mark.parametrize("size", [-512, 8 * 2**30])
+def test_a_header_of_an_impossible_size_ends_the_search(tmp_path, cache, kind, size):
+    """Below 0 the search went back and never ended; a name of 8 GB was read whole."""
+    if kind == tarfile.REGTYPE and size > 0:
+        pytest.skip("a large member is no fault")
+    path = tmp_path / "x.tar"
+    with path.open("wb") as file:
+        file.write(header("a.png", 3) + b"one".ljust(512, b"\0") + header("b.png", size, kind))
+        file.truncate(9 * 2**30)
+    with pytest.raises(UserError, match=r"x\.tar: a damaged .*tar"):
+        index_tar(path)
+
+
+def test_a_size_below_0_in_an_extended_header_is_a_damaged_tar(tmp_path, cache):
+    path = tmp_path / "x.tar"
+    record = b"13 size=-512\n"
+    extended = header("x", len(record), tarfile.XHDTYPE) + record.ljust(512, b"\0")
+    path.write_bytes(header("a.png", 3) + b"one".ljust(512, b"\0") + extended + header("b.png", 0) + bytes(1024))
+    with pytest.raises(UserError, match=r"x\.tar: a damaged tar"):
+        index_tar(path)
+
+
+def test_ten_thousand_long_names_in_a_row_are_a_damaged_tar(tmp_path, cache):
+    path = tmp_path / "x.tar"
+    path.write_bytes((header("L", 4, tarfile.GNUTYPE_LONGNAME) + b"abc\0".ljust(512, b"\0")) * 10_000 + bytes(1024))
+    with pytest.raises(UserError, match=r"x\.tar: a damaged tar"):
+        index_tar(path)
