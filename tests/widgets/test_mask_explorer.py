@@ -233,5 +233,5 @@ def test_a_lite_model_answers_once_for_each_ratio_and_in_little_room(monkeypatch
         mask, "decoded_entropy", lambda *args, real=mask.decoded_entropy: batches.append(len(args[2])) or real(*args)
     )
     widget = MaskExplorer(PICTURE, model=model("lite"))
-    assert batches == [mask.SEEDS] * len(mask.RATIOS)
+    assert batches == [mask.SEEDS] * len(mask.RATIOS) + [1]  # and the answer shown first
     assert len(widget.predictions) == 4 * 20 * 10 * 64
