@@ -19,6 +19,7 @@ export UV_HTTP_TIMEOUT ?= 600
 # the machine's own certificates where it has some (a proxy's may be among them), else those that uv carries
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem),1,0)
 unexport PYTHONPATH PYTHONHOME MPLBACKEND VIRTUAL_ENV
+KERNEL := $(IPYTHONDIR)/profile_default/ipython_kernel_config.json
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -55,11 +56,16 @@ lint: setup
 unit: setup
 	$(BIN)/python -m pytest tests --ignore=tests/browser -n $(JOBS) --dist worksteal
 
+# A kernel warns at each start that its messages are not encrypted; they do not leave this machine.
+$(KERNEL):
+	@mkdir -p $(@D)
+	@echo '{"IPKernelApp": {"log_level": "ERROR"}}' > $@
+
 # --nbval-lax: every cell must run; those marked NBVAL_CHECK_OUTPUT must also print what is stored.
-notebooks: setup
+notebooks: setup $(KERNEL)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 book -n $(JOBS) --dist loadfile -q
 
-book: setup  ## execute the chapters that changed, JOBS at a time, and render _build/html
+book: setup $(KERNEL)  ## execute the chapters that changed, JOBS at a time, and render _build/html
 	@# a failed build forgets its pages: Sphinx would not repeat the warnings of pages that it kept
 	CLICV2LITE_JOBS=$(JOBS) OMP_NUM_THREADS=1 $(BIN)/jupyter-book build --warningiserror --nitpick --keep-going --quiet . || { rm -rf _build/.doctrees; exit 1; }
 	@echo "$(CURDIR)/_build/html/index.html"

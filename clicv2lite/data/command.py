@@ -25,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     part = datasets.add_parser("savoias", help="fetch Savoias (public) and write its rating table")
     part.add_argument("--out", type=Path, metavar="DIR", help="where to keep it (default: a cache folder; see below)")
     part.add_argument("--url", default=savoias.URL, help="the git repository (default: %(default)s)")
+    part.add_argument("--commit", metavar="SHA", help="fetch this commit (default: the newest, which is printed)")
+    part.add_argument("--accept-changes", action="store_true", help="take scores that differ from those of the stored results")
     part.epilog = (
         "Without --out it is kept in savoias/ in $CLICV2LITE_CACHE, or in the user's cache folder. An interrupted fetch"
         " goes on when the command is run again."
@@ -57,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _savoias(args: argparse.Namespace) -> int:
     target = args.out if args.out is not None else cache_dir() / "savoias"
-    fetch_folders(args.url, savoias.FOLDERS, target)
+    commit = fetch_folders(args.url, savoias.FOLDERS, target, args.commit)
+    if not args.accept_changes:
+        savoias.check_scores(target)
     copy = savoias.read_savoias(target)
     write_ratings(copy.ratings, target / "ratings.csv")
     print(target / "ratings.csv")
@@ -65,6 +69,8 @@ def _savoias(args: argparse.Namespace) -> int:
     print(f"{len(copy.ratings)} rated images in {categories} categories")
     scores, images = f"{copy.no_image} scores without an image", f"{copy.no_score} images without a score"
     print(f"skipped: {scores}, {images}, {copy.neither} rows with neither")
+    if commit:
+        print(f"commit: {commit}")
     return 0
 
 

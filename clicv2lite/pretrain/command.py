@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, if there is one")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: a GPU if there is one")
     parser.add_argument("--dry-run", action="store_true", help="print what the run needs, and whether it fits")
-    parser.add_argument("--on", metavar="MACHINE", help="with --dry-run: the machine for the run, such as '8 x A100'")
+    parser.add_argument(
+        "--on", metavar="MACHINE",
+        help="with --dry-run: the machine for the run, such as '8 x A100' or '8 x 2250 TFLOP/s 192 GB' (dense bf16, memory)",
+    )  # fmt: skip
     parser.add_argument("--tensorboard", action="store_true", help="also write the metrics to DIR/tensorboard")
     parser.add_argument("--probe-ratings", type=Path, metavar="CSV", help="probe the encoder on this rating table meanwhile")
     parser.add_argument("--probe-every", type=int, default=0, metavar="STEPS", help="steps between probes (DIR/probes.jsonl)")

@@ -16,10 +16,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, Route, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, Route, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
+HANG = 120_000  # ms, which only a page that hangs is waited for
+expect.set_options(timeout=HANG)
 FLAGS = [
     "--no-sandbox",  # the tests may run as root
     "--disable-gpu",
@@ -94,6 +96,7 @@ def browser() -> Iterator[Browser]:
 def visit(browser: Browser) -> Iterator[Visit]:
     """A fresh page, 1280 px wide, that records what it should not do."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(HANG)
     yield Visit(context.new_page())
     context.close()
 

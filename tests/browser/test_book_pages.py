@@ -55,7 +55,7 @@ def test_every_widget_is_drawn_without_a_kernel(visit, book, path):
     visit.page.goto(f"{book}/{path}", wait_until="load")
     views = visit.page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
     expect(visit.page.locator(".widget-static, .widget-note")).to_have_count(views)
-    visit.page.wait_for_function(f"() => !({UNDRAWN})().length", timeout=5000)
+    visit.page.wait_for_function(f"() => !({UNDRAWN})().length")
     visit.assert_clean()
 
 

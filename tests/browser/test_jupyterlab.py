@@ -68,7 +68,7 @@ def run_cell(page: Page, number: int) -> None:
     raise AssertionError(f"cell {number} does not run; JupyterLab asked: {asked}")
 
 
-def until(read: Callable[[], Any], want: Any, seconds: float = 60) -> None:
+def until(read: Callable[[], Any], want: Any, seconds: float = 120) -> None:
     """Wait until a value is what is wanted: a comm message takes a moment."""
     end = time.monotonic() + seconds
     while (got := read()) != want and time.monotonic() < end:

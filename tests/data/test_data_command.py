@@ -39,17 +39,23 @@ def url(tmp_path) -> str:
     return (tmp_path / "b.git").as_uri()
 
 
+def head(tmp_path) -> str:
+    git = ["git", "-C", str(tmp_path / "b.git"), "rev-parse", "HEAD"]
+    return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+
+
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 
 @needs_git
 def test_savoias_is_fetched_and_tabled_and_counted(url, tmp_path, capsys):
-    assert data("savoias", "--url", url, "--out", tmp_path / "out") == 0
+    assert data("savoias", "--url", url, "--out", tmp_path / "out", "--accept-changes") == 0
     said = capsys.readouterr().out.splitlines()
     assert said == [
         str(tmp_path / "out/ratings.csv"),
         "4 rated images in 1 categories",
         "skipped: 2 scores without an image, 1 images without a score, 1 rows with neither",
+        f"commit: {head(tmp_path)}",
     ]
     got = read_ratings(tmp_path / "out/ratings.csv")
     assert got.scores.tolist() == [0.1, 0.2, 0.4, 0.555] and got.categories == ["Art"] * 4
@@ -60,14 +66,44 @@ def test_savoias_is_fetched_and_tabled_and_counted(url, tmp_path, capsys):
 @needs_git
 def test_savoias_goes_to_the_cache_and_is_not_fetched_twice(url, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("CLICV2LITE_CACHE", str(tmp_path / "cache"))
-    data("savoias", "--url", url)
+    data("savoias", "--url", url, "--accept-changes")
     table = Path(capsys.readouterr().out.splitlines()[0])
     assert table == tmp_path / "cache/savoias/ratings.csv"
     before = table.read_bytes()
     shutil.rmtree(tmp_path / "b.git")
     table.unlink()
-    assert data("savoias", "--url", url) == 0
+    assert data("savoias", "--url", url, "--accept-changes") == 0
     assert table.read_bytes() == before
+
+
+@needs_git
+def test_savoias_with_other_scores_than_those_of_the_results_is_said_before_a_table_is_written(url, tmp_path):
+    with pytest.raises(
+        UserError, match=r"global_ranking_art\.xlsx: not the scores .* \(289 of 294 are blank\); .*--accept-changes"
+    ):
+        data("savoias", "--url", url, "--out", tmp_path / "out")
+    assert not (tmp_path / "out/ratings.csv").exists()
+
+
+@needs_git
+def test_savoias_of_a_commit_is_that_commit_whatever_came_later(url, tmp_path, capsys):
+    first, work = head(tmp_path), tmp_path / "work"
+    (work / "Images/Art/0.jpg").write_bytes(b"another picture")
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["commit", "-am", "later"], ["push", str(tmp_path / "b.git"), "HEAD"]):
+        subprocess.run([*git, *arguments], cwd=work, check=True, capture_output=True)
+    assert head(tmp_path) != first
+    words = ["savoias", "--url", url, "--out", tmp_path / "out", "--accept-changes", "--commit"]
+    assert data(*words, first) == 0 and capsys.readouterr().out.splitlines()[-1] == f"commit: {first}"
+    assert (tmp_path / "out/Images/Art/0.jpg").read_bytes() == bytes(100)
+    assert data(*words, first) == 0  # it is there
+    with pytest.raises(UserError, match=f"this is commit {first}, not {head(tmp_path)}; choose another folder with --out"):
+        data(*words, head(tmp_path))
+    for wrong in ("main", first[:12], "--upload-pack=x"):
+        with pytest.raises(UserError, match=f"--commit {wrong}: give the whole hash of a commit"):
+            data(*words[:-1], f"--commit={wrong}")
+    with pytest.raises(UserError, match="git could not fetch it"):
+        data("savoias", "--url", url, "--out", tmp_path / "none", "--commit", "0" * 40)
 
 
 @needs_git

@@ -4,6 +4,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from clicv2lite.data.ic1m.guard import Limits
 from clicv2lite.data.ic1m.metadata import LICENCES
 from clicv2lite.data.packing.form import Form, add_form
 from clicv2lite.errors import check_counts, check_positive
@@ -27,8 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--img2dataset", metavar="P", help="a python or a virtual environment with img2dataset (default: make one)"
     )
     engine.add_argument("--distributor", choices=DISTRIBUTORS, default=DISTRIBUTORS[0], help="(default %(default)s)")
+    for option, most, unit, text in (
+        ("--timeout", Limits.timeout, "S", "seconds to wait for an answer, or for its next bytes"),
+        ("--max-seconds", Limits.seconds, "S", "seconds for a photo from its first byte to its last"),
+        ("--max-megabytes", Limits.size / 1e6, "MB", "size of a photo's file"),
+    ):
+        engine.add_argument(option, type=float, default=most, metavar=unit, help=f"{text} (default %(default)g)")
     engine.add_argument(
-        "--timeout", type=float, default=20, metavar="S", help="seconds to wait for an answer (default %(default)s)"
+        "--allow-private",
+        action="store_true",
+        help="fetch from this machine, its network and any port too: for tests and mirrors",
     )
     for option, default, unit, text in (
         ("--processes", 4, "N", "processes that download"),
@@ -39,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         engine.add_argument(option, type=int, default=default, metavar=unit, help=f"{text} (default %(default)s)")
     parser.epilog = (
         "An interrupted run goes on when the command is run again. If many addresses of a round were refused, the next round"
-        " waits, up to an hour, and has fewer threads. What a site marks as noai or noindex is left out."
+        " waits, up to an hour, and has fewer threads. What a site marks as noai or noindex is left out. Only http and https on"
+        " ports 80 and 443 of public addresses are fetched, redirects included, directly: a proxy is not asked."
     )
 
 
@@ -52,11 +62,12 @@ def run(args: argparse.Namespace) -> int:
 
     parquet()
     form = Form(args.side, args.quality, args.shard)
-    pace = Pace(args.processes, args.threads, args.timeout, args.attempts, args.round)
+    pace = Pace(args.processes, args.threads, args.attempts, args.round)
     check_counts(count=args.count, processes=args.processes, threads=args.threads)
     check_counts(attempts=args.attempts, round=args.round, jobs=args.jobs)
-    check_positive(timeout=args.timeout)
-    engine = find_engine(args.img2dataset, args.distributor)
+    check_positive(timeout=args.timeout, max_seconds=args.max_seconds, max_megabytes=args.max_megabytes)
+    limits = Limits(args.timeout, args.max_seconds, round(args.max_megabytes * 1e6), args.allow_private)
+    engine = find_engine(args.img2dataset, args.distributor, limits)
     if args.manifest:
         built = rebuild(args.manifest, args.out, form, pace, engine, args.jobs)
     else:

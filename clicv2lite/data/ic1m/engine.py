@@ -2,10 +2,12 @@
 
 Its release 1.47 wants pandas 2 and a Python below 3.13, so it cannot live beside this package. Its distributors pass
 through: `multiprocessing` on this machine, `pyspark` or `ray` on many, which then share the output folder. It leaves out
-what a site marks as `noai`, `noimageai`, `noindex` or `noimageindex`, and its user agent says `clicv2lite`.
+what a site marks as `noai`, `noimageai`, `noindex` or `noimageindex`, and its user agent says `clicv2lite`. Each address is
+fetched by `guard`, which runs in that environment.
 """
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -14,12 +16,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import filelock
 
 from clicv2lite.data.cache import cache_dir
+from clicv2lite.data.ic1m import guard
+from clicv2lite.data.ic1m.guard import Limits
 from clicv2lite.data.ic1m.rounds import Pace
 from clicv2lite.data.names import one_line
 from clicv2lite.errors import UserError
@@ -27,19 +31,6 @@ from clicv2lite.errors import UserError
 RELEASE = "img2dataset==1.47.0"
 TOO_NEW = (3, 13)  # has no imghdr, which img2dataset imports
 POLL = 1.0  # seconds
-
-# Runs in the other environment. If this process is killed, img2dataset gets no signal, so it watches its parent.
-LAUNCH = """
-import os, sys, threading, time
-def look(parent):
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os.killpg(0, 9)
-threading.Thread(target=look, args=(os.getppid(),), daemon=True).start()
-sys.argv[0] = "img2dataset"
-from img2dataset.main import main
-main()
-"""
 
 
 @dataclass(frozen=True)
@@ -87,38 +78,36 @@ class Engine:
             *(f"--output_folder={images}", "--output_format=webdataset", "--disable_all_reencoding=True"),
             *("--incremental_mode=incremental", "--compute_hash=sha256", "--extract_exif=False", "--retries=0"),
             *(f"--number_sample_per_shard={per_shard}", f"--processes_count={pace.processes}"),
-            *(f"--thread_count={pace.threads}", f"--timeout={pace.timeout}", f"--distributor={self.distributor}"),
-            "--user_agent_token=clicv2lite",
+            *(f"--thread_count={pace.threads}", f"--distributor={self.distributor}", "--user_agent_token=clicv2lite"),
         ]
 
 
-def find_engine(option: str | None, distributor: str) -> Engine:
-    """img2dataset as `--img2dataset` names it: a python, a virtual environment, or a command that takes its options.
+def find_engine(option: str | None, distributor: str, limits: Limits) -> Engine:
+    """img2dataset in the environment that `--img2dataset` names: by its python, its folder, or a program beside its python.
 
     Args:
         option: None for an environment in the cache folder, which is made if it does not exist.
         distributor: `multiprocessing`, `pyspark` or `ray`.
+        limits: of each download.
 
     Raises:
         UserError: if there is no such thing, or the environment cannot be made.
     """
-    if option is None:
-        return Engine(_launched(_environment(distributor)), distributor)
+    python = _environment(distributor) if option is None else _python(option)
+    return Engine((python, str(guard.__file__), json.dumps(asdict(limits))), distributor)
+
+
+def _python(option: str) -> str:
     path = shutil.which(option) if os.sep not in option else option
     if path is None or not os.path.exists(path):
         raise UserError(f"--img2dataset {option}: there is no such program or folder; name a python that has img2dataset")
-    if os.path.isdir(path):
-        path = os.path.join(path, "bin", "python")
-        if not os.path.exists(path):
-            raise UserError(f"--img2dataset {option}: no virtual environment (there is no {path})")
     path = os.path.abspath(path)  # not resolved: a virtual environment's python is a link
-    if re.match(r"python[\d.]*$", os.path.basename(path)):
-        return Engine(_launched(path), distributor)
-    return Engine((path,), distributor)
-
-
-def _launched(python: str) -> tuple[str, ...]:
-    return (python, "-c", LAUNCH)
+    if re.match(r"python[\d.]*$", os.path.basename(path)) and not os.path.isdir(path):
+        return path
+    python = os.path.join(path, "bin", "python") if os.path.isdir(path) else os.path.join(os.path.dirname(path), "python")
+    if not os.path.exists(python):
+        raise UserError(f"--img2dataset {option}: no virtual environment (there is no {python})")
+    return python
 
 
 def _environment(distributor: str) -> str:

@@ -131,10 +131,18 @@ def choose_url(row: dict[str, Any], columns: Columns, side: int) -> str | None:
     best = None
     for size in columns.sizes:
         url = row[size.url]
-        if not url:
-            continue
-        best = str(url)
-        width, height = row[size.width] if size.width else None, row[size.height] if size.height else None
-        if (min(width, height) if width and height else size.long * 2 / 3) >= side:
+        if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
+            continue  # a path, or bytes
+        best = url
+        sides = [_pixels(row[name]) for name in (size.width, size.height) if name]
+        if (min(sides) if len(sides) == 2 and all(sides) else size.long * 2 / 3) >= side:
             break
     return best
+
+
+def _pixels(value: object) -> float:
+    """0 where a cell says no size."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return 0.0

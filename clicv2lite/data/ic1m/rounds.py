@@ -44,7 +44,6 @@ class Pace:
 
     processes: int = 4
     threads: int = 16  # a process
-    timeout: float = 20  # seconds
     attempts: int = 5  # for an address, in all
     round: int = 20_000  # addresses
 
@@ -109,7 +108,9 @@ def fetch(
 
 
 def classify(error: str) -> int:
-    """What a message of img2dataset (urllib's, mostly) means: GONE, DISALLOWED, BROKEN, REFUSED or UNREACHABLE."""
+    """What a message of `guard` means: GONE, DISALLOWED, BROKEN, REFUSED or UNREACHABLE."""
+    if error.startswith("not allowed"):
+        return BROKEN
     if match := re.search(r"HTTP Error (\d{3})", error):
         code = int(match[1])
         if code in (401, 403, 408, 425, 429) or code >= 500:
@@ -147,7 +148,7 @@ def _tries(folder: Path, state: State) -> int:
 
 def _run(folder: Path, state: State, pace: Pace, download: Downloader, bar: Any) -> None:
     plan, images = json.loads((folder / "round.json").read_text()), folder / "images"
-    slower = Pace(pace.processes, max(min(FEWEST_THREADS, pace.threads), pace.threads >> state.streak), pace.timeout)
+    slower = Pace(pace.processes, max(min(FEWEST_THREADS, pace.threads), pace.threads >> state.streak))
     start, free = bar.n, shutil.disk_usage(folder).free
 
     def poll() -> None:

@@ -70,7 +70,11 @@ def draw(files: Sequence[Path], out: Path, count: int, seed: int, side: int, lic
     best = _smallest(best, rows, count)
     if not len(best):
         seen = ", ".join(f"{key} ({LICENCES.get(key, 'unknown')})" for key in sorted(seen_licences)[:20])
-        why = f"none is under licence {' or '.join(licences)}; there are {seen}" if licences else "none has an address"
+        why = (
+            f"none is under licence {' or '.join(licences)}; there are {seen}"
+            if licences
+            else "none has an address of http or https"
+        )
         raise UserError(f"--metadata: of {total:,} rows {why}")
     return best.drop_columns(["number"])
 

@@ -4,6 +4,7 @@ The layout is the public repository's (https://github.com/esaraee/Savoias-Datase
 one column of scores per category, whose row is the image's id. The .npy files there are pickles and are never opened.
 """
 
+import hashlib
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -26,6 +27,36 @@ CATEGORIES = {  # folder below Images/ -> name in global_ranking_<name>.xlsx
     "Scenes": "scenes",
     "Suprematism": "sup",
     "Visualizations": "vis",
+}
+KNOWN = {  # bit i: image i was rated when the numbers of this package were computed; SHA-256 of "i score;" for these images
+    "Advertisement": (
+        0xEFDDF57ACF7EF168DEDEF17FE2DBB7F37B4E7FCEDDBABAEE4F,
+        "aae880d46b186be8045f9dce65d317e881c66156d2cb1f86fe45ab8b68b5f1fa",
+    ),
+    "Art": (
+        0xF9EDF5FF5E9B93ABE1AA4F9DFDEFB76FFDEF7CFEDF0E77D3CFFD3DEECBA4BCD9BDFDF3FEB7BBFBF7B6BDB17BABF6A5CDB7F552ABD,
+        "4e5cfdd6044a2dcf7a4a64dcdcf6164a3dcbe68c7b2064feb9745a6d92173137",
+    ),
+    "Interior Design": (
+        0x7F6F7FBD92CBFF7FF7795169C,
+        "3d8f31d7a8ff5105db7c3cf99932202a6c5ff4f915654b8bb2ca387d90592259",
+    ),
+    "Objects": (
+        0xF7D5D176F467FE96ACF9FF3771BFBBFEBB7B698B7F68DFAFFF,
+        "17753c94428a441692fd00d0ce25f389529dc55d9801270ec609eaea887f9b59",
+    ),
+    "Scenes": (
+        0x47DFABFD6FEFDFEBBC1FEFA7F6FF3EFB5BDEAC3147B3E59FCE,
+        "11bedfc90e8fffc50fff46df00d159a72fb783107d0ed80e83806c8078de9428",
+    ),
+    "Suprematism": (
+        0xFEEE2BAEFFFAA99E5FE37BDD9,
+        "43a8c83d2684e7fbeaf9544077ec351008bc3fb324cdb1b32324a8f2b948d1c7",
+    ),
+    "Visualizations": (
+        0xBAE677DF6CDBFE2C7A3B3F7BFEDB7E5B7F6B6BFBD6F79DADA6,
+        "ace8bf33e3b9a290490ecc717854f501275f8bf0403a8b250cae1eefeba79ab4",
+    ),
 }
 FOLDERS = (TABLES, *(f"Images/{category}" for category in CATEGORIES))
 
@@ -80,6 +111,30 @@ def read_savoias(root: str | Path) -> Savoias:
         raise UserError(f"{root}: no rated image of Savoias here; fetch it with: clicv2lite data savoias")
     ratings = Ratings(paths, np.array(scores, np.float64), categories, None)
     return Savoias(ratings, skipped[True, False], skipped[False, True], skipped[True, True])
+
+
+def check_scores(root: str | Path) -> None:
+    """Compare the scores of a copy with those that the stored results of this package rest on (992 of Savoias' images).
+
+    Categories that the copy lacks, and images that it has beyond those, are not looked at.
+
+    Raises:
+        UserError: naming the first table that differs.
+    """
+    for category, name in CATEGORIES.items():
+        table = Path(root) / TABLES / f"global_ranking_{name}.xlsx"
+        if not table.exists():
+            continue
+        known, digest = KNOWN[category]
+        score_of = _scores(table)
+        ids = [i for i in range(known.bit_length()) if known >> i & 1]
+        found = [(i, score) for i in ids if (score := score_of.get(i)) is not None]
+        if hashlib.sha256("".join(f"{i} {score:g};" for i, score in found).encode()).hexdigest() != digest:
+            lacking = f"{len(ids) - len(found)} of {len(ids)} are blank" if len(found) < len(ids) else "another score"
+            raise UserError(
+                f"{table}: not the scores that this package's results were computed from ({lacking}); fetch an earlier --commit"
+                " into another folder, or take them as they are with --accept-changes"
+            )
 
 
 def _images(folder: Path) -> dict[int, Path]:

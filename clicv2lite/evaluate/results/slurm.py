@@ -16,6 +16,7 @@ from clicv2lite.evaluate.results.plan import Step, levels
 from clicv2lite.evaluate.results.table import WORK
 
 LOGS = f"{WORK}/slurm"
+CORES = 1  # of a job
 SLACK = 3  # times the minutes of the table, for slower cores
 
 
@@ -59,9 +60,9 @@ def script(steps: Sequence[Step], root: Path) -> str:
     for number, array in enumerate(arrays(steps), 1):
         before = "".join(f":${{{name}%%;*}}" for name in ids.get(array.level - 1, ()))  # sbatch may say ID;CLUSTER
         options = [
-            f"--job-name=results-{number}", f"--array=0-{len(array.steps) - 1}", "--cpus-per-task=1", f"--time={array.minutes}",
-            "--signal=B:TERM@120", f"--output={LOGS}/%A_%a.log", *(["--exclusive"] if array.alone else []),
-            *([f'--dependency="afterany{before}"'] if before else []),
+            f"--job-name=results-{number}", f"--array=0-{len(array.steps) - 1}", f"--cpus-per-task={CORES}",
+            f"--time={array.minutes}", "--signal=B:TERM@120", f"--output={LOGS}/%A_%a.log",
+            *(["--exclusive"] if array.alone else []), *([f'--dependency="afterany{before}"'] if before else []),
         ]  # fmt: skip
         ids.setdefault(array.level, []).append(f"array{number}")
         lines += ["", f"array{number}=$(sbatch --parsable {' '.join(options)} <<'JOB'", "#!/usr/bin/env bash", "names=("]
@@ -98,8 +99,9 @@ def submit(steps: Sequence[Step], root: Path, cluster: str = "slurm") -> list[st
         except RuntimeError as error:  # "Could not detect "srun", are you indeed on a slurm cluster?"
             raise UserError(f"--slurm submit: {error}") from None
         executor.update_parameters(
-            name="results", timeout_min=array.minutes, slurm_cpus_per_task=1, slurm_additional_parameters=more
-        )
+            name="results", timeout_min=array.minutes, slurm_cpus_per_task=CORES, slurm_additional_parameters=more,
+            slurm_srun_args=[f"--cpus-per-task={CORES}"],  # srun does not take it over from the job (since Slurm 22.05)
+        )  # fmt: skip
         jobs = executor.map_array(make_one, array.lines, [str(root)] * len(array.lines))
         ids.setdefault(array.level, []).extend(job.job_id for job in jobs)
         if cluster == "debug":  # which starts a job when its result is asked for

@@ -1,6 +1,7 @@
 """Speed of matrix products and memory of a device: from data sheets for GPUs, measured for others (book chapter 10)."""
 
 import os
+import re
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -47,15 +48,32 @@ NAMES = {  # the driver's names; other variants of these cards have other peaks
 
 
 def machine(text: str) -> Machine:
-    """A machine from text such as ``8 x A100`` or ``H100``; the cards are those in ``GPUS``.
+    """A machine from text such as ``8 x A100``, ``H100`` or, for a card of no such name, ``8 x 2250 TFLOP/s 192 GB``.
+
+    The second number of FLOP/s, if there is one, is that of fp32 without tensor cores (``2250 TFLOP/s 192 GB 75 TFLOP/s``);
+    without it a card has the H100's ratio of the two.
 
     Raises:
-        UserError: if the card is unknown, or the number of cards is not a positive whole number.
+        UserError: if the card is unknown, a number is missing, or the number of cards is not a positive whole number.
     """
     count, name = text.split(" x ", 1) if " x " in text else ("1", text)
-    if name not in GPUS or not count.isdecimal() or int(count) < 1:
-        raise UserError(f"--on {text}: write it as `8 x A100`; the cards are {', '.join(GPUS)}")
-    return Machine(GPUS[name], int(count))
+    gpu = GPUS.get(name) or _own_numbers(name)
+    if gpu is None or not re.fullmatch("[1-9][0-9]{0,5}", count):
+        raise UserError(
+            f"--on {text}: write it as `8 x A100`, or with a card's own numbers as `8 x 2250 TFLOP/s 192 GB` (dense bf16,"
+            f" memory); the cards are {', '.join(GPUS)}"
+        )
+    return Machine(gpu, int(count))
+
+
+def _own_numbers(text: str) -> Gpu | None:
+    number, speed = r"([0-9]{1,6}(?:\.[0-9]{1,6})?)", r" *TFLOP(?:/s|S|s)"
+    match = re.fullmatch(f"{number}{speed} +{number} *GB(?: +{number}{speed})?", text)
+    if match is None or not all(float(given) > 0 for given in match.groups() if given):
+        return None
+    bf16, memory = float(match[1]) * 1e12, float(match[2]) * 1e9
+    fp32 = float(match[3]) * 1e12 if match[3] else bf16 * H100.fp32 / H100.bf16
+    return Gpu(text, bf16, fp32, memory, 0, "given with --on")
 
 
 def this_machine(device: torch.device, ranks: int = 1) -> Machine:

@@ -109,6 +109,15 @@ def test_rows_without_an_address_or_an_id_are_not_drawn_and_a_small_table_is_dra
     assert sorted(ids_of(got)) == ["0", "4", "5"]
 
 
+def test_what_is_no_address_of_the_web_is_not_drawn(tmp_path):
+    urls = ["file:///etc/passwd", "/home/me/a.jpg", "a.jpg", "ftp://x/a", "data:image/png;base64,AA", "HTTPS://x/5.jpg"]
+    got = draw(write(tmp_path / "a", [table(range(6), url_m=urls)]), tmp_path / "p", 100, 0, 256)
+    assert got["url"].to_pylist() == ["HTTPS://x/5.jpg"]
+    hashes = table(range(2), url_m=[b"\x00" * 32, b"http://x/"])
+    with pytest.raises(UserError, match="--metadata: of 2 rows none has an address of http or https"):
+        draw(write(tmp_path / "b", [hashes]), tmp_path / "p2", 100, 0, 256)
+
+
 def test_only_the_licences_asked_for(tmp_path):
     files = write(tmp_path / "a", [table(range(100))])
     got = draw(files, tmp_path / "p", 100, 0, 256, ("4", "2"))
@@ -150,16 +159,22 @@ def test_the_smallest_size_that_is_large_enough_is_fetched(tmp_path):
     def row(**change) -> dict[str, object]:
         found = dict.fromkeys(names)
         for size, (width, height) in (sides | change).items():
-            found |= {f"url_{size}": size, f"width_{size}": width, f"height_{size}": height}
+            found |= {f"url_{size}": f"http://x/{size}", f"width_{size}": width, f"height_{size}": height}
         return found
 
-    assert choose_url(row(), columns, 256) == "m"
-    assert choose_url(row(n=(320, 320)), columns, 256) == "n"
-    assert choose_url({**row(), "url_m": None}, columns, 256) == "z"
+    def chosen(of: dict[str, object], side: int = 256) -> str | None:
+        url = choose_url(of, columns, side)
+        return url and url.removeprefix("http://x/")
+
+    assert chosen(row()) == "m"
+    assert chosen(row(n=(320, 320))) == "n"
+    assert chosen({**row(), "url_m": None}) == "z"
     wide = row(n=(320, 40), m=(500, 60), z=(640, 80), c=(800, 100))  # a panorama: the largest there is
-    assert choose_url(wide, columns, 256) == "c" and choose_url({**wide, "url_c": ""}, columns, 256) == "z"
+    assert chosen(wide) == "c" and chosen({**wide, "url_c": ""}) == "z"
     unsized = {**row(), **{f"{kind}_{size}": None for size in sides for kind in ("width", "height")}}
-    assert choose_url(unsized, columns, 256) == "m" and choose_url(unsized, columns, 400) == "z"
+    assert chosen(unsized) == "m" and chosen(unsized, 400) == "z"
+    words = {**row(), "width_m": "500", "height_m": "333", "width_n": "n/a"}  # a table of texts
+    assert chosen(words) == "m" and chosen({**words, "width_m": "many", "height_m": None}) == "m"
     assert choose_url(dict.fromkeys(names), columns, 256) is None
 
 

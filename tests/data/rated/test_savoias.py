@@ -1,3 +1,4 @@
+import hashlib
 import os
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import numpy as np
 import openpyxl
 import pytest
 
-from clicv2lite.data.rated.savoias import CATEGORIES, TABLES, read_savoias, savoias_ratings
+from clicv2lite.data.rated.savoias import CATEGORIES, KNOWN, TABLES, check_scores, read_savoias, savoias_ratings
 from clicv2lite.data.rated.table import read_ratings
 from clicv2lite.errors import UserError
 
@@ -114,3 +115,28 @@ def test_the_development_part_gives_exactly_its_rating_table():
     assert len(got.ratings) == 992 and (got.no_image, got.no_score) == (0, 0)
     assert got.ratings.paths == want.paths and got.ratings.categories == want.categories
     np.testing.assert_array_equal(got.ratings.scores, want.scores)
+
+
+def test_scores_that_results_rest_on_must_be_there_and_the_same_and_others_may_come(tmp_path, monkeypatch):
+    digest = hashlib.sha256(b"0 10;2 30.5;").hexdigest()
+    monkeypatch.setitem(KNOWN, "Art", (0b101, digest))
+    for cells in ([10, None, 30.5], [10, 20, 30.5, 40]):
+        write_table(tmp_path, "Art", cells)
+        check_scores(tmp_path)  # the other tables are absent
+    for cells, why in (([10, 20, 31], "another score"), ([10, 20], "1 of 2 are blank"), ([None, 10, 30.5], "1 of 2 are blank")):
+        path = write_table(tmp_path, "Art", cells)
+        with pytest.raises(UserError) as caught:
+            check_scores(tmp_path)
+        assert str(caught.value).startswith(f"{path}: not the scores") and why in str(caught.value)
+
+
+def test_the_known_scores_are_992():
+    assert {category: known.bit_count() for category, (known, _) in KNOWN.items()} == {
+        **{"Advertisement": 139, "Art": 294, "Interior Design": 70, "Objects": 140, "Scenes": 140, "Suprematism": 70},
+        "Visualizations": 139,
+    }
+
+
+@pytest.mark.skipif("CLICV2LITE_DATA" not in os.environ, reason="CLICV2LITE_DATA names no folder with savoias/")
+def test_the_copy_that_results_were_computed_from_has_the_known_scores():
+    check_scores(Path(os.environ["CLICV2LITE_DATA"]) / "savoias")

@@ -47,7 +47,7 @@ def save(*_):
 
 signal.signal(signal.SIGTERM, save)
 def wait(there):
-    for _ in range(600):
+    for _ in range(1200):
         if there():
             return
         time.sleep(0.1)

@@ -162,3 +162,5 @@ def test_submitit_writes_what_slurm_understands(repository, sbatch, tmp_path, ca
     assert "#SBATCH --dependency=afterany:100:101" in found[2] and not any("dependency" in line for line in found[0])
     assert any(line.startswith("#SBATCH --array=0-1") for line in found[0])
     assert "#SBATCH --time=180" in found[2] and "#SBATCH --cpus-per-task=1" in found[0]
+    steps = [line for lines in found for line in lines if line.startswith("srun ")]
+    assert len(steps) == 3 and all("--cpus-per-task=1" in line.split() for line in steps)

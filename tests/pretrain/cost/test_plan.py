@@ -87,9 +87,47 @@ def test_a_machine_is_read_from_words(text, count, name):
     assert machine(text) == Machine(GPUS[name], count)
 
 
-@pytest.mark.parametrize("text", ["", "8", "x", "0 x A100", "-1 x A100", "2.5 x A100", "8 x TPU", "A100 x 8", "8x A100"])
+@pytest.mark.parametrize(
+    "text, count, numbers",
+    [
+        ("8 x 2250 TFLOP/s 192 GB", 8, (2250e12, 2250e12 * 67 / 989, 192e9)),
+        ("2250 TFLOPS 192GB", 1, (2250e12, 2250e12 * 67 / 989, 192e9)),
+        ("2 x 165.2TFLOPs 24 GB 82.6 TFLOP/s", 2, (165.2e12, 82.6e12, 24e9)),
+    ],
+)
+def test_a_card_without_a_name_has_the_numbers_given(text, count, numbers):
+    found = machine(text)
+    assert found.gpus == count and (found.gpu.bf16, found.gpu.fp32, found.gpu.memory) == pytest.approx(numbers)
+
+
+def test_the_plan_of_own_numbers_is_that_of_the_card_with_these_numbers():
+    recipe = get_recipe("vit-l16")
+    own, named = (plan(recipe, CPU, asked=machine(on)).outlooks[0] for on in ("8 x 989 TFLOP/s 80 GB", "8 x H100"))
+    assert (own.hours, own.needed, own.images_per_second) == pytest.approx((named.hours, named.needed, named.images_per_second))
+    half = plan(recipe, CPU, asked=machine("8 x 494.5 TFLOP/s 80 GB 33.5 TFLOP/s")).outlooks[0]
+    assert half.hours == pytest.approx(2 * named.hours)
+    text = "\n".join(lines(plan(recipe, CPU, asked=machine("8 x 2250 TFLOP/s 192 GB"))))
+    assert "8 x 2250 TFLOP/s 192 GB" in text and max(map(len, text.splitlines())) <= 140
+
+
+MISFITS = ["8 x 2250 TFLOP/s", "8 x 192 GB", "8 x 0 TFLOP/s 192 GB", "8 x -1 TFLOP/s 192 GB", "8 x nan TFLOP/s 192 GB"]
+MISFITS += [
+    "9" * 400 + " TFLOP/s 1 GB",
+    "8 x 2250 192 GB",
+    "8 x 2250 TFLOP/s 192 TB",
+    "8 x 2250 GFLOP/s 192 GB",
+    "0 x 2250 TFLOP/s 192 GB",
+    "9" * 5000 + " x A100",
+]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "8", "x", "0 x A100", "-1 x A100", "2.5 x A100", "8 x TPU", "A100 x 8", "8x A100", *MISFITS]
+)
 def test_another_machine_is_one_line_with_those_there_are(text):
-    with pytest.raises(UserError, match="write it as `8 x A100`; the cards are RTX 3090"):
+    with pytest.raises(
+        UserError, match=r"write it as `8 x A100`, or with .* `8 x 2250 TFLOP/s 192 GB` .*; the cards are RTX 3090"
+    ):
         machine(text)
 
 
