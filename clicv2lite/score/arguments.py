@@ -28,6 +28,7 @@ class ImageRow:
     map_name: Path  # where its map goes below --map
     score: float | None = None  # 0..1
     error: str | None = None
+    map_error: str | None = None  # one line that says why the image, which has a score, has no map
     archive: "ImageSet | None" = None  # the tar that holds its bytes; None for a file
     index: int = 0  # which image of the archive
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from tqdm import tqdm
 
 from clicv2lite.data.images import ImageError
 from clicv2lite.data.names import one_line
-from clicv2lite.files import atomic, make_folder
+from clicv2lite.errors import UserError
+from clicv2lite.files import atomic, make_folder, reason
 from clicv2lite.heads.heatmap import overlay, relative, smooth
 from clicv2lite.models.model import Model
 from clicv2lite.score.arguments import ImageRow
@@ -39,7 +41,7 @@ def score_rows(
         jobs: threads that read and encode.
     """
     batch_size = max(1, min(batch_size, -(-len(rows) // jobs)))  # few images are spread over all jobs
-    names = _map_names(rows) if maps else [None] * len(rows)
+    names = map_names(rows) if maps else [None] * len(rows)
     targets = [maps / name if maps and name else None for name in names]
     parts = [slice(start, start + batch_size) for start in range(0, len(rows), batch_size)]
     terminal = sys.stderr.isatty()
@@ -57,11 +59,11 @@ def score_rows(
                 if not waiting:
                     return
                 done = waiting.popleft().result()
-                for row in done:
-                    if row.error and terminal:
-                        bar.write(f"clicv2lite: {row.error}", file=sys.stderr)
-                    elif row.error:
-                        print(f"clicv2lite: {row.error}", file=sys.stderr)
+                for said in filter(None, (row.error or row.map_error for row in done)):
+                    if terminal:
+                        bar.write(f"clicv2lite: {said}", file=sys.stderr)
+                    else:
+                        print(f"clicv2lite: {said}", file=sys.stderr)
                 bar.update(len(done))
                 yield done
         finally:  # an interrupt does not wait for batches that have not begun
@@ -102,11 +104,12 @@ def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Mode
             for i, complexity in zip(good, model.maps(images), strict=True):
                 target = targets[i]
                 if target and done[i].error is None:
-                    _write_map(target, rows[i], complexity if model.head.kind == "icnet" else relative(smooth(complexity)))
+                    shown = complexity if model.head.kind == "icnet" else relative(smooth(complexity))
+                    done[i] = replace(done[i], map_error=_write_map(target, rows[i], shown))
     return [done[i] for i in range(len(rows))]
 
 
-def _map_names(rows: Sequence[ImageRow]) -> list[Path | None]:
+def map_names(rows: Sequence[ImageRow]) -> list[Path | None]:
     """A PNG for each image below the map folder; x.jpg becomes x.jpg.png, and a second one x.jpg-2.png."""
     taken: dict[Path, int] = {}
     names: list[Path | None] = []
@@ -120,7 +123,14 @@ def _map_names(rows: Sequence[ImageRow]) -> list[Path | None]:
     return names
 
 
-def _write_map(path: Path, row: ImageRow, complexity: np.ndarray) -> None:
-    make_folder(path.parent, "--map")
-    with atomic(path) as temporary:
-        overlay(row.picture(), complexity).save(temporary, format="PNG")
+def _write_map(path: Path, row: ImageRow, complexity: np.ndarray) -> str | None:
+    """Write a map; one line if that fails, which costs the image no score."""
+    try:
+        make_folder(path.parent, "--map")
+        with atomic(path) as temporary:
+            overlay(row.picture(), complexity).save(temporary, format="PNG")
+    except OSError as error:
+        return f"--map {one_line(str(path))}: cannot be written ({reason(error)}); its score is kept"
+    except UserError as error:
+        return one_line(str(error))
+    return None

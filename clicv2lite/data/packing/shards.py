@@ -19,7 +19,7 @@ from typing import Protocol
 from PIL import ExifTags, Image
 
 from clicv2lite.data.images import REDUCING_GAP, ImageError, read_image
-from clicv2lite.data.names import as_text
+from clicv2lite.data.names import as_cell, as_text, from_cell
 from clicv2lite.files import atomic
 
 FILTER = Image.Resampling.LANCZOS  # antialiased; a large JPEG is first decoded near twice the size that is wanted
@@ -122,14 +122,15 @@ def write_rows(path: Path, rows: list[ShardRow]) -> None:
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, FIELDS, lineterminator="\n")
         table.writeheader()
-        table.writerows(asdict(row) for row in rows)
+        for row in rows:
+            table.writerow({key: as_cell(value, path=key == "name") for key, value in asdict(row).items()})
 
 
 def read_rows(path: Path) -> Iterator[ShardRow]:
     """The rows of a manifest that `write_rows` wrote."""
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            yield ShardRow(**row)
+            yield ShardRow(**{key: from_cell(value, path=key == "name") for key, value in row.items()})
 
 
 def _packed(images: Images, i: int, shard: str, side: int, quality: int) -> tuple[ShardRow, Small | None]:

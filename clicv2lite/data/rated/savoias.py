@@ -4,7 +4,9 @@ The layout is the public repository's (https://github.com/esaraee/Savoias-Datase
 one column of scores per category, whose row is the image's id. The .npy files there are pickles and are never opened.
 """
 
+import itertools
 import warnings
+import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,8 @@ CATEGORIES = {  # folder below Images/ -> name in global_ranking_<name>.xlsx
     "Suprematism": "sup",
     "Visualizations": "vis",
 }
+ROWS = 100_000  # the published tables have a few hundred
+LARGEST = 64 << 20  # bytes of a table, unpacked
 FOLDERS = (TABLES, *(f"Images/{category}" for category in CATEGORIES))
 
 
@@ -95,9 +99,17 @@ def _scores(table: Path) -> dict[int, float | None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl's warnings about styles
-            book = openpyxl.load_workbook(table, data_only=True)
-        cells = [row[0] for row in book.worksheets[0].iter_rows(max_col=1, values_only=True)]
-        book.close()
+            with zipfile.ZipFile(table) as packed:
+                if sum(part.file_size for part in packed.infolist()) > LARGEST:
+                    raise ValueError(f"more than {LARGEST >> 20} MiB when it is unpacked")
+            book = openpyxl.load_workbook(table, data_only=True, read_only=True)  # merged cells are not filled in
+            sheet = book.worksheets[0]
+            sheet.reset_dimensions()  # what the file says of its size may be wrong
+            rows = sheet.iter_rows(max_col=1, values_only=True)  # with a row for each gap, one at a time
+            cells = [row[0] if row else None for row in itertools.islice(rows, ROWS + 1)]
+            book.close()
+        if len(cells) > ROWS:
+            raise ValueError(f"more than {ROWS:,} rows")
     except FileNotFoundError:
         raise UserError(f"{table}: there is no such table; is this a copy of {URL}?") from None
     except Exception as error:  # a broken workbook shows as BadZipFile, KeyError, ParseError ...
