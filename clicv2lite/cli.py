@@ -1,6 +1,7 @@
 """The command `clicv2lite`, also `python -m clicv2lite`: each subcommand is a module with add_arguments and run."""
 
 import argparse
+import errno
 import importlib
 import io
 import os
@@ -106,14 +107,12 @@ def _open_streams() -> None:
 
 
 def _what(error: OSError) -> str:
-    """The file and what is wrong with it; without a file, it is the output that cannot be written."""
+    """The file and what is wrong with it; what is full and has no name is the standard output."""
     from clicv2lite.data.names import one_line  # not above: it imports NumPy, which `clicv2lite --help` does not need
 
     if error.filename is not None:
         return f"{one_line(os.fsdecode(error.filename))}: {reason(error)}"
-    try:
-        sys.stdout.flush()
-    except OSError:
+    if error.errno == errno.ENOSPC:  # every file that we write is named
         _forget_output()
         return f"standard output: {reason(error)}"
     return one_line(reason(error))

@@ -43,7 +43,7 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("r+b") as file:  # Windows flushes only what is open for writing
             os.fsync(file.fileno())  # the rename must not reach the disk before the content
-        if final.exists():
+        if os.path.exists(final):
             shutil.copymode(final, temporary)
         _replace(temporary, final)
     except OSError as error:
@@ -103,13 +103,13 @@ def regular(path: Path) -> Path:
     if "\0" in str(path):
         raise UserError(f"{str(path)!r}: a file name cannot contain NUL; name another")
     final, step = Path(os.path.realpath(path)), Path(os.path.abspath(path))
-    if final.is_dir():
+    if os.path.isdir(final):
         raise UserError(f"{path}: this is a folder; name a file")
     for _ in range(40):  # as many links as Linux follows
         folder = os.path.realpath(step.parent)
-        if folder in SPECIAL or folder.startswith("/proc/") or (final.exists() and not final.is_file()):
+        if folder in SPECIAL or folder.startswith("/proc/") or (os.path.exists(final) and not os.path.isfile(final)):
             raise UserError(f"{path}: this is not a regular file and cannot be replaced; name another, or leave it out")
-        if not step.is_symlink():
+        if not os.path.islink(step):
             break
         step = Path(os.path.abspath(step.parent / os.readlink(step)))
     return final

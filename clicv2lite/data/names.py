@@ -30,7 +30,8 @@ def as_text(name: str) -> str:
 
     A byte that is not valid UTF-8 becomes its escape, and so does a carriage return, which would end a line of the table.
     """
-    return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
+    text = name if name.isascii() else name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.replace("\r", "\\r")
 
 
 def as_cell(text: str, path: bool = False) -> str:

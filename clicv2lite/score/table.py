@@ -8,7 +8,6 @@ import csv
 import io
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -83,7 +82,7 @@ def keys(rows: Sequence[ImageRow]) -> list[str]:
     >>> keys([ImageRow(name, Path()) for name in ("a.png", "b.png", "a.png")])
     ['a.png', 'b.png', 'a.png\\x001']
     """
-    counted: Counter[str] = Counter()
+    counted: dict[str, int] = {}
     return [_key(_name(row.image), counted) for row in rows]
 
 
@@ -125,7 +124,7 @@ def read_scores(path: Path) -> dict[str, float]:
     if not path.is_file():
         raise UserError(f"--csv {path}: this is not a regular file; name another")
     scores: dict[str, float] = {}
-    counted: Counter[str] = Counter()
+    counted: dict[str, int] = {}
     failed: set[str] = set()
     for number, line in enumerate(_whole_rows(path), 1):
         if number == 1:
@@ -186,8 +185,8 @@ def _name(image: str) -> str:
     return from_cell(as_text(image), path=True)
 
 
-def _key(name: str, counted: Counter[str]) -> str:
-    before = counted[name]
+def _key(name: str, counted: dict[str, int]) -> str:
+    before = counted.get(name, 0)
     counted[name] = before + 1
     return f"{name}{AGAIN}{before}" if before else name
 
