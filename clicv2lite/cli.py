@@ -1,13 +1,19 @@
 """The command `clicv2lite`, also `python -m clicv2lite`: each subcommand is a module with add_arguments and run."""
 
 import argparse
+import errno
 import importlib
+import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import clicv2lite
+from clicv2lite.data.tars.braces import expand_braces
 from clicv2lite.errors import UserError
+from clicv2lite.files import reason
+from clicv2lite.outputs import claimed, inputs_of, outputs_of
 
 FIRST = {
     "score": ("clicv2lite.score.command", "score the complexity of images"),
@@ -43,16 +49,22 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; exit status 0, 1 when some images failed, 2 for a user's mistake, 130 when interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
     try:
-        return _run(words)
+        status = _run(words)
+        sys.stdout.flush()  # now, where a full disk is still one line
+        return status
     except UserError as error:
         print(f"clicv2lite: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output (head, say) has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 0
+    except OSError as error:  # a file that a command reads or writes, and no fault of ours
+        print(f"clicv2lite: {_what(error)}; correct that and run the command again", file=sys.stderr)
+        return 2
 
 
 def _run(words: list[str]) -> int:
@@ -70,8 +82,46 @@ def _run(words: list[str]) -> int:
         if words and words[0] == name:  # import only what is used: a start-up of torch costs seconds
             importlib.import_module(module).add_arguments(command)
     args = parser.parse_args(words)
-    status: int = importlib.import_module(COMMANDS[args.command][0]).run(args)
+    with claimed(outputs_of(args), _read_by(args), args.command):
+        status: int = importlib.import_module(COMMANDS[args.command][0]).run(args)
     return status
+
+
+def _read_by(args: argparse.Namespace) -> Iterator[str]:
+    """Whatever the command line names to be read, the files of its patterns, too."""
+    for word in inputs_of(args):
+        yield word
+        if "{" in word:
+            with suppress(UserError):  # too many files: the command says so
+                yield from expand_braces(word)
+
+
+def _open_streams() -> None:
+    """Standard streams that can be used: one that is closed is empty, and no letter of a name is too much for the others."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (it stays open as long as the process)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _what(error: OSError) -> str:
+    """The file and what is wrong with it; what is full and has no name is the standard output."""
+    from clicv2lite.data.names import one_line  # not above: it imports NumPy, which `clicv2lite --help` does not need
+
+    if error.filename is not None:
+        return f"{one_line(os.fsdecode(error.filename))}: {reason(error)}"
+    if error.errno == errno.ENOSPC:  # every file that we write is named
+        _forget_output()
+        return f"standard output: {reason(error)}"
+    return one_line(reason(error))
+
+
+def _forget_output() -> None:
+    """What could not be written is not tried again at the end of the process."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _listed(title: str, commands: Mapping[str, tuple[str, str]]) -> str:

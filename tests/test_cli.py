@@ -149,3 +149,49 @@ def test_words_default_to_those_of_the_process(command, monkeypatch):
     command(lambda args: 0)
     monkeypatch.setattr(sys, "argv", ["clicv2lite", "toy"])
     assert main() == 0
+
+
+@pytest.mark.parametrize("error, line", [
+    (OSError(28, "No space left on device", "/big/s.csv"), "/big/s.csv: the disk is full"),
+    (PermissionError(13, "Permission denied", "two\nlines"), "two\\nlines: Permission denied"),
+    (OSError("no number"), "no number"),
+])  # fmt: skip
+def test_an_error_of_the_system_is_one_line_that_names_the_file(command, capsys, error, line):
+    def fail(args):
+        raise error
+
+    command(fail)
+    assert main(["toy"]) == 2
+    assert one_line(capsys) == f"clicv2lite: {line}; correct that and run the command again\n"
+
+
+def in_a_shell(line, **environment):
+    where = Path(clicv2lite.__file__).parents[1]
+    variables = {**os.environ, "PYTHONPATH": str(where), **environment}
+    python = f"'{sys.executable}' -m clicv2lite"
+    return subprocess.run(line.format(c=python), shell=True, capture_output=True, text=True, env=variables)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+def test_a_full_standard_output_is_one_line():
+    done = in_a_shell("{c} results --list > /dev/full")
+    assert done.returncode == 2 and done.stderr.startswith("clicv2lite: standard output: the disk is full")
+    assert done.stderr.count("\n") == 1
+
+
+def test_closed_streams_are_empty_ones(tmp_path):
+    done = in_a_shell("{c} score - <&-")
+    assert done.returncode == 2 and done.stderr.startswith("clicv2lite: -: no name came from standard input")
+    for closed in (">&-", "2>&-", "<&- >&- 2>&-"):
+        done = in_a_shell(f"{{c}} score {tmp_path} {closed}")
+        assert done.returncode == 2 and "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_letter_that_the_screen_does_not_have_is_an_escape():
+    done = in_a_shell("{c} score /no/日本", PYTHONIOENCODING="ascii")
+    assert done.returncode == 1 and "\\u65e5\\u672c" in done.stdout and "Traceback" not in done.stderr
+    code = "from clicv2lite import cli; cli._run = lambda words: print('日本') or 0; raise SystemExit(cli.main([]))"
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    where = Path(clicv2lite.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=where)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\u65e5\\u672c\n", "")

@@ -3,26 +3,25 @@
 import argparse
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from clicv2lite.bench.measure import Timing, print_table
-from clicv2lite.files import check_output_file, write_json
+from clicv2lite.files import put_json
+from clicv2lite.outputs import add_output
 from clicv2lite.provenance import provenance, stamped
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench`."""
-    parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file")
+    add_output(parser, "--json", help="write the result to this file")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print tables, write JSON."""
     from clicv2lite.bench import inputs, loss, memory, parts, step
 
-    check_output_file(args.json, "--json")
     began = time.perf_counter()
     about = provenance()
     print(f"{about['hardware']}, {torch.get_num_threads()} threads; {about['versions']}")
@@ -41,5 +40,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         result: dict[str, Any] = {section: [asdict(timing) for timing in timings] for section, timings in found.items()}
         result |= {"memory": [asdict(peak) for peak in peaks], "threads": torch.get_num_threads()}
-        write_json(args.json, stamped(result, began))
+        put_json(args.json, stamped(result, began))
     return 0

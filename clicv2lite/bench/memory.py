@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 
 from clicv2lite.bench import loss
-from clicv2lite.files import check_output_file, write_json
+from clicv2lite.files import put_json
+from clicv2lite.outputs import add_output
 from clicv2lite.pretrain.cost.peak import peak_bytes
 from clicv2lite.provenance import stamped
 
@@ -74,7 +75,7 @@ def print_table(peaks: Sequence[Peak]) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench-memory`."""
-    parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file")
+    add_output(parser, "--json", help="write the result to this file")
     parser.add_argument("--one", nargs=3, metavar=("FORM", "KEYS", "QUERIES"), help="measure one form and print JSON")
 
 
@@ -84,7 +85,6 @@ def run(args: argparse.Namespace) -> int:
         form, keys, queries = args.one
         print(json.dumps(asdict(measure(form, int(keys), int(queries)))))
         return 0
-    check_output_file(args.json, "--json")
     began, peaks = time.perf_counter(), []
     for keys, some in loss.LARGE.items():
         names = loss.forms(torch.zeros(1, loss.WIDTH))
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     print_table(peaks)
     if args.json:
         result = {"width": loss.WIDTH, "temperature": loss.TAU, "peaks": [asdict(peak) for peak in peaks]}
-        write_json(args.json, stamped({**result, "threads": torch.get_num_threads()}, began))
+        put_json(args.json, stamped({**result, "threads": torch.get_num_threads()}, began))
     return 0
 
 

@@ -20,9 +20,10 @@ import torch
 from clicv2lite.data.embedded import photographs
 from clicv2lite.device import cores as default_jobs
 from clicv2lite.errors import check_counts
-from clicv2lite.files import add_json, check_output_file, put_json
+from clicv2lite.files import put_json
 from clicv2lite.method.pixels import normalize
 from clicv2lite.models.model import load_model, use_device
+from clicv2lite.outputs import add_json
 from clicv2lite.provenance import stamped
 from clicv2lite.score.arguments import ImageRow, expand, find_images
 from clicv2lite.score.scoring import score_rows
@@ -117,7 +118,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure and write JSON; exit status 0, UserError for options or images that cannot be used."""
     check_counts(count=args.count, rounds=args.rounds)
-    check_output_file(args.json, "--json")
     rows, began = find_images(expand(args.images))[: args.count], time.perf_counter()
     first = startup()
     found = {"model": args.model, **measure(rows, args.model, args.rounds, default_jobs())}

@@ -13,6 +13,7 @@ from clicv2lite.data.rated import savoias
 from clicv2lite.data.rated.fetch import fetch_folders
 from clicv2lite.data.rated.ic9600 import SPLITS, ic9600_ratings
 from clicv2lite.data.rated.table import write_ratings
+from clicv2lite.outputs import add_output
 
 if TYPE_CHECKING:
     from clicv2lite.data.packing.pack import Packed
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     datasets = parser.add_subparsers(dest="dataset", required=True, metavar="DATASET")
 
     part = datasets.add_parser("savoias", help="fetch Savoias (public) and write its rating table")
-    part.add_argument("--out", type=Path, metavar="DIR", help="where to keep it (default: a cache folder; see below)")
+    add_output(part, "--out", folder=True, locked=False, help="where to keep it (default: a cache folder; see below)")
     part.add_argument("--url", default=savoias.URL, help="the git repository (default: %(default)s)")
     part.add_argument("--commit", metavar="SHA", help="fetch this commit (default: the newest, which is printed)")
     part.add_argument("--accept-changes", action="store_true", help="take scores that differ from those of the stored results")
@@ -34,11 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     part = datasets.add_parser("ic9600", help="write the rating tables of a copy of IC9600, which its authors send")
     part.add_argument("root", type=Path, metavar="ROOT", help="the folder with images/, train.txt and test.txt")
-    part.add_argument("--out", type=Path, metavar="DIR", help="where to write train.csv and test.csv (default: ROOT)")
+    add_output(part, "--out", folder=True, help="where to write train.csv and test.csv (default: ROOT)")
 
     part = datasets.add_parser("pack", help="write any images as tars of small JPEGs, to pretrain on")
     part.add_argument("--images", nargs="+", required=True, metavar="SRC", help="folders, tars, brace patterns of tars, images")
-    part.add_argument("--out", type=Path, required=True, metavar="DIR", help="where 000000.tar ... and manifest.csv go")
+    add_output(part, "--out", folder=True, locked=False, required=True, help="where 000000.tar ... and manifest.csv go")
     add_form(part)
     part.epilog = (
         "Aspect ratios stay and nothing is enlarged; a JPEG that is small enough is copied byte for byte. Images that cannot"

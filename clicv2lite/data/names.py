@@ -1,12 +1,14 @@
 """Names of images: which they are, how to print them, and a list of them that a million-image set can afford."""
 
 import os
+import re
 from collections.abc import Iterable
 
 import numpy as np
 
 from clicv2lite.data.formats import readable_endings
 
+FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # how a formula of a spreadsheet begins, in any width of letters
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")  # only the first can be read; the others get a hint
 
 
@@ -35,7 +37,30 @@ def as_text(name: str) -> str:
 
     A byte that is not valid UTF-8 becomes its escape, and so does a carriage return, which would end a line of the table.
     """
-    return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
+    text = name if name.isascii() else name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.replace("\r", "\\r")
+
+
+def as_cell(text: str, path: bool = False) -> str:
+    """`as_text` for a cell of a CSV file that a spreadsheet does not take for a formula; other text stays as it is.
+
+    >>> as_cell("=1+1.png", path=True), as_cell("=1+1"), as_cell("a = b.png", path=True)
+    ('./=1+1.png', "'=1+1", 'a = b.png')
+
+    Args:
+        path: the text names a file, and the cell is to name the same file. Other text gets a mark, which `from_cell` takes off.
+    """
+    text = as_text(text)
+    if path:
+        return f"./{text}" if FORMULA.match(text) else text
+    return f"'{text}" if FORMULA.match(text.lstrip("'")) else text
+
+
+def from_cell(cell: str, path: bool = False) -> str:
+    """The text that `as_cell` wrote."""
+    if path:
+        return cell[2:] if cell.startswith("./") and FORMULA.match(cell, 2) else cell
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell.lstrip("'")) else cell
 
 
 def one_line(text: str) -> str:

@@ -15,7 +15,8 @@ from clicv2lite.errors import UserError
 from clicv2lite.evaluate.stored import CHECKOUT, read_json
 from clicv2lite.evaluate.suites import SUITES, UNTRAINED
 from clicv2lite.evaluate.summary import Verdict, above
-from clicv2lite.files import check_output_file, write_json
+from clicv2lite.files import put_json
+from clicv2lite.outputs import add_output
 
 Pairs = tuple[tuple[str, str], ...]
 SAME = 0.02  # "almost no change": both intervals within a band of this width
@@ -195,14 +196,13 @@ def _same(left: Mapping[str, Any], right: Mapping[str, Any]) -> Verdict:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `claims`."""
     parser.add_argument("--suites", type=Path, default=CHECKOUT / "suites", help="folder of results (data/results/suites)")
-    parser.add_argument("--json", type=Path, default=CHECKOUT.parent / "claims.json", help="output (data/claims.json)")
+    add_output(parser, "--json", default=CHECKOUT.parent / "claims.json", help="output (data/claims.json)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Judge every claim and write the file; exit status 0."""
     found = claims(args.suites)
-    check_output_file(args.json, "--json")
-    write_json(args.json, found)
+    put_json(args.json, found)
     counts = {verdict: sum(row["verdict"] == verdict for row in found) for verdict in ("agrees", "disagrees", "undecided")}
     print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     return 0

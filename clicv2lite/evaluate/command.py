@@ -15,7 +15,8 @@ from clicv2lite.evaluate.runs import RatedImages, about_run, check_measures, run
 from clicv2lite.evaluate.sizes import SIZES, Data, SuiteSize, find_data
 from clicv2lite.evaluate.suites import SUITES, Suite, SuiteRow
 from clicv2lite.evaluate.summary import direction, markdown, numbers, over_seeds
-from clicv2lite.files import check_output_file, make_folder, write_bytes, write_json
+from clicv2lite.files import put_json, write_bytes, write_json
+from clicv2lite.outputs import add_output
 from clicv2lite.probe.task import add_score_range
 from clicv2lite.provenance import provenance
 
@@ -39,13 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratings", type=Path, metavar="CSV", help="table image,score[,category][,split] to measure on")
     parser.add_argument("--test", type=Path, metavar="CSV", help="table to test on; then --ratings is for fitting only")
     add_score_range(parser)
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/evaluate"), metavar="DIR", help="of runs and results (runs/evaluate)"
+    add_output(
+        parser, "--out", folder=True, unless="list", default=Path("runs/evaluate"), help="of runs and results (runs/evaluate)"
     )
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="of the runs (default: the size's)")
     parser.add_argument("--heads", nargs="+", choices=["ridge", "icnet"], help="the first one decides (default: the size's)")
     parser.add_argument("--rows", nargs="+", metavar="LABEL", help="only these rows, and the one they are compared with")
-    parser.add_argument("--json", type=Path, metavar="F", help="write the result here, too")
+    add_output(parser, "--json", help="write the result here, too")
     parser.add_argument("--list", action="store_true", help="print the commands of the missing runs, and start none")
     parser.epilog = (
         "A stopped suite goes on when the command is given again; suites in one DIR share their runs. `full` pretrains nothing"
@@ -60,7 +61,6 @@ def run(args: argparse.Namespace) -> int:
     seeds, heads = tuple(args.seeds or size.seeds), tuple(args.heads or size.heads)
     need_matplotlib()
     _check(args, suite, seeds)
-    make_folder(args.out, "--out")
     data = find_data(args.size, args.images, args.ratings, args.test, args.out)
     rated = RatedImages(data, size, args.score_range)
     check_measures(rated, suite.measures, suite.name)
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     }
     write_json(args.out / f"{suite.name}.json", result)
     if args.json:
-        write_json(args.json, result)
+        put_json(args.json, result)
     table = markdown(result)
     write_bytes(args.out / f"{suite.name}.md", table.encode())
     draw(result, args.out / suite.name)
@@ -180,5 +180,3 @@ def _check(args: argparse.Namespace, suite: Suite, seeds: tuple[int, ...]) -> No
     for label in args.rows or ():
         if label not in labels:
             raise UserError(f"--rows {label!r}: --suite {suite.name} has {', '.join(map(repr, labels))}")
-    if args.json:
-        check_output_file(args.json, "--json")

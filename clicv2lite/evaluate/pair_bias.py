@@ -16,10 +16,11 @@ from clicv2lite.baselines.measures.basic import Pixels, edge_density, jpeg_size,
 from clicv2lite.data.images import read_square
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
-from clicv2lite.files import add_json, check_output_file, put_json
+from clicv2lite.files import put_json
 from clicv2lite.method.patches import unpatchify
 from clicv2lite.method.pixels import denormalize
 from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, base_crop, view_of
+from clicv2lite.outputs import add_json
 from clicv2lite.probe.metrics import interval
 from clicv2lite.provenance import stamped
 
@@ -172,7 +173,6 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     if args.limit < 2 or args.draws < 1:
         raise UserError(f"--limit {args.limit} --draws {args.draws}: at least 2 images and 1 pair of each are needed")
-    check_output_file(args.json, "--json")
     images = _some(args.images, args.limit)
     result = {
         "metric": "pair_bias",

@@ -26,6 +26,7 @@ from clicv2lite.method.encoder import encode_visible
 from clicv2lite.method.views import draws_per_image, make_views
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import Model, load_model, pooled
+from clicv2lite.outputs import add_output, locked
 from clicv2lite.pretrain.export import export, load_pretraining, load_recipe
 from clicv2lite.pretrain.log import read_log
 from clicv2lite.probe.crossval import cross_validate, folds
@@ -48,20 +49,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratings", required=True, type=Path, metavar="CSV", help="table image,score[,category] to fit on")
     pool_help = "how its tokens are read, where not as in the run: pool_read, pool_size, ...; no weight depends on it"
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=pool_help)
-    parser.add_argument("--out", type=Path, default=DEFAULT, metavar="DIR", help="where (default: in the package)")
+    add_output(parser, "--out", folder=True, locked=False, default=DEFAULT, help="where (default: in the package)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export, fit, measure, write the card; exit status 0, or that of `probe` if it failed."""
     out = Path(os.path.relpath(args.out))
     ratings = read_ratings(str(args.ratings))  # before anything in `out` is replaced
-    export(args.run, out, read_settings(args.set, "pool_"))
+    with locked(out, folder=True):  # in between, `probe` has the lock
+        export(args.run, out, read_settings(args.set, "pool_"))
     words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
     words += ["--within-categories"] if ratings.categories else []
     if code := subprocess.run([sys.executable, "-m", "clicv2lite", *words, "--out", str(out)], check=False).returncode:
         return code  # its own process, so that probe.json names a command that anyone can repeat
-    write_json(out / RELEASE, measure(args.run, out, ratings))
-    write_bytes(out / CARD, card(out).encode())
+    with locked(out, folder=True):
+        write_json(out / RELEASE, measure(args.run, out, ratings))
+        write_bytes(out / CARD, card(out).encode())
     print((out / CARD).read_text(encoding="utf-8"))
     return 0
 

@@ -22,9 +22,10 @@ from clicv2lite.data.sources import open_images
 from clicv2lite.encoders.frozen import WEIGHTS, FrozenConfig, FrozenEncoder, untrained_encoder
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.sizes import Data, SuiteSize
-from clicv2lite.files import write_json
+from clicv2lite.files import make_folder, write_json
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import use_device
+from clicv2lite.outputs import locked
 from clicv2lite.pretrain.engine import Pretraining, pretrain
 from clicv2lite.pretrain.log import read_log
 from clicv2lite.probe.crossval import cross_validate, folds
@@ -54,9 +55,10 @@ def train(recipe: Recipe, images: Sequence[str], folder: Path) -> None:
     """
     if (folder / WEIGHTS).is_file():
         return
-    if not pretrain(Pretraining(recipe, images, folder, resume=True, progress=sys.stderr.isatty())):
-        raise KeyboardInterrupt
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the encoder is what counts from here on
+    with locked(make_folder(folder, "--out"), folder=True):  # `pretrain` may be making it, by a command that `--list` printed
+        if not pretrain(Pretraining(recipe, images, folder, resume=True, progress=sys.stderr.isatty())):
+            raise KeyboardInterrupt
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the encoder is what counts from here on
 
 
 def about_run(folder: Path) -> dict[str, Any]:

@@ -53,11 +53,16 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
                 rating is not a finite number.
         """
         try:
+            if np.iscomplexobj(ratings):  # NumPy would drop the imaginary parts
+                raise TypeError
             wanted = np.asarray(ratings, dtype=np.float64)
         except (TypeError, ValueError):
-            raise UserError("ratings: not all of them are numbers; give one number per image") from None
-        if wanted.ndim != 1 or len(wanted) < 2 or not np.isfinite(wanted).all():
-            raise UserError(f"ratings: shape {wanted.shape}; give two or more finite numbers, one per image")
+            raise UserError("ratings: not all of them are real numbers; give one number per image") from None
+        if wanted.ndim != 1 or len(wanted) < 2:
+            raise UserError(f"ratings: shape {wanted.shape}; give two or more numbers, one per image")
+        if not (finite := np.isfinite(wanted)).all():
+            first = int(np.flatnonzero(~finite)[0])
+            raise UserError(f"ratings: number {first} is {wanted[first]}; give a finite one, or leave the image out")
         found, _ = listed(images)
         if len(found) != len(wanted):
             raise UserError(f"ratings: {len(wanted)} of them for {len(found)} images; give one per image")

@@ -19,6 +19,7 @@ from clicv2lite.files import atomic, check_output_file
 from clicv2lite.heads.bounds import bounded
 from clicv2lite.heads.ridge import RidgeHead
 from clicv2lite.models.model import Model, load_model
+from clicv2lite.outputs import add_output
 
 
 class Scorer(nn.Module):
@@ -77,7 +78,7 @@ def export_onnx(model: Model, path: str | Path) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `onnx`."""
     parser.add_argument("--model", default="default", metavar="M", help="folder that `clicv2lite probe --out` wrote")
-    parser.add_argument("--out", required=True, type=Path, metavar="F", help="the file to write")
+    add_output(parser, "--out", required=True, help="the file to write")
     parser.epilog = __doc__.partition("\n\n")[2]
 
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from clicv2lite.errors import UserError
+from clicv2lite.outputs import add_output
 from clicv2lite.recipes.library import RECIPES, get_recipe, is_recipe_file
 from clicv2lite.recipes.recipe import Recipe
 
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--images", nargs="+", metavar="SRC",
         help="folder, tar, brace pattern of tars, `embedded`, or `worlds:N` generated images",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the run")
+    add_output(parser, "--out", folder=True, unless="dry_run", help="folder of the run")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value", help="change the recipe")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, if there is one")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: a GPU if there is one")

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from clicv2lite.arrays import Floats, Names, Rows
 from clicv2lite.errors import UserError, check_counts, check_positive, check_seed
-from clicv2lite.files import check_output_file, make_folder, write_json
+from clicv2lite.files import check_output_file, make_folder, put_json, write_json
 from clicv2lite.heads.base import KINDS
 from clicv2lite.heads.icnet import IcnetTraining
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import Model, save_model, use_device
+from clicv2lite.outputs import add_output
 from clicv2lite.probe.crossval import Fit, cross_validate, fit_rows, folds
 from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.fitting import fitter
@@ -34,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratings", required=True, metavar="CSV", help="table image,score[,category][,split]")
     parser.add_argument("--test", metavar="CSV", help="table to test on; both tables are then used whole")
     parser.add_argument("--head", choices=sorted(KINDS), default="ridge", help="ridge (linear) or icnet (the paper's)")
-    parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write the model here, for `score --model DIR`")
+    add_output(parser, "--json", help="write the result to this file")
+    add_output(parser, "--out", folder=True, help="write the model here, for `score --model DIR`")
     parser.add_argument("--folds", type=int, metavar="K", help="cross-validate (default: the table's split column, else K = 5)")
     parser.add_argument("--seed", type=int, default=0, help="of folds, head, random encoder and bootstrap (default 0)")
     add_within_categories(parser)
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         save_model(args.out, Model(encoder, head), args.encoder)
         write_json(args.out / "probe.json", result)
     if args.json:
-        write_json(args.json, result)
+        put_json(args.json, result)
     print(summary(result))
     return 0
 

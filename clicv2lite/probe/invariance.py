@@ -24,11 +24,13 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from clicv2lite.arrays import Floats, Rows
+from clicv2lite.data.names import as_cell
 from clicv2lite.errors import UserError, check_seed
-from clicv2lite.files import add_json, check_output_file, put_json, write_bytes
+from clicv2lite.files import put_json, write_bytes
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import use_device
+from clicv2lite.outputs import add_json, add_output
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.metrics import RESAMPLES, interval, report
@@ -155,7 +157,7 @@ def write_map(path: Path, task: Task, points: Floats, root: Path) -> None:
     writer.writerow(["image", "category", "score", "x", "y"])
     for image, name, score, (x, y) in zip(task.paths, task.categories or [], task.scores, points, strict=True):
         shown = image.relative_to(root) if image.is_relative_to(root) else image
-        writer.writerow([shown.as_posix(), name, f"{score:.3f}", f"{x:.1f}", f"{y:.1f}"])
+        writer.writerow([as_cell(shown.as_posix(), path=True), as_cell(name), f"{score:.3f}", f"{x:.1f}", f"{y:.1f}"])
     write_bytes(path, text.getvalue().encode())
 
 
@@ -165,7 +167,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratings", required=True, metavar="CSV", help="rating table image,score,category")
     add_score_range(parser)
     add_json(parser)
-    parser.add_argument("--tsne", type=Path, metavar="F", help="write the map to this CSV file: image,category,score,x,y")
+    add_output(parser, "--tsne", help="write the map to this CSV file: image,category,score,x,y")
     parser.add_argument("--seed", type=int, default=0, help="of folds, random encoder, bootstrap and t-SNE (default 0)")
 
 
@@ -177,8 +179,6 @@ def run(args: argparse.Namespace) -> int:
     """
     began = time.perf_counter()
     check_seed(args.seed)
-    check_output_file(args.json, "--json")
-    check_output_file(args.tsne, "--tsne")
     task = load_task(args.ratings, None, FOLDS, args.score_range)
     if task.categories is None or len(set(task.categories)) < 2:
         raise UserError(f"--ratings {args.ratings}: needs a category column with two or more categories")

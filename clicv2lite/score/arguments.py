@@ -32,6 +32,7 @@ class ImageRow:
     score: float | None = None  # 0..1
     error: str | None = None
     note: str = ""  # one line about an image that was scored, but perhaps is not what was meant
+    map_error: str | None = None  # one line that says why the image, which has a score, has no map
     archive: "ImageSet | None" = None  # the tar that holds its bytes; None for a file
     index: int = 0  # which image of the archive
 
@@ -45,7 +46,8 @@ class ImageRow:
 
     def with_score(self, score: float) -> "ImageRow":
         """The same image, scored."""
-        return replace(self, score=score, error=None)
+        # not `replace`, which is slow, and a table may have a million rows
+        return ImageRow(self.image, self.map_name, score, None, None, self.archive, self.index)
 
     def with_error(self, error: str) -> "ImageRow":
         """The same image, with one line that says why it has no score."""

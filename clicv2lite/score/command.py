@@ -3,16 +3,18 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from clicv2lite.data.names import as_text, is_image_name, one_line
 from clicv2lite.device import cores
 from clicv2lite.errors import UserError, check_counts
-from clicv2lite.files import check_output_file, make_folder, write_json
+from clicv2lite.files import put_json, reason
 from clicv2lite.models.model import Model, load_model
+from clicv2lite.outputs import Output, add_output, check_inputs, claimed
 from clicv2lite.score.arguments import ImageRow, expand, find_images, input_folders
-from clicv2lite.score.scoring import score_rows
-from clicv2lite.score.table import Table, check_same_model
+from clicv2lite.score.scoring import map_names, score_rows
+from clicv2lite.score.table import Table, check_same_model, keys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,13 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--null", "-0", action="store_true", help="names from standard input end with NUL, as of find -print0")
     parser.add_argument("--model", default="default", metavar="M", help="folder that `probe --out` wrote")
     written = parser.add_mutually_exclusive_group()
-    written.add_argument(
-        "--csv", type=Path, metavar="F", help="write image,score,error to this file; the images in it are not scored again"
-    )
-    written.add_argument("--json", type=Path, metavar="F", help="write the scores to this file")
-    parser.add_argument("--map", type=Path, metavar="DIR", help="write a heat map over each image here, as PNG")
+    csv_help = "write image,score,error to this file; the images in it are not scored again"
+    add_output(written, "--csv", help=csv_help)
+    add_output(written, "--json", help="write the scores to this file")
+    add_output(parser, "--map", folder=True, locked=False, help="write a heat map over each image here, as PNG")
     parser.add_argument("--top", type=int, metavar="N", help="write a page with the N most and the N least complex images")
-    parser.add_argument("--html", type=Path, metavar="F", help="where --top writes (default complexity.html)")
+    add_output(parser, "--html", help="where --top writes (default complexity.html)")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images encoded at once (default 32)")
     parser.add_argument("--jobs", type=int, metavar="N", help="threads that decode and encode (default: one per core)")
 
@@ -44,15 +45,14 @@ def run(args: argparse.Namespace) -> int:
     page = (args.html or Path("complexity.html")) if args.top else None
     arguments = expand(args.images, args.null)
     rows = find_images(arguments)
-    _check_outputs({"--csv": args.csv, "--json": args.json, "--map": args.map, "--html": page}, input_folders(arguments))
-    model = load_model(args.model)
-    if args.map:
-        make_folder(args.map, "--map")
-    table = Table(args.csv) if args.csv else None
-    if table:
-        check_same_model(table, rows, model)
-    scored = _score(rows, model, table, args)
-    _write(scored, model, table, page, args)
+    _check_outputs({"--csv": args.csv, "--json": args.json, "--map": args.map, "--html": page}, rows, input_folders(arguments))
+    with claimed([Output("--html", page)] if page and not args.html else []):  # the others are the command line's
+        model = load_model(args.model)
+        table = Table(args.csv) if args.csv else None
+        if table:
+            check_same_model(table, rows, model)
+        scored = _score(rows, model, table, args)
+        _write(scored, model, table, page, args)
     return _count_failed(scored)
 
 
@@ -62,34 +62,38 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UserError(f"--html {args.html}: there is no page without --top N; say how many images to show")
 
 
-def _check_outputs(outputs: Mapping[str, Path | None], folders: Sequence[Path]) -> None:
-    """Refuse an output inside a folder that is scored, or with the name of an image; make the folders of the others."""
+def _check_outputs(outputs: Mapping[str, Path | None], rows: Sequence[ImageRow], folders: Sequence[Path]) -> None:
+    """Refuse an output inside a folder that is scored, with the name of an image, or in the place of one."""
     for option, path in outputs.items():
         for folder in folders:
             if path and path.resolve().is_relative_to(folder.resolve()):
                 where = one_line(str(folder))
                 raise UserError(f"{option} {path}: this is in the folder {where} that is to be scored; name a path outside it")
     for option, path in outputs.items():
-        if path and option != "--map":
-            if is_image_name(path.name):
-                raise UserError(f"{option} {path}: this is the name of an image; name the file to write, and then the images")
-            check_output_file(path, option)
+        if path and option != "--map" and is_image_name(path.name):
+            raise UserError(f"{option} {path}: this is the name of an image; name the file to write, and then the images")
+    files = [Output(option, path) for option, path in outputs.items() if path and option != "--map"]
+    maps = outputs["--map"]
+    named = [maps / name for name in map_names(rows) if name] if maps else []
+    files += [Output("--map", path) for path in named if path.is_file()]
+    check_inputs(files, {row.image for row in rows if row.archive is None})
 
 
 def _score(rows: Sequence[ImageRow], model: Model, table: Table | None, args: argparse.Namespace) -> list[ImageRow]:
     """Every row with its score or error; a score that the table holds already counts, unless the map is wanted too."""
     known = table.scores if table else {}
-    names = [as_text(row.image) for row in rows]
+    names = keys(rows) if known else [""] * len(rows)
     scored = [row.with_score(known[name]) if name in known else row for row, name in zip(rows, names, strict=True)]
     missing = [i for i, name in enumerate(names) if args.map or name not in known]
     if len(missing) < len(rows):
         print(f"clicv2lite: {len(rows) - len(missing)} of {len(rows)} images are in {args.csv} already", file=sys.stderr)
     left = iter(missing)
     for part in score_rows([rows[i] for i in missing], model, args.batch_size, args.map, args.jobs or cores()):
+        at = list(islice(left, len(part)))
         if table:
-            table.add(part)
-        for row in part:
-            scored[next(left)] = row
+            table.add(row for row, i in zip(part, at, strict=True) if names[i] not in known)
+        for row, i in zip(part, at, strict=True):
+            scored[i] = row
     return scored
 
 
@@ -100,22 +104,33 @@ def _write(rows: Sequence[ImageRow], model: Model, table: Table | None, page: Pa
     elif args.json:
         images = [{"image": as_text(row.image), "score": row.score, "error": row.error} for row in rows]
         about = {"model": args.model, "head": model.head.kind, "n": len(rows), "failed": _failed(rows)}
-        write_json(args.json, {**about, "images": images})
+        put_json(args.json, {**about, "images": images})
     if page:
         from clicv2lite.score.gallery import write_gallery
 
-        write_gallery(page, rows, args.top)
+        try:
+            write_gallery(page, rows, args.top)
+        except OSError as error:
+            if not (table or args.json):
+                _print(rows)
+            raise UserError(f"--html {page}: cannot be written ({reason(error)}); correct that") from None
     if not (table or args.json or page):
-        print("score   image")
-        for row in rows:
-            print("   -   " if row.score is None else f"{row.score:.4f} ", one_line(row.image))
+        _print(rows)
+
+
+def _print(rows: Sequence[ImageRow]) -> None:
+    print("score   image")
+    for row in rows:
+        print("   -   " if row.score is None else f"{row.score:.4f} ", one_line(row.image))
 
 
 def _count_failed(rows: Sequence[ImageRow]) -> int:
     """Say how many images have no score; the exit status."""
     if failed := _failed(rows):
         print(f"clicv2lite: {failed} of {len(rows)} images could not be scored", file=sys.stderr)
-    return 1 if failed else 0
+    if unmapped := sum(row.map_error is not None for row in rows):
+        print(f"clicv2lite: {unmapped} of {len(rows)} maps could not be written", file=sys.stderr)
+    return 1 if failed or unmapped else 0
 
 
 def _failed(rows: Sequence[ImageRow]) -> int:

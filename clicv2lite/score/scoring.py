@@ -4,7 +4,6 @@ Each worker has one torch thread, and there are as many workers as cores. So rea
 barrier inside a matrix product, and the score of an image depends neither on its worker nor on their number.
 """
 
-import errno
 import hashlib
 import os
 from collections import deque
@@ -24,14 +23,13 @@ from clicv2lite.data.budget import PIXELS
 from clicv2lite.data.images import ImageError
 from clicv2lite.data.names import one_line
 from clicv2lite.errors import UserError
-from clicv2lite.files import atomic, make_folder
+from clicv2lite.files import atomic, make_folder, reason
 from clicv2lite.heads.heatmap import overlay, relative, smooth
 from clicv2lite.lines import Notes, progress, say
 from clicv2lite.models.model import Model
 from clicv2lite.score.arguments import ImageRow
 
 LONGEST = 200  # bytes of a map's name or folder: file systems allow 255, and a file is written under a longer name first
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def score_rows(
@@ -49,7 +47,7 @@ def score_rows(
         jobs: threads that read and encode.
     """
     batch_size = max(1, min(batch_size, -(-len(rows) // jobs)))  # few images are spread over all jobs
-    names = _map_names(rows) if maps else [None] * len(rows)
+    names = map_names(rows) if maps else [None] * len(rows)
     targets = [maps / name if maps and name else None for name in names]
     parts = [slice(start, start + batch_size) for start in range(0, len(rows), batch_size)]
     bar = progress(len(rows), "scoring", smoothing=0.05)
@@ -64,8 +62,8 @@ def score_rows(
                     return
                 done = waiting.popleft().result()
                 for row in done:
-                    if row.error:
-                        say(row.error)
+                    if said := row.error or row.map_error:
+                        say(said)
                     if row.note:
                         notes(row.note)
                 bar.update(len(done))
@@ -110,12 +108,11 @@ def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Mode
                 target = targets[i]
                 if target and done[i].error is None:
                     shown = complexity if model.head.kind == "icnet" else relative(smooth(complexity))
-                    if failure := _write_map(target, rows[i], shown):
-                        done[i] = rows[i].with_error(failure)
+                    done[i] = replace(done[i], map_error=_write_map(target, rows[i], shown))
     return [replace(done[i], note=notes.get(i, "")) for i in range(len(rows))]
 
 
-def _map_names(rows: Sequence[ImageRow]) -> list[Path | None]:
+def map_names(rows: Sequence[ImageRow]) -> list[Path | None]:
     """A PNG for each image below the map folder; x.jpg becomes x.jpg.png, and a second one x.jpg-2.png.
 
     Names that no file system takes, of which there may be some in a tar, end in a part of their digest instead.
@@ -143,15 +140,13 @@ def _shortened(name: str) -> str:
 
 
 def _write_map(path: Path, row: ImageRow, complexity: np.ndarray) -> str | None:
-    """Write a map; if that is not possible, one line that says why."""
+    """Write a map; one line if that fails, which costs the image no score."""
     try:
         make_folder(path.parent, "--map")
         with PIXELS.hold(), atomic(path) as temporary:
             overlay(row.picture(), complexity).save(temporary, format="PNG")
-    except UserError as error:
-        return f"{one_line(row.image)}: {one_line(str(error))}"
     except OSError as error:
-        if error.errno in FULL:
-            raise UserError(f"--map {path.parent}: cannot be written ({error.strerror}); make room, or name another") from None
-        return f"{one_line(row.image)}: its map cannot be written ({error.strerror or error}); name another folder with --map"
+        return f"--map {one_line(str(path))}: cannot be written ({reason(error)}); its score is kept"
+    except UserError as error:
+        return one_line(str(error))
     return None

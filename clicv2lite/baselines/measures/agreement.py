@@ -15,7 +15,8 @@ from clicv2lite.baselines.measures.sets import SETS
 from clicv2lite.data.images import read_square
 from clicv2lite.data.rated.table import Ratings, read_ratings
 from clicv2lite.errors import UserError
-from clicv2lite.files import add_json, check_output_file, put_json
+from clicv2lite.files import put_json
+from clicv2lite.outputs import add_json
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import add_score_range
 from clicv2lite.provenance import stamped
@@ -77,7 +78,6 @@ def run(args: argparse.Namespace) -> int:
     """
     began = time.perf_counter()
     check_size(args.size)
-    check_output_file(args.json, "--json")
     ratings = read_ratings(args.ratings, args.score_range)
     values = measured(ratings, args.size, args.set)
     result = {

@@ -14,9 +14,10 @@ from clicv2lite.baselines.measures.agreement import add_measuring, check_size, m
 from clicv2lite.baselines.measures.sets import SETS
 from clicv2lite.data.rated.table import read_ratings
 from clicv2lite.errors import check_seed
-from clicv2lite.files import add_json, check_output_file, put_json
+from clicv2lite.files import put_json
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
+from clicv2lite.outputs import add_json
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.metrics import RESAMPLES, report
@@ -71,7 +72,6 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     check_size(args.size)
     check_seed(args.seed)
-    check_output_file(args.json, "--json")
     ratings = read_ratings(args.ratings, args.score_range)
     tests = folds(len(ratings), 5, ratings.categories, args.seed)  # refuses too few images before the long part
     groups(args.within_categories, ratings.categories, args.ratings)

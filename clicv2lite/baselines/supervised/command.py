@@ -5,13 +5,13 @@ With `--work`, a run that was interrupted goes on with the next fold.
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
 from clicv2lite.baselines.supervised.folds import measure
 from clicv2lite.baselines.supervised.networks import BASELINES
 from clicv2lite.baselines.supervised.settings import SIZES
 from clicv2lite.errors import check_positive, check_seed
-from clicv2lite.files import add_json, check_output_file, make_folder, put_json
+from clicv2lite.files import put_json
+from clicv2lite.outputs import add_json, add_output
 from clicv2lite.probe.task import add_score_range, load_task
 from clicv2lite.provenance import provenance
 
@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="passes over the training rows (default: the size's)")
     parser.add_argument("--lr", type=float, help="learning rate (default: the size's)")
     parser.add_argument("--seed", type=int, default=0, help="of folds, weights, order and bootstrap (0)")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="keep finished folds here, and go on from them")
+    # not locked: a fold is one file, whose name says what it depends on
+    add_output(parser, "--work", folder=True, locked=False, help="keep finished folds here, and go on from them")
     add_json(parser)
 
 
@@ -42,9 +43,6 @@ def run(args: argparse.Namespace) -> int:
     """
     check_positive(epochs=args.epochs, lr=args.lr)
     check_seed(args.seed)
-    check_output_file(args.json, "--json")
-    if args.work:
-        make_folder(args.work, "--work")
     changed = {key: getattr(args, key) for key in ("weights", "epochs", "lr") if getattr(args, key) is not None}
     settings = replace(BASELINES[args.model].settings(args.size), **changed)
     task = load_task(args.ratings, args.test, args.folds, args.score_range)

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from clicv2lite.data.batches import read_squares
 from clicv2lite.errors import UserError, check_seed
-from clicv2lite.files import add_json, check_output_file, put_json
+from clicv2lite.files import put_json
 from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.outputs import add_json
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import add_score_range, add_within_categories, groups, keep_rows, load_task
@@ -79,7 +80,6 @@ def run(args: argparse.Namespace) -> int:
     """
     began = time.perf_counter()
     check_seed(args.seed)
-    check_output_file(args.json, "--json")
     net = load_efficientnet()
     task = load_task(args.ratings, None, 5, args.score_range)
     images, read, skipped = read_squares(task.paths, SIDE)

@@ -8,6 +8,7 @@ from clicv2lite.data.ic1m.guard import Limits
 from clicv2lite.data.ic1m.metadata import LICENCES
 from clicv2lite.data.packing.form import Form, add_form
 from clicv2lite.errors import check_counts, check_positive
+from clicv2lite.outputs import add_output
 
 DISTRIBUTORS = ("multiprocessing", "pyspark", "ray")
 
@@ -17,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--metadata", nargs="+", metavar="SRC", help="parquet files of photo addresses, or folders of them")
     source.add_argument("--manifest", type=Path, metavar="CSV", help="build the set of this manifest again")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the set is built: an empty or new folder")
+    add_output(parser, "--out", folder=True, locked=False, required=True, help="where the set is built: an empty or new folder")
     parser.add_argument("--count", type=int, default=1_500_000, metavar="N", help="photos to draw (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (default %(default)s)")
     licences = ", ".join(f"{key} {name}" for key, name in LICENCES.items())

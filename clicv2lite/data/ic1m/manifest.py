@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from clicv2lite.data.names import as_cell, from_cell
 from clicv2lite.errors import UserError
 from clicv2lite.files import atomic, digest
 
@@ -45,7 +46,7 @@ def write_manifest(path: Path, photos: Iterable[Photo]) -> str:
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, FIELDS, lineterminator="\n")
         table.writeheader()
-        table.writerows(map(asdict, photos))
+        table.writerows({key: as_cell(value) for key, value in asdict(photo).items()} for photo in photos)
     return digest(path)
 
 
@@ -63,7 +64,7 @@ def read_manifest(path: Path) -> list[Photo]:
                 if missing or None in row:
                     what = f"no {missing[0]}" if missing else "too many cells"
                     raise UserError(f"--manifest {path} line {table.line_num}: {what}; the columns are {','.join(FIELDS)}")
-                photos.append(Photo(**{name: row[name] for name in FIELDS}))
+                photos.append(Photo(**{name: from_cell(row[name]) for name in FIELDS}))
                 if photos[-1].status == "ok" and not _is_whole(photos[-1]):
                     raise UserError(f"--manifest {path} line {table.line_num}: an image without url, sha256 or key")
     except FileNotFoundError:

@@ -20,7 +20,6 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
-import filelock
 from tqdm import tqdm
 
 from clicv2lite.data.packing.form import Form
@@ -28,6 +27,7 @@ from clicv2lite.data.packing.shards import FIELDS, Images, read_rows, write_rows
 from clicv2lite.data.sources import ImageSet
 from clicv2lite.errors import UserError, check_counts
 from clicv2lite.files import atomic, make_folder, write_json
+from clicv2lite.outputs import locked
 
 STATE = ".pack"  # a folder: what was asked for, and the manifest of each finished shard
 MANIFEST = "manifest.csv"
@@ -85,13 +85,11 @@ def pack(images: Images, out: Path, form: Form, jobs: int = 1) -> Packed:
         UserError: if `out` holds something else, cannot be written to or is full, or no image is good.
     """
     check_counts(jobs=jobs)
-    state = make_folder(make_folder(out, "--out") / STATE, "--out")
+    make_folder(make_folder(out, "--out") / STATE, "--out")
     try:
-        with filelock.FileLock(state / "lock", timeout=0):
+        with locked(out, folder=True, lock=f"{STATE}/lock"):
             _same_as_before(images, out, form)
             return _summary(images, out, form, _make_missing(images, out, form, jobs))
-    except filelock.Timeout:
-        raise UserError(f"{out}: another process is packing into it; wait until it is done") from None
     except OSError as error:
         raise written(error, out) from None
 
@@ -110,8 +108,9 @@ def _same_as_before(images: Images, out: Path, form: Form) -> None:
     asked = {**asdict(form), "images": len(images), "names": digest.hexdigest()}
     file = out / STATE / "asked.json"
     if not file.exists():
-        if any(out.glob("[0-9]*.tar")):
-            raise UserError(f"{out}: it holds tars that this command did not write; choose another folder with --out")
+        for kind, found in (("tars", out.glob("[0-9]*.tar")), (f"a {MANIFEST}", out.glob(MANIFEST))):
+            if any(found):
+                raise UserError(f"{out}: it holds {kind} that this command did not write; choose another folder with --out")
         write_json(file, asked)
     before = _json(file)
     for key, value in asked.items():

@@ -19,7 +19,7 @@ from PIL import ExifTags, Image
 
 from clicv2lite.data.budget import PIXELS
 from clicv2lite.data.images import ImageError, read_image
-from clicv2lite.data.names import as_text
+from clicv2lite.data.names import as_cell, as_text, from_cell
 from clicv2lite.data.pillow import header
 from clicv2lite.data.rgb import REDUCING_GAP
 from clicv2lite.files import atomic
@@ -129,14 +129,15 @@ def write_rows(path: Path, rows: list[ShardRow]) -> None:
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, FIELDS, lineterminator="\n")
         table.writeheader()
-        table.writerows(asdict(row) for row in rows)
+        for row in rows:
+            table.writerow({key: as_cell(value, path=key == "name") for key, value in asdict(row).items()})
 
 
 def read_rows(path: Path) -> Iterator[ShardRow]:
     """The rows of a manifest that `write_rows` wrote."""
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            yield ShardRow(**row)
+            yield ShardRow(**{key: from_cell(value, path=key == "name") for key, value in row.items()})
 
 
 def _packed(images: Images, i: int, shard: str, side: int, quality: int) -> tuple[ShardRow, Small | None]:

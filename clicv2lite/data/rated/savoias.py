@@ -5,7 +5,9 @@ one column of scores per category, whose row is the image's id. The .npy files t
 """
 
 import hashlib
+import itertools
 import warnings
+import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +60,8 @@ KNOWN = {  # bit i: image i was rated when the numbers of this package were comp
         "ace8bf33e3b9a290490ecc717854f501275f8bf0403a8b250cae1eefeba79ab4",
     ),
 }
+ROWS = 100_000  # the published tables have a few hundred
+LARGEST = 64 << 20  # bytes of a table, unpacked
 FOLDERS = (TABLES, *(f"Images/{category}" for category in CATEGORIES))
 
 
@@ -150,9 +154,17 @@ def _scores(table: Path) -> dict[int, float | None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl's warnings about styles
-            book = openpyxl.load_workbook(table, data_only=True)
-        cells = [row[0] for row in book.worksheets[0].iter_rows(max_col=1, values_only=True)]
-        book.close()
+            with zipfile.ZipFile(table) as packed:
+                if sum(part.file_size for part in packed.infolist()) > LARGEST:
+                    raise ValueError(f"more than {LARGEST >> 20} MiB when it is unpacked")
+            book = openpyxl.load_workbook(table, data_only=True, read_only=True)  # merged cells are not filled in
+            sheet = book.worksheets[0]
+            sheet.reset_dimensions()  # what the file says of its size may be wrong
+            rows = sheet.iter_rows(max_col=1, values_only=True)  # with a row for each gap, one at a time
+            cells = [row[0] if row else None for row in itertools.islice(rows, ROWS + 1)]
+            book.close()
+        if len(cells) > ROWS:
+            raise ValueError(f"more than {ROWS:,} rows")
     except FileNotFoundError:
         raise UserError(f"{table}: there is no such table; is this a copy of {URL}?") from None
     except Exception as error:  # a broken workbook shows as BadZipFile, KeyError, ParseError ...

@@ -6,8 +6,10 @@ correlation. Errors name the file, the line, what is wrong there, and what to do
 
 import csv
 import io
+import itertools
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clicv2lite.data.names import one_line
+from clicv2lite.data.names import as_cell, from_cell, one_line
 from clicv2lite.errors import UserError
-from clicv2lite.files import write_bytes
+from clicv2lite.files import reason, write_bytes
+from clicv2lite.outputs import check_is_no_output
 
+SEPARATOR = re.compile(r'"?sep=([^\w\s"]|\t)"?[\r\n]*', re.IGNORECASE)  # a first line that a spreadsheet writes, and hides
+LONGEST = 100_000  # letters of a header line
 COLUMNS = ("image", "score", "category", "split")  # the first two are required; other columns of the file are ignored
 
 
@@ -51,7 +56,8 @@ def read_ratings(path: str | Path, score_range: Sequence[float] | None = None) -
     """Read a CSV rating table.
 
     Args:
-        path: UTF-8 CSV (with or without byte order mark) with a header line; image paths are relative to its folder.
+        path: UTF-8 CSV (with or without byte order mark) with a header line, whose names may be in capitals; image paths are
+            relative to its folder. A line `sep=;` before the header says what separates the columns instead of commas.
         score_range: lowest and highest possible score of the rating scale, mapped to 0 and 1; None: scores are in 0..1.
 
     Returns:
@@ -81,13 +87,13 @@ def write_ratings(ratings: Ratings, path: str | Path) -> None:
     path = Path(path)
     folder = Path(os.path.abspath(path.parent))
     columns: list[tuple[str, Sequence[object]]] = [
-        ("image", [_relative(Path(os.path.abspath(image)), folder) for image in ratings.paths]),
+        ("image", [as_cell(_relative(Path(os.path.abspath(image)), folder), path=True) for image in ratings.paths]),
         ("score", [repr(float(score)) for score in ratings.scores]),  # repr is exact
     ]
     if ratings.categories is not None:
-        columns.append(("category", ratings.categories))
+        columns.append(("category", [as_cell(name) for name in ratings.categories]))
     if ratings.splits is not None:
-        columns.append(("split", ratings.splits))
+        columns.append(("split", [as_cell(name) for name in ratings.splits]))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = io.StringIO()
@@ -96,7 +102,7 @@ def write_ratings(ratings: Ratings, path: str | Path) -> None:
         writer.writerows(zip(*(values for _, values in columns), strict=True))
         write_bytes(path, text.getvalue().encode())
     except OSError as error:
-        raise UserError(f"{path}: the table cannot be written ({error.strerror}); choose another folder") from None
+        raise UserError(f"{path}: the table cannot be written ({reason(error)}); choose another folder") from None
 
 
 def check_rows(rows: Iterable[RatingRow], table: str, score_range: Sequence[float] | None = None) -> Ratings:
@@ -117,6 +123,7 @@ def check_rows(rows: Iterable[RatingRow], table: str, score_range: Sequence[floa
         if not os.path.isfile(row.path):
             looked = one_line(str(row.path))
             raise UserError(f"{where}: there is no image {image} (looked for {looked}); correct the path")
+        check_is_no_output(row.path, where)
         key = os.path.abspath(row.path)
         if key in lines:
             raise UserError(f"{where}: {image} is rated on line {lines[key]} already; keep one of the two rows")
@@ -138,37 +145,44 @@ def check_rows(rows: Iterable[RatingRow], table: str, score_range: Sequence[floa
 def _csv_rows(path: Path) -> Iterator[RatingRow]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
+            line, first = 0, file.readline(LONGEST)
+            if says := SEPARATOR.fullmatch(first):
+                line, first = 1, file.readline(LONGEST)
+            while first and not first.strip():
+                line, first = line + 1, file.readline(LONGEST)
+            reader = csv.reader(itertools.chain([first], file), strict=True, delimiter=says[1] if says else ",")
             header: list[str] | None = None
-            for cells in _lines(reader, path):
+            for cells in _lines(reader, path, line):
                 cells = [cell.strip() for cell in cells]
                 if not any(cells):  # blank lines, and the ",,," that spreadsheets leave behind
                     continue
                 if header is None:
-                    header = _header(cells, f"{path} line {reader.line_num}")
+                    header = _header(cells, f"{path} line {line + reader.line_num}")
                     continue
                 if len(cells) != len(header):
                     raise UserError(
-                        f"{path} line {reader.line_num}: {len(cells)} columns where the header has {len(header)};"
+                        f"{path} line {line + reader.line_num}: {len(cells)} columns where the header has {len(header)};"
                         ' put names that contain a comma in "double quotes"'
                     )
                 image, score, category, split = (cells[header.index(column)] if column in header else "" for column in COLUMNS)
-                yield RatingRow(reader.line_num, image, path.parent / image, score, category, split)
+                where, place = line + reader.line_num, path.parent / image
+                yield RatingRow(where, image, place, score, from_cell(category), from_cell(split))
     except OSError as error:
         raise UserError(f"{path}: the table cannot be read ({error.strerror}); check the path") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text file in UTF-8; save the table as CSV UTF-8") from None
 
 
-def _lines(reader: Iterator[list[str]], path: Path) -> Iterator[list[str]]:
+def _lines(reader: Iterator[list[str]], path: Path, before: int) -> Iterator[list[str]]:
     try:
         yield from reader
     except csv.Error as error:
-        line = getattr(reader, "line_num", 0)
+        line = before + getattr(reader, "line_num", 0)
         raise UserError(f"{path} line {line}: broken CSV ({error}); check the quotes") from None
 
 
 def _header(cells: list[str], where: str) -> list[str]:
+    cells = [cell.casefold() for cell in cells]
     for column in COLUMNS[:2]:
         if column not in cells:
             separated = len(cells) == 1 and any(mark in cells[0] for mark in ";\t|")
@@ -185,7 +199,7 @@ def _score(text: str, where: str, score_range: Sequence[float] | None) -> float:
         score = float(text)
     except ValueError:
         what = f"score {text!r} is not a number" if text else "the score is empty"
-        raise UserError(f"{where}: {what}; write a number such as 0.75, or delete the row") from None
+        raise UserError(f"{where}: {what}; write a number such as 0.75, with a point, or delete the row") from None
     if not math.isfinite(score):
         raise UserError(f"{where}: score {text} is not finite; write a number, or delete the row")
     low, high = score_range or (0.0, 1.0)
