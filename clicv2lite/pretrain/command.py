@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError
 from clicv2lite.recipes.library import RECIPES, get_recipe, is_recipe_file
 from clicv2lite.recipes.recipe import Recipe
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the run")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value", help="change the recipe")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, if there is one")
-    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: a GPU if there is one")
+    add_device(parser)
     parser.add_argument("--dry-run", action="store_true", help="print what the run needs, and whether it fits")
     parser.add_argument("--on", metavar="MACHINE", help="with --dry-run: the machine for the run, such as '8 x A100'")
     parser.add_argument("--tensorboard", action="store_true", help="also write the metrics to DIR/tensorboard")
@@ -30,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Pretrain. The exit status is 0, also when SIGTERM stopped the run (it saves first)."""
+    """Pretrain. The exit status is 0, also when SIGTERM stopped the run (it saves first).
+
+    Not 143, as of a process that a signal ended: torchrun would count a rank's 143 as a failure and start all ranks again, and
+    a job script could not tell it from a crash. Whether the run is finished, encoder.safetensors and the last line say.
+    """
     recipe = get_recipe(args.recipe, args.set)
     if args.dry_run:
         return _dry_run(recipe, args)
@@ -63,10 +68,7 @@ def _dry_run(recipe: Recipe, args: argparse.Namespace) -> int:
     from clicv2lite.pretrain.cost.hardware import machine
     from clicv2lite.pretrain.cost.plan import dry_run
 
-    usable = torch.cuda.is_available()
-    if args.device == "cuda" and not usable:
-        raise UserError("--device cuda: torch finds no usable GPU here; leave the option out, or give --on '8 x A100'")
-    device = torch.device(args.device or ("cuda" if usable else "cpu"))
-    ranks = torch.cuda.device_count() if device.type == "cuda" else 1
+    device = choose_device(args.device)
+    ranks = torch.cuda.device_count() if device.type == "cuda" and device.index is None else 1
     dry_run(recipe, device, ranks, machine(args.on) if args.on else None)
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clicv2lite.data.names import as_text, is_image_name, one_line
-from clicv2lite.device import cores
+from clicv2lite.device import add_device, cores
 from clicv2lite.errors import UserError, check_counts
 from clicv2lite.files import check_output_file, make_folder, write_json
 from clicv2lite.models.model import Model, load_model
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", type=Path, metavar="F", help="where --top writes (default complexity.html)")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images encoded at once (default 32)")
     parser.add_argument("--jobs", type=int, metavar="N", help="threads that decode and encode (default: one per core)")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     arguments = expand(args.images, args.null)
     rows = find_images(arguments)
     _check_outputs({"--csv": args.csv, "--json": args.json, "--map": args.map, "--html": page}, input_folders(arguments))
-    model = load_model(args.model)
+    model = load_model(args.model, args.device)
     if args.map:
         make_folder(args.map, "--map")
     table = Table(args.csv) if args.csv else None
