@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.overrides
 
 backends: Any = torch.backends
+overrides: Any = torch.overrides
 
 
 def _of(owner: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
@@ -57,16 +59,18 @@ _before: list[tuple[Callable[[Any], None], Any]] = []
 def own_settings() -> Iterator[None]:
     """Compute with torch's and NumPy's defaults: as a decorator of a public function, or in a `with` statement.
 
-    It puts aside: autocast, default type and device, gradient and inference mode, `numpy.errstate`, the precision of float32
-    products, mkldnn, and the choice of attention kernels. Gradients can be computed inside. Afterwards the caller has these
-    settings again. Not put aside: the number of threads and deterministic algorithms, on which no score depends.
+    It puts aside: autocast, default type and device, other function modes of torch, gradient and inference mode,
+    `numpy.errstate`, the precision of float32 products, mkldnn, and the choice of attention kernels. Gradients can be computed
+    inside. Afterwards the caller has these settings again. Not put aside: the number of threads and deterministic algorithms,
+    on which no score depends.
 
     What differs from the defaults is changed, and nothing else: mostly this costs a few microseconds. A setting of the process
     is also changed for the caller's other threads, until this package is done.
     """
     with ExitStack() as stack:
-        if torch.get_default_device().type != "cpu":
-            stack.enter_context(torch.device("cpu"))
+        # function modes: a default device is one, and while there is any, some layers compute in another way
+        for _ in range(overrides._len_torch_function_stack()):
+            stack.enter_context(overrides._pop_mode_temporarily())
         for kind in ("cpu", "cuda", "mps"):
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))

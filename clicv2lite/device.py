@@ -7,6 +7,7 @@ import re
 import torch
 
 from clicv2lite.errors import UserError
+from clicv2lite.ranges import shown
 
 CPU = torch.device("cpu")
 
@@ -30,7 +31,7 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     text = str(device)
     match = re.fullmatch(r"(auto|cpu|mps|cuda)(?::([0-9]{1,3}))?", text)
     if not match or (match[2] and match[1] != "cuda" and text not in ("cpu:0", "mps:0")):
-        raise UserError(f"--device {text[:40]}: write cpu, cuda, cuda:1, mps or auto")
+        raise UserError(f"--device {shown(text)}: write cpu, cuda, cuda:1, mps or auto")
     if match[1] == "mps":
         if not torch.backends.mps.is_available():
             raise UserError(f"--device {text}: torch finds no Apple GPU here; leave the option out, or write cpu")

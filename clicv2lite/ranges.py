@@ -119,7 +119,7 @@ def shown(value: object) -> str:
     try:
         text = value if isinstance(value, str) else str(value)
     except (ValueError, RecursionError):  # a number of more digits than Python writes, a list nested too deeply
-        text = f"a {type(value).__name__} too long to print"
+        text = f"{type(value).__name__}, too long to print"
     text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[: SHOWN + 1])
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 

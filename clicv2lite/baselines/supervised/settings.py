@@ -63,7 +63,8 @@ class Baseline:
             return self.paper
         # from scratch, fine-tuning's small learning rates go nowhere in a few epochs: one Adam for all
         small = replace(
-            self.paper, backbone=self.paper.backbone and "resnet18", side=96, epochs=10, batch=16, optimizer="adam", lr=1e-3, weight_decay=1e-4,
-            head_lr=1.0, momentum=0.9, beta2=0.999, milestones=(6, 9), decay=0.2, warmup=1, crop=0, crops=1, weights="scratch",
+            self.paper, backbone=self.paper.backbone and "resnet18", side=96, epochs=10, batch=16, optimizer="adam", lr=1e-3,
+            weight_decay=1e-4, head_lr=1.0, momentum=0.9, beta2=0.999, milestones=(6, 9), decay=0.2, warmup=1, crop=0, crops=1,
+            weights="scratch",
         )  # fmt: skip
         return small if size == "lite" else replace(small, side=64, epochs=1, batch=8, milestones=())
