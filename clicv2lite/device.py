@@ -1,13 +1,64 @@
-"""The fast precision of a device: bfloat16 if the hardware multiplies it, float32 otherwise."""
+"""Where torch computes, with how many cores, and the fast precision there: bfloat16 if the hardware multiplies it."""
 
+import argparse
 import os
+import re
 
 import torch
+
+from clicv2lite.errors import UserError
+from clicv2lite.ranges import shown
+
+CPU = torch.device("cpu")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--device D`, whose value `choose_device` takes."""
+    text = "where torch computes: cpu, cuda, cuda:1, mps, or auto, which is a GPU of CUDA if there is one (default)"
+    parser.add_argument("--device", default="auto", metavar="D", help=text)
+
+
+def choose_device(device: str | torch.device = "auto") -> torch.device:
+    """The device that a user asked for.
+
+    Args:
+        device: ``cpu``; ``cuda`` or ``cuda:1``; ``mps``, the GPU of an Apple computer; or ``auto``, ``cuda`` if there is one,
+            else ``cpu``. ``auto`` never takes ``mps``: this package's tests do not run there.
+
+    Raises:
+        UserError: if there is no such device here.
+    """
+    text = str(device)
+    match = re.fullmatch(r"(auto|cpu|mps|cuda)(?::([0-9]{1,3}))?", text)
+    if not match or (match[2] and match[1] != "cuda" and text not in ("cpu:0", "mps:0")):
+        raise UserError(f"--device {shown(text)}: write cpu, cuda, cuda:1, mps or auto")
+    if match[1] == "mps":
+        if not torch.backends.mps.is_available():
+            raise UserError(f"--device {text}: torch finds no Apple GPU here; leave the option out, or write cpu")
+        return torch.device("mps")
+    if match[1] == "cpu" or (match[1] == "auto" and not torch.cuda.is_available()):
+        return CPU
+    if not torch.cuda.is_available():
+        raise UserError(f"--device {text}: torch finds no usable GPU here; leave the option out, or write cpu")
+    number, count = int(match[2] or 0), torch.cuda.device_count()
+    if number >= count:
+        raise UserError(f"--device {text}: there are {count} GPUs here, cuda:0 to cuda:{count - 1}; name one of them")
+    return torch.device("cuda", number) if match[2] else torch.device("cuda")
 
 
 def cores() -> int:
     """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def held_memory(device: torch.device) -> int | None:
+    """Bytes of memory of a device, those in use included; the machine's for a CPU or Apple GPU; None where it is not told."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

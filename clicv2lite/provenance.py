@@ -22,6 +22,8 @@ def hardware(device: torch.device | None = None) -> str:
     """The processor or GPU in words, for example "2 x Intel Xeon"."""
     if device is not None and device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device is not None and device.type == "mps":
+        return f"GPU of {platform.processor() or platform.machine()} (mps)"
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -56,6 +58,14 @@ def provenance(device: torch.device | None = None) -> dict[str, str | None]:
         "hardware": hardware(device),
         "versions": f"clicv2lite {__version__}, torch {torch.__version__}, python {platform.python_version()}",
     }
+
+
+def code_version(result: Mapping[str, Any]) -> str:
+    """Which code made a stored result, in words: its commit, or the release that was installed."""
+    if result.get("commit"):
+        return f"commit {result['commit']}"
+    release = str(result.get("versions", "")).partition(",")[0].removeprefix("clicv2lite ")
+    return f"installed {release}" if release else "version not recorded"
 
 
 def stamped(result: Mapping[str, Any], began: float, device: torch.device | None = None) -> dict[str, Any]:

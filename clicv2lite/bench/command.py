@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from clicv2lite.bench.measure import Timing, print_table
+from clicv2lite.device import add_device, choose_device
 from clicv2lite.files import put_json
 from clicv2lite.outputs import add_output
 from clicv2lite.provenance import provenance, stamped
@@ -16,12 +17,14 @@ from clicv2lite.provenance import provenance, stamped
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench`."""
     add_output(parser, "--json", help="write the result to this file")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print tables, write JSON."""
     from clicv2lite.bench import inputs, loss, memory, parts, step
 
+    device = choose_device(args.device)
     began = time.perf_counter()
     about = provenance()
     print(f"{about['hardware']}, {torch.get_num_threads()} threads; {about['versions']}")
@@ -30,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     for section, measure in (
         ("timings", lambda: [parts.bench_shift(), parts.bench_entropy(), loss.bench_small()]),
         ("loss", loss.bench_large),
-        ("step", step.bench_step),
+        ("step", lambda: step.bench_step(device)),
         ("input", inputs.bench_inputs),
     ):
         found[section] = measure()

@@ -18,11 +18,12 @@ from typing import Any
 import torch
 
 from clicv2lite.data.embedded import photographs
+from clicv2lite.device import add_device, choose_device
 from clicv2lite.device import cores as default_jobs
 from clicv2lite.errors import check_counts
 from clicv2lite.files import put_json
 from clicv2lite.method.pixels import normalize
-from clicv2lite.models.model import load_model, use_device
+from clicv2lite.models.model import load_model
 from clicv2lite.outputs import add_json
 from clicv2lite.provenance import stamped
 from clicv2lite.score.arguments import ImageRow, expand, find_images
@@ -32,20 +33,21 @@ BATCH, ICNET_BATCH, ICNET_SIDE = 32, 8, 512
 STARTS = 5  # of the program; the fastest counts, since other load can only add time
 
 
-def measure(rows: Sequence[ImageRow], spec: str, rounds: int, jobs: int) -> dict[str, Any]:
+def measure(rows: Sequence[ImageRow], spec: str, rounds: int, jobs: int, device: str | torch.device = "auto") -> dict[str, Any]:
     """Images per second, medians over rounds in which the three take turns, and medians of the ratios within a round.
 
     Args:
         rows: images to score. spec: the model. rounds: how often each is measured. jobs: threads of the scorer.
+        device: where all of them compute.
     """
     from clicv2lite.baselines.supervised.networks.icnet import ICNet  # not above: it brings torchvision
 
-    model = load_model(spec)
-    device = use_device(model.encoder)
-    squares = torch.randint(0, 256, (BATCH, 3, model.encoder.size, model.encoder.size), dtype=torch.uint8, device=device)
+    model = load_model(spec, device)
+    where = model.encoder.device
+    squares = torch.randint(0, 256, (BATCH, 3, model.encoder.size, model.encoder.size), dtype=torch.uint8, device=where)
     inputs = [normalize(image / 255) for image in model.encoder.halved(squares)]
-    vit, icnet = model.encoder.vit, ICNet().eval().to(device)
-    large = torch.rand(ICNET_BATCH, 3, ICNET_SIDE, ICNET_SIDE, device=device)
+    vit, icnet = model.encoder.vit, ICNet().eval().to(where)
+    large = torch.rand(ICNET_BATCH, 3, ICNET_SIDE, ICNET_SIDE, device=where)
     passes = max(1, min(len(rows), 320) // BATCH)
 
     def score() -> int:
@@ -66,7 +68,7 @@ def measure(rows: Sequence[ImageRow], spec: str, rounds: int, jobs: int) -> dict
         bare(), icnet(large)  # buffers, and the choice of kernels
         for _ in range(rounds):
             for name, operation in (("timm_forward", bare), ("score", score), ("icnet_512", other)):
-                found[name].append(images_per_second(operation, device))
+                found[name].append(images_per_second(operation, where))
     pairs = {name: [s / o for s, o in zip(found["score"], found[name], strict=True)] for name in ("timm_forward", "icnet_512")}
     return {
         "images": len(rows),
@@ -111,16 +113,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=1000, metavar="N", help="score at most N of them (default 1000)")
     parser.add_argument("--model", default="default", metavar="M", help="folder that `clicv2lite probe --out` wrote")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measure N times (default 3)")
+    add_device(parser)
     add_json(parser)
     parser.epilog = __doc__.partition("\n\n")[2]
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and write JSON; exit status 0, UserError for options or images that cannot be used."""
+    device = choose_device(args.device)
     check_counts(count=args.count, rounds=args.rounds)
     rows, began = find_images(expand(args.images))[: args.count], time.perf_counter()
     first = startup()
-    found = {"model": args.model, **measure(rows, args.model, args.rounds, default_jobs())}
+    found = {"model": args.model, **measure(rows, args.model, args.rounds, default_jobs(), device)}
     found |= {"seconds_to_first_score": first, "load": os.getloadavg()[0]}  # the load: what else the machine was doing
-    put_json(args.json, stamped(found, began, use_device(load_model(args.model).encoder)))
+    put_json(args.json, stamped(found, began, device))
     return 0

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from clicv2lite.bench.measure import Operation, Timing, rounds, timing_of
-from clicv2lite.device import autocast
+from clicv2lite.device import CPU, autocast
 from clicv2lite.method.clicv2 import CLICv2
 from clicv2lite.method.encoder import encode_visible
 from clicv2lite.method.views import Views, draws_per_image, make_views, uniform
@@ -23,12 +23,12 @@ SETTINGS: list[str] = []  # of the recipe lite
 GPU_BATCH = 256  # images of a step of ViT-B/32
 
 
-def bench_step() -> list[Timing]:
-    """The recipe lite on the CPU; with a GPU also ViT-B/32 on it, as it is and compiled."""
-    found = [step_timing(get_recipe("lite", SETTINGS), torch.device("cpu"))]
-    if torch.cuda.is_available():
-        recipe, where = get_recipe("vit-b32", [f"batch={GPU_BATCH}"]), torch.device("cuda")
-        found += [step_timing(recipe, where), step_timing(recipe, where, compiled=True)]
+def bench_step(device: torch.device = CPU) -> list[Timing]:
+    """The recipe lite on the CPU; where the device is a GPU of CUDA also ViT-B/32 on it, as it is and compiled."""
+    found = [step_timing(get_recipe("lite", SETTINGS), CPU)]
+    if device.type == "cuda":
+        recipe = get_recipe("vit-b32", [f"batch={GPU_BATCH}"])
+        found += [step_timing(recipe, device), step_timing(recipe, device, compiled=True)]
     return found
 
 

@@ -34,7 +34,7 @@ class ImageSet:
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self._parts = tuple(parts)
+        self.parts = tuple(parts)
         self._ends = list(itertools.accumulate(len(part) for part in parts))
 
     def __len__(self) -> int:
@@ -62,7 +62,7 @@ class ImageSet:
         """The part that holds image i, and its index there."""
         i = range(len(self))[operator.index(i)]  # negative from the end; IndexError outside
         at = bisect_right(self._ends, i)
-        return self._parts[at], i - (self._ends[at - 1] if at else 0)
+        return self.parts[at], i - (self._ends[at - 1] if at else 0)
 
 
 class Names(Sequence[str]):

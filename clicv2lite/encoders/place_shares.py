@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor
 
+from clicv2lite.ambient import own_settings
 from clicv2lite.encoders.frozen import FrozenEncoder, pool
 
 
+@own_settings()
 def shares(encoder: FrozenEncoder, images: Tensor) -> Tensor:
     """Split pooled features into shares of the places. The split is exact: the mean over places is `encoder.features(images)`.
 

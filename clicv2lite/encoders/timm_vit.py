@@ -26,7 +26,8 @@ def load_timm(name: str) -> FrozenEncoder:
     if not timm.is_model(name):
         raise UserError(f"{name}: neither a file, nor a folder, nor `random`, nor a timm model; check the spelling")
     try:
-        vit = timm.create_model(name, pretrained=True, num_classes=0)
+        with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced
+            vit = timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # timm raises whatever its download library does
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise UserError(f"{name}: timm could not load its pretrained weights ({reason}); is there a network?") from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clicv2lite.device import add_device, choose_device
 from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.figures import draw, need_matplotlib
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratings", type=Path, metavar="CSV", help="table image,score[,category][,split] to measure on")
     parser.add_argument("--test", type=Path, metavar="CSV", help="table to test on; then --ratings is for fitting only")
     add_score_range(parser)
+    add_device(parser)
     add_output(
         parser, "--out", folder=True, unless="list", default=Path("runs/evaluate"), help="of runs and results (runs/evaluate)"
     )
@@ -59,10 +61,11 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     suite, size = SUITES[args.suite], SIZES[args.size]
     seeds, heads = tuple(args.seeds or size.seeds), tuple(args.heads or size.heads)
+    device = choose_device(args.device)
     need_matplotlib()
     _check(args, suite, seeds)
     data = find_data(args.size, args.images, args.ratings, args.test, args.out)
-    rated = RatedImages(data, size, args.score_range)
+    rated = RatedImages(data, size, args.score_range, device)
     check_measures(rated, suite.measures, suite.name)
     chosen = [row for row in suite.rows if not args.rows or row.label in (*args.rows, suite.reference)]
     if args.list or size.name == "full":
@@ -87,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         "n": len(rated.task.paths) if rated.task.test is None else int(rated.task.test.sum()),
         "rows": rows,
         "seconds": round(time.perf_counter() - began, 1),  # of this call; each row has those of its runs
-        **provenance(),
+        **provenance(device),
     }
     write_json(args.out / f"{suite.name}.json", result)
     if args.json:
@@ -169,7 +172,7 @@ def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> tuple[dict
         return {"shape": shape}, rated.measure(folder, untrained(recipe), kinds, seed)
     folder = plan.runs / run_key(recipe, images)
     print(f"{plan.suite}: {row.label}, seed {seed}, {folder}", file=sys.stderr)
-    train(recipe, images, folder)
+    train(recipe, images, folder, str(rated.device))
     return {"key": folder.name, **about_run(folder)}, rated.measure(folder, None, kinds, seed)
 
 

@@ -5,6 +5,7 @@ model card is written from the numbers of the files beside it.
 """
 
 import argparse
+import copy
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ import torch
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square
 from clicv2lite.data.rated.table import Ratings, read_ratings
+from clicv2lite.device import add_device, choose_device
 from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, untrained_encoder
 from clicv2lite.evaluate.stored import read_json, read_results, stored_results
 from clicv2lite.files import write_bytes, write_json
@@ -32,6 +34,7 @@ from clicv2lite.pretrain.log import read_log
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import groups
+from clicv2lite.provenance import code_version
 from clicv2lite.recipes.library import read_settings
 
 CARD, RELEASE, PROBE = "model_card.md", "release.json", "probe.json"
@@ -49,34 +52,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratings", required=True, type=Path, metavar="CSV", help="table image,score[,category] to fit on")
     pool_help = "how its tokens are read, where not as in the run: pool_read, pool_size, ...; no weight depends on it"
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=pool_help)
+    add_device(parser)
     add_output(parser, "--out", folder=True, locked=False, default=DEFAULT, help="where (default: in the package)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export, fit, measure, write the card; exit status 0, or that of `probe` if it failed."""
-    out = Path(os.path.relpath(args.out))
+    out, device = Path(os.path.relpath(args.out)), choose_device(args.device)
     ratings = read_ratings(str(args.ratings))  # before anything in `out` is replaced
     with locked(out, folder=True):  # in between, `probe` has the lock
         export(args.run, out, read_settings(args.set, "pool_"))
     words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
+    words += ["--device", args.device] if args.device != "auto" else []
     words += ["--within-categories"] if ratings.categories else []
     if code := subprocess.run([sys.executable, "-m", "clicv2lite", *words, "--out", str(out)], check=False).returncode:
         return code  # its own process, so that probe.json names a command that anyone can repeat
     with locked(out, folder=True):
-        write_json(out / RELEASE, measure(args.run, out, ratings))
+        write_json(out / RELEASE, measure(args.run, out, ratings, device))
         write_bytes(out / CARD, card(out).encode())
     print((out / CARD).read_text(encoding="utf-8"))
     return 0
 
 
-def measure(run: Path, folder: Path, ratings: Ratings) -> dict[str, Any]:
+def measure(run: Path, folder: Path, ratings: Ratings, device: torch.device) -> dict[str, Any]:
     """What training, reading, rounding to float16 and the missing key encoder change, and what the pretraining cost."""
-    model, recipe, whole = load_model(folder), load_recipe(str(folder)), load_pretraining(str(run))
+    model, recipe, whole = load_model(folder, device), load_recipe(str(folder)), load_pretraining(str(run))
     paths = list(ratings.paths)[::5]  # every fifth says enough about a rounding
     config = FrozenConfig(recipe.encoder, recipe.pool)
     run_config = FrozenConfig(recipe.encoder, load_recipe(str(run)).pool)
-    precise = FrozenEncoder(str(run), whole.query, config)
-    untrained = untrained_encoder("untrained", config, recipe.seed)
+    precise = FrozenEncoder(str(run), copy.deepcopy(whole.query), config).to(device)
+    untrained = untrained_encoder("untrained", config, recipe.seed).to(device)
     moved = np.abs(model.score(paths) - Model(precise, model.head).score(paths))
 
     images = torch.stack([read_square(path, recipe.store) for path in photographs().values()])
@@ -90,7 +95,7 @@ def measure(run: Path, folder: Path, ratings: Ratings) -> dict[str, Any]:
     return {
         "same_folds": {
             "untrained": probe(untrained, ratings),
-            "pooling_of_the_run": probe(FrozenEncoder(str(run), whole.query, run_config), ratings),
+            "pooling_of_the_run": probe(FrozenEncoder(str(run), precise.vit, run_config), ratings),
         },
         "float16": {"images": len(paths), "largest_difference": float(moved.max()), "mean_difference": float(moved.mean())},
         "key": {
@@ -129,13 +134,14 @@ def card(folder: Path) -> str:
         stored_results() / "supervised" / "efficientnet_lite0_within.json"
     )
     rows = [
-        f"| {name} | {r['mean_pcc']:.3f} | {r['mean_pcc_ci'][0]:.3f} to {r['mean_pcc_ci'][1]:.3f} |"
+        f"| {name} | {_number(r['mean_pcc'])} | {' to '.join(map(_number, r['mean_pcc_ci'] or [None]))} |"
         for name, r in compared.items()
     ]
-    by_category = [f"| {name} | {r['n']} | {r['pcc']:.3f} | {r['srcc']:.3f} |" for name, r in probe["per_category"].items()]
+    parts = probe["per_category"].items()
+    by_category = [f"| {name} | {r['n']} | {_number(r['pcc'])} | {_number(r['srcc'])} |" for name, r in parts]
     return TEMPLATE.read_text(encoding="utf-8").format(
         recipe=config["recipe"],
-        config=config,
+        config=config | {"commit": config.get("commit") or code_version(config)},
         probe=probe,
         run=release["pretraining"],
         rounding=release["float16"],
@@ -147,3 +153,7 @@ def card(folder: Path) -> str:
         rows="\n".join(rows),
         categories="\n".join(by_category),
     )
+
+
+def _number(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"

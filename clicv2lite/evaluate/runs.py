@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from clicv2lite.data.sources import open_images
+from clicv2lite.device import CPU
 from clicv2lite.encoders.frozen import WEIGHTS, FrozenConfig, FrozenEncoder, untrained_encoder
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.sizes import Data, SuiteSize
 from clicv2lite.files import make_folder, write_json
 from clicv2lite.models.by_name import load_encoder
-from clicv2lite.models.model import use_device
 from clicv2lite.outputs import locked
 from clicv2lite.pretrain.engine import Pretraining, pretrain
 from clicv2lite.pretrain.log import read_log
@@ -46,7 +47,7 @@ def run_key(recipe: Recipe, images: Sequence[str]) -> str:
     return _digest(json.dumps([learned, *_about(tuple(images))]).encode())
 
 
-def train(recipe: Recipe, images: Sequence[str], folder: Path) -> None:
+def train(recipe: Recipe, images: Sequence[str], folder: Path, device: str = "auto") -> None:
     """Pretrain into a folder, going on where a stopped run ended; nothing to do if it is finished.
 
     Raises:
@@ -56,7 +57,7 @@ def train(recipe: Recipe, images: Sequence[str], folder: Path) -> None:
     if (folder / WEIGHTS).is_file():
         return
     with locked(make_folder(folder, "--out"), folder=True):  # `pretrain` may be making it, by a command that `--list` printed
-        if not pretrain(Pretraining(recipe, images, folder, resume=True, progress=sys.stderr.isatty())):
+        if not pretrain(Pretraining(recipe, images, folder, resume=True, device=device, progress=sys.stderr.isatty())):
             raise KeyboardInterrupt
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the encoder is what counts from here on
 
@@ -64,7 +65,8 @@ def train(recipe: Recipe, images: Sequence[str], folder: Path) -> None:
 def about_run(folder: Path) -> dict[str, Any]:
     """Commit, hardware and seconds of a finished run."""
     stored, log = json.loads((folder / "config.json").read_text(encoding="utf-8")), read_log(folder / "metrics.jsonl")
-    return {key: stored.get(key) for key in ("commit", "hardware", "versions")} | {"seconds": log[-1]["seconds"]}
+    seconds = log[-1].get("seconds") if log else None
+    return {key: stored.get(key) for key in ("commit", "hardware", "versions")} | {"seconds": seconds}
 
 
 def untrained(recipe: Recipe) -> FrozenEncoder:
@@ -73,10 +75,12 @@ def untrained(recipe: Recipe) -> FrozenEncoder:
 
 
 class RatedImages:
-    """The rated images that encoders are measured on, and where the measurements are kept."""
+    """The rated images that encoders are measured on, on which device, and where the measurements are kept."""
 
-    def __init__(self, data: Data, size: SuiteSize, score_range: Sequence[float] | None = None) -> None:
-        self.data, self.size = data, size
+    def __init__(
+        self, data: Data, size: SuiteSize, score_range: Sequence[float] | None = None, device: torch.device = CPU
+    ) -> None:
+        self.data, self.size, self.device = data, size, device
         self.task = load_task(str(data.ratings), str(data.test) if data.test else None, None, score_range)
         tables = [path.read_bytes() for path in (data.ratings, data.test) if path]
         tables += [repr(score_range).encode()] if score_range else []
@@ -114,7 +118,7 @@ class RatedImages:
         missing = [kind for kind in kinds if kind not in found]
         if not missing:
             return found
-        encoder = encoder or load_encoder(str(folder))
+        encoder = (encoder or load_encoder(str(folder))).to(self.device)
         inputs: dict[str, tuple[Tensor, Task]] = {}
         for kind in missing:
             began, reads = time.perf_counter(), "icnet" if kind == "icnet" else "ridge"
@@ -123,7 +127,7 @@ class RatedImages:
                 inputs[reads] = features, keep_rows(self.task, read)
             result = self._measure(kind, encoder, *inputs[reads], seed)
             seconds = round(time.perf_counter() - began, 1)
-            found[kind] = {**result, "seed": seed, "seconds": seconds, **provenance(use_device(encoder))}
+            found[kind] = {**result, "seed": seed, "seconds": seconds, **provenance(self.device)}
             folder.mkdir(parents=True, exist_ok=True)
             write_json(self.path(folder, kind), found[kind])
         return found
@@ -154,7 +158,7 @@ def supervised(name: str, rated: RatedImages, work: Path, seed: int) -> dict[str
 
     work.mkdir(parents=True, exist_ok=True)
     settings = BASELINES[name].settings(rated.size.name)  # type: ignore[arg-type]
-    return {**measure(name, settings, rated.task, seed, rated.size.folds, work), **provenance()}
+    return {**measure(name, settings, rated.task, seed, rated.size.folds, work, rated.device), **provenance(rated.device)}
 
 
 @cache  # reading the index of a thousand tars once is enough

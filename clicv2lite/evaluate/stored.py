@@ -8,6 +8,7 @@ from typing import Any
 
 from clicv2lite.errors import UserError
 from clicv2lite.pretrain.log import read_log
+from clicv2lite.provenance import code_version
 
 CARRIED = Path(__file__).parents[1] / "_results"  # where a wheel puts data/results (pyproject.toml)
 CHECKOUT = Path(__file__).parents[2] / "data" / "results"
@@ -78,7 +79,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def origin(result: Mapping[str, Any]) -> str:
     """Where a stored result comes from, in three lines: command; commit and seconds if known; hardware and versions."""
-    commit = f"commit {result.get('commit') or 'not recorded'}"
+    commit = code_version(result)
     if "seconds" in result:
         commit += f", {result['seconds']:.0f} s"
     return "\n".join([result["command"], commit, f"{result['hardware']}; {result['versions']}"])

@@ -7,18 +7,26 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import t
 
+from clicv2lite.provenance import code_version
+
 Verdict = Literal["agrees", "disagrees", "undecided"]
 LEVEL = 0.95
+ANY = (-math.inf, math.inf)
+LIMITS = {"pcc": (-1.0, 1.0), "srcc": (-1.0, 1.0), "variance": (0.0, 1.0), "top1": (0.0, 100.0), "class_agreement": (0.0, 1.0)}
+"""Name of a number -> where its mean can lie; `score_r2` has no lower limit."""
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
+def spread(values: Sequence[float], limits: tuple[float, float] = ANY) -> dict[str, Any]:
     """What several seeds have in common.
 
     Args:
         values: one a seed, at least one.
+        limits: the mean cannot lie outside, such as -1 and 1 for a correlation.
 
     Returns:
-        values, mean, range [low, high], and interval: Student's 95 % interval of the mean; None for a single seed.
+        values, mean, range [low, high], and interval: Student's 95 % interval of the mean, without its part beyond the limits;
+        None for a single seed. The true mean lies within the limits, so the part cut off never held it, and the interval still
+        holds it in 95 % of cases. (Fisher's z would move the centre away from the mean, and is infinite at 1.)
     """
     x = np.asarray(values, dtype=np.float64)
     half = float(t.ppf((1 + LEVEL) / 2, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else None
@@ -27,7 +35,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
         "values": [float(v) for v in x],
         "mean": mean,
         "range": [float(x.min()), float(x.max())],
-        "interval": None if half is None else [mean - half, mean + half],
+        "interval": None if half is None else [max(limits[0], mean - half), min(limits[1], mean + half)],
     }
 
 
@@ -67,7 +75,7 @@ def numbers(result: Mapping[str, Any], metric: str) -> dict[str, float]:
 def over_seeds(found: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     """The spread of every number that all seeds have."""
     keys = [key for key in found[0] if all(key in one for one in found)] if found else []
-    return {key: spread([one[key] for one in found]) for key in keys}
+    return {key: spread([one[key] for one in found], LIMITS.get(key.partition(":")[0], ANY)) for key in keys}
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -92,14 +100,14 @@ def markdown(result: Mapping[str, Any]) -> str:
         lines.append(_line(cells))
     seeds = ", ".join(map(str, result["seeds"]))
     images = f"{result['n']} rated images, {result['metric']}"
-    lines += ["", f"Size {result['size']}, seeds {seeds}; {images}; commit {result['commit']}; `{result['command']}`", ""]
+    lines += ["", f"Size {result['size']}, seeds {seeds}; {images}; {code_version(result)}; `{result['command']}`", ""]
     return "\n".join(lines)
 
 
 def _backbone(row: Mapping[str, Any]) -> str:
     """What a supervised baseline was trained from."""
     about = next((run for run in row["runs"] if "backbone" in run), None)
-    return f" (here {about['backbone']}, {about['weights']})" if about else ""
+    return f" (here {', '.join(filter(None, (about['backbone'], about['weights'])))})" if about else ""
 
 
 def _line(cells: Sequence[str]) -> str:

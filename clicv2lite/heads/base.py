@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from clicv2lite.arrays import Floats
@@ -22,6 +23,10 @@ class Head(Protocol):
 
     def maps(self, inputs: Tensor, /) -> Floats:
         """Inputs at each place, (B, h, w, ...) -> complexity of each place, (B, h', w')."""
+        ...
+
+    def to(self, device: torch.device, /) -> object:
+        """Compute on this device."""
         ...
 
     def tensors(self) -> dict[str, Tensor]:

@@ -20,8 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import trange
 
+from clicv2lite.ambient import own_settings
 from clicv2lite.arrays import Floats
+from clicv2lite.device import CPU
 from clicv2lite.errors import UserError
+from clicv2lite.ranges import Pixels, Width, wrong_field
 
 LAYOUT = 32  # side of the layout that the attention reads
 MAP_WEIGHT = 0.1
@@ -31,9 +34,9 @@ MAP_WEIGHT = 0.1
 class IcnetShape:
     """Shape of the head: 6.4 M parameters for tokens of width 768."""
 
-    width: int  # of the encoder's tokens
-    grid: int  # side of the map; in ICNet (input side) / 8
-    channels: int = 512
+    width: Width  # of the encoder's tokens
+    grid: Pixels  # side of the map; in ICNet (input side) / 8
+    channels: Width = 512
 
 
 @dataclass(frozen=True)
@@ -114,37 +117,48 @@ class IcnetHead(IcnetArms):
 
     @classmethod
     def restore(cls, config: dict[str, Any], tensors: dict[str, Tensor]) -> "IcnetHead":
-        """Rebuild the head from `config` and `tensors`; RuntimeError if they do not fit together."""
-        head = cls(IcnetShape(**config))
-        head.load_state_dict(tensors)
-        return head.to(_device()).eval()
+        """Rebuild the head from `config` and `tensors`; TypeError, ValueError or RuntimeError if they do not fit together."""
+        shape = IcnetShape(**config)
+        if reason := wrong_field(shape):
+            raise ValueError(reason)
+        with torch.device("meta"):  # its weights are replaced: they need no memory, and no random numbers
+            head = cls(shape)
+        floats = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+        head.load_state_dict(floats, assign=True)
+        return head.eval()
 
+    @own_settings()
     @torch.no_grad()
     def _run(self, tokens: Tensor) -> tuple[Floats, Floats]:
         self.eval()
         device = next(self.parameters()).device
-        # TensorFloat-32 would make scores depend on the batch size in the third digit
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            parts = [self(part.to(device)) for part in tokens.split(64)]
+        parts = [self(part.to(device)) for part in tokens.split(64)]
         scores, maps = (torch.cat(p).cpu().double().numpy() for p in zip(*parts, strict=True))
         return scores, maps
 
 
+@own_settings()
 def fit_icnet(
-    tokens: Tensor, scores: Floats, shape: IcnetShape, training: IcnetTraining, seed: int, label: str = "head"
+    tokens: Tensor,
+    scores: Floats,
+    shape: IcnetShape,
+    training: IcnetTraining,
+    seed: int,
+    label: str = "head",
+    device: torch.device = CPU,
 ) -> IcnetHead:
     """Train the head (a mapping f of equation 5) on stored tokens. The same seed and processor type give the same head.
 
     Args:
         tokens: (n, h, w, D), any float type. scores: (n,) ratings in 0..1, the range of the sigmoid.
         label: text of the progress bar.
+        device: where it is trained, and computes afterwards.
 
     Raises:
         UserError: if the loss is no longer finite.
     """
-    device = _device()
     with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         head = IcnetHead(shape).to(device)
         order = torch.Generator().manual_seed(seed)
         target = torch.as_tensor(scores, dtype=torch.float32)
@@ -175,7 +189,3 @@ def resize(x: Tensor, side: int) -> Tensor:
     if x.shape[2:] == (side, side):
         return x
     return F.interpolate(x, size=(side, side), mode="bilinear", align_corners=True)
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from clicv2lite.arrays import Floats
 from clicv2lite.errors import UserError
+from clicv2lite.ranges import shown
 
 ALPHAS = np.logspace(-2, 6, 25)  # three per decade; the one with the smallest leave-one-out error is used
 
@@ -41,6 +42,10 @@ class RidgeHead:
         """Shares of features (B, h, w, F) -> shares of the score (B, h, w). The head is linear, so their mean is the score."""
         return self.predict(shares)
 
+    def to(self, device: torch.device) -> "RidgeHead":
+        """It computes in float64 on the CPU, wherever the features come from."""
+        return self
+
     def tensors(self) -> dict[str, Tensor]:
         """The tensors that a head file stores."""
         arrays = {"mean": self.mean, "scale": self.scale, "weight": self.weight}
@@ -53,10 +58,12 @@ class RidgeHead:
 
     @classmethod
     def restore(cls, config: dict[str, Any], tensors: dict[str, Tensor]) -> "RidgeHead":
-        """Rebuild the head from `config` and `tensors`; ValueError if they do not fit together."""
+        """Rebuild the head from `config` and `tensors`; KeyError or ValueError if they do not fit together."""
         arrays = {name: tensors[name].double().numpy() for name in ("mean", "scale", "weight")}
         if any(a.shape != (config["width"],) for a in arrays.values()):
-            raise ValueError(f"the weights do not have {config['width']} values")
+            raise ValueError(f"the weights do not have {shown(config['width'])} values")
+        if not all(t.isfinite().all() for t in tensors.values()) or not (arrays["scale"] > 0).all():
+            raise ValueError("a weight is not finite, or a scale not above 0")
         return cls(**arrays, intercept=float(tensors["intercept"]), alpha=float(tensors["alpha"]))
 
 

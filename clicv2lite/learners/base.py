@@ -31,6 +31,16 @@ class Step(NamedTuple):
     dense: bool = False  # compute all logits at once, even if the method has another way
 
 
+class Run(NamedTuple):
+    """What the check of a method sees of a recipe."""
+
+    own: Any  # settings that only the method has
+    passes: int  # images seen in total
+    batch: int  # images per step
+    compared: int  # features per image that the loss compares
+    negatives: str  # a key of :data:`~clicv2lite.method.infonce.NEGATIVES`
+
+
 class Price(NamedTuple):
     """What a loss costs in a step. Everything except ``pairs`` is counted on one rank."""
 
@@ -59,7 +69,8 @@ class Method:
         fixed: the part of ``brings`` that the user cannot change.
         crops: how many crops it takes per image. With more than one, images are kept as squares (setting ``store``).
         decodes: whether it has a decoder.
-        check: (own settings, passes of the run) -> what is wrong, as ``key=value: why and what to do``; None if all is right.
+        ignores: common settings that it does not read. A user who sets one of them is told so.
+        check: the run -> what is wrong, as ``key=value: why and what to do``; None if all is right.
     """
 
     build: Callable[[ModelConfig, Any], QueryAndKey]
@@ -73,4 +84,5 @@ class Method:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     crops: int = 1
     decodes: bool = False
-    check: Callable[[Any, int], str | None] = lambda own, passes: None
+    ignores: tuple[str, ...] = ()
+    check: Callable[[Run], str | None] = lambda run: None

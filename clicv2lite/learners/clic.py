@@ -106,5 +106,6 @@ METHOD = replace(
     draws_per_image=draws_per_image,
     make_views=make_views,
     auxiliary=lambda views: "complexity",
+    ignores=tuple(name for name in moco.UNREAD if name != "auxiliary_weight"),
     brings={**moco.METHOD.brings, "auxiliary_weight": 0.25},  # of the complexity-aware loss
 )

@@ -1,6 +1,6 @@
 """The method CLICv2: shifted patches are compared within the batch, masked patches are predicted (book chapter 7)."""
 
-from clicv2lite.learners.base import Method, NoSettings, Price, Step
+from clicv2lite.learners.base import Method, NoSettings, Price, Run, Step
 from clicv2lite.method.clicv2 import CLICv2, ModelConfig
 from clicv2lite.method.infonce import GPU_TILE
 from clicv2lite.method.views import draws_per_image, make_views
@@ -23,6 +23,17 @@ def price(step: Step, own: NoSettings) -> Price:
     return Price(n * n, 4 * n * step.compared * step.project, 0, n + 2 * rows, logits)
 
 
+def check(run: Run) -> str | None:
+    """Refuse a batch in which no query has a negative: the loss would be 0, and nothing would be learned."""
+    others, same = run.batch > 1, run.compared > 1
+    there = {"batch": others or same, "other-images": others, "same-position": others, "same-image": same}
+    if there.get(run.negatives, True):
+        return None
+    if run.negatives == "same-image":
+        return "negatives=same-image: an image has only one visible patch, so no negative; lower mask_ratio, or the patch"
+    return f"batch={run.batch}: leaves no negatives (negatives={run.negatives}); take a batch of 2 or more"
+
+
 METHOD = Method(
     build=lambda model, own: CLICv2(model),
     draws_per_image=draws_per_image,
@@ -31,4 +42,5 @@ METHOD = Method(
     compared=compared,
     auxiliary=lambda views: None if views.target == "none" else views.target,
     decodes=True,
+    check=check,
 )

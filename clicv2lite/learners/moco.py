@@ -6,20 +6,20 @@ conversion to gray are left out, so that all methods share one augmentation (met
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt, Le
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from clicv2lite.learners.base import Method, Price, Step
+from clicv2lite.learners.base import Method, Price, Run, Step
 from clicv2lite.method.augmentation import augment
 from clicv2lite.method.clicv2 import Keys, ModelConfig, Output
 from clicv2lite.method.momentum import QueryAndKey
 from clicv2lite.method.pixels import normalize
 from clicv2lite.method.views import CROP_DRAWS, ViewConfig, base_crop
-from clicv2lite.ranges import Count
 
 AUGMENT_DRAWS = 5  # uniform numbers that augment needs
 DRAWS = CROP_DRAWS + AUGMENT_DRAWS  # for one crop
@@ -80,7 +80,7 @@ def infonce_queue(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Te
 class QueueSettings:
     """The settings that only MoCo has."""
 
-    queue: Count = 65_536  # number of keys in the queue
+    queue: Annotated[int, Gt(0), Le(2**24)] = 65_536  # number of keys in the queue
 
 
 class MoCo(QueryAndKey):
@@ -137,14 +137,20 @@ def price(step: Step, own: QueueSettings) -> Price:
     return Price(step.batch * own.queue, products, products, 2 * own.queue + 3 * step.share, 8 * step.micro * own.queue)
 
 
-def check(own: QueueSettings, passes: int) -> str | None:
+def check(run: Run) -> str | None:
     """Refuse a queue that the run cannot fill: it would hold random keys to the end."""
-    return f"queue={own.queue}: the run has no more than passes={passes} keys to fill it" if own.queue > passes else None
+    queue, passes = run.own.queue, run.passes
+    return f"queue={queue}: the run has no more than passes={passes} keys to fill it" if queue > passes else None
 
 
 # MoCo compares whole crops: nothing is masked and no patch moves
 WHOLE_CROPS = {"mask_ratio": 0.0, "max_shift": 0, "augment": "image", "crop": "resized", "crop_mix": 0.0}
 COLOURS = {"crop_min": 0.2, "color": 0.4, "blur": 0.5}  # the crops and colours of MoCo v2
+# settings of masks, of single patches and of what a decoder predicts; its negatives are the queue
+UNREAD = (
+    "negatives", "compare", "target", "bins", "unit", "auxiliary_weight", "zeros", "key_patches", "flip",
+    "decoder_width", "decoder_depth", "decoder_heads",
+)  # fmt: skip
 
 METHOD = Method(
     build=lambda model, own: MoCo(model, own.queue),
@@ -157,5 +163,6 @@ METHOD = Method(
     brings=WHOLE_CROPS | COLOURS,
     fixed=WHOLE_CROPS,
     crops=2,
+    ignores=UNREAD,
     check=check,
 )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from clicv2lite.method.decoder import Decoder, DecoderConfig
@@ -12,14 +13,14 @@ from clicv2lite.method.infonce import NEGATIVES, infonce
 from clicv2lite.method.masking import take
 from clicv2lite.method.momentum import QueryAndKey
 from clicv2lite.method.views import Views
-from clicv2lite.ranges import NonNegative, OneOf, Positive, Share
+from clicv2lite.ranges import NonNegative, OneOf, Share
 
 
 @dataclass(frozen=True)
 class LossConfig:
     """How queries and keys are compared, and the weight of the second loss. Defaults: the paper's."""
 
-    temperature: Positive = 0.2  # tau of equation 2
+    temperature: Annotated[float, Ge(1e-4), Le(1e4)] = 0.2  # tau of equation 2
     auxiliary_weight: NonNegative = 2.0  # lambda of equation 12; in other methods, the weight of their own second loss
     momentum: Share = 0.999  # of the key encoder
     negatives: Annotated[str, OneOf(NEGATIVES)] = "batch"

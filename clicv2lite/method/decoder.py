@@ -8,16 +8,16 @@ from torch import Tensor, nn
 
 from clicv2lite.method.encoder import run_blocks, sincos_positions
 from clicv2lite.method.masking import put, take
-from clicv2lite.ranges import Count
+from clicv2lite.ranges import Depth, Width
 
 
 @dataclass(frozen=True)
 class DecoderConfig:
     """Shape of the decoder; the paper says only that it is smaller than the encoder."""
 
-    width: Count = 256
-    depth: Count = 4
-    heads: Count = 8
+    width: Width = 256
+    depth: Depth = 4
+    heads: Width = 8
 
 
 class Decoder(nn.Module):

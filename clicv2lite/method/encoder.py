@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from clicv2lite.method.masking import take
 from clicv2lite.method.patches import Grid
 from clicv2lite.method.stem import STRIDE, Embedding, PatchStem
-from clicv2lite.ranges import Count
+from clicv2lite.ranges import Depth, Width
 
 if TYPE_CHECKING:  # timm takes seconds to import, and scoring needs only the configuration
     from timm.models.vision_transformer import VisionTransformer
@@ -21,11 +21,11 @@ if TYPE_CHECKING:  # timm takes seconds to import, and scoring needs only the co
 class EncoderConfig(Grid):
     """Shape of a ViT; ``SHAPES`` has the paper's backbones."""
 
-    width: Count = 768
-    depth: Count = 12
-    heads: Count = 12
+    width: Width = 768
+    depth: Depth = 12
+    heads: Width = 12
     class_token: bool = False  # not needed: the loss is per patch, and the probe pools patches; MAE keeps it
-    project: Count = 256  # width d of the features that InfoNCE compares
+    project: Width = 256  # width d of the features that InfoNCE compares
     patch_embed: Embedding = "linear"  # the paper's linear map of a patch, or a stem of convolutions (method.stem)
 
 

@@ -127,7 +127,8 @@ def infonce(
             tile = tile or (CPU_TILE if cpu else GPU_TILE)
             lse, mean = _tiles(flat_q, flat_k, image, place, own, temperature, negatives, tile)
         positive = (flat_q * flat_k[own]).sum(1) / temperature
-        loss = (lse - positive).mean(dtype=torch.float64).to(dtype)
+        wide = dtype if q.device.type == "mps" else torch.float64  # Apple GPUs have no float64
+        loss = (lse - positive).mean(dtype=wide).to(dtype)
         gradient = mean.sub_(flat_k[own]).div_(temperature * len(flat_q))
     known: Tensor = _KnownGradient.apply(flat_q, loss, gradient)
     return known

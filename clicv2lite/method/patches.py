@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clicv2lite.ranges import Count
+from clicv2lite.ranges import Pixels
 
 # (dy, dx), clockwise from "up"; the paper's eight directions: vertical, horizontal, diagonal
 DIRECTIONS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
@@ -27,8 +27,8 @@ def grid_size(height: int, width: int, patch: int) -> tuple[int, int]:
 class Grid:
     """Side of the square image that the encoder sees, and of its patches. Defaults: the paper's ViT-B/32."""
 
-    size: Count = 224  # side of the square (the base crop), pixels
-    patch: Count = 32  # side of a patch, pixels
+    size: Pixels = 224  # side of the square (the base crop), pixels
+    patch: Pixels = 32  # side of a patch, pixels
 
     @property
     def grid(self) -> tuple[int, int]:

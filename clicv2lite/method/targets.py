@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
 import torch
+from annotated_types import Gt, Le
 from torch import Tensor
 
 from clicv2lite.method.entropy import default_bins, luma, patch_entropy
-from clicv2lite.ranges import Count, OneOf
+from clicv2lite.ranges import OneOf
 
 
 def entropy_target(patches: Tensor, bins: int | None = None, unit: str = "bits") -> Tensor:
@@ -69,7 +70,7 @@ class TargetConfig:
     """What the decoder predicts (table 5)."""
 
     target: Annotated[str, OneOf(TARGETS)] = "entropy"
-    bins: Count | None = None  # of the entropy histogram; None chooses from the patch size
+    bins: Annotated[int, Gt(0), Le(65_536)] | None = None  # of the entropy histogram; None chooses from the patch size
     unit: Literal["bits", "normalised"] = "bits"  # of the entropy
 
 

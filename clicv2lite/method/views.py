@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from clicv2lite.method.augmentation import AugmentConfig, augment
@@ -26,7 +26,7 @@ class ViewConfig(TargetConfig, AugmentConfig, Grid):
     """How the views are made. Defaults: the paper's; where the paper is silent, the book's decisions page gives reasons."""
 
     mask_ratio: ShareBelowOne = 0.6
-    max_shift: Annotated[int, Ge(-1)] = -1  # pixels; -1 is a quarter of the patch, 0 switches the shift off
+    max_shift: Annotated[int, Ge(-1), Le(8192)] = -1  # pixels; -1 is a quarter of the patch, 0 switches the shift off
     zeros: Literal["after", "before"] = "after"  # shift after normalisation (zeros are the mean colour) or before it
     fill: Literal["zeros", "edge", "image"] = "zeros"  # what enters: zeros, the patch's edge pixels, or its neighbours' pixels
     crop: Literal["resized", "window", "given"] = "resized"  # random resized crop, window at full scale, or cropped already

@@ -1,21 +1,23 @@
 """Load an encoder by name: the package's own, one of a run or a file, an untrained one, or a timm ViT (book chapter 8)."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 
-from clicv2lite.encoders.frozen import METADATA, WEIGHTS, FrozenConfig, FrozenEncoder, PoolConfig, untrained_encoder
+from clicv2lite.ambient import own_settings
+from clicv2lite.encoders.frozen import METADATA, WEIGHTS, FrozenConfig, FrozenEncoder, stored_config, untrained_encoder
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.encoders.timm_vit import load_timm
 from clicv2lite.errors import UserError
-from clicv2lite.method.encoder import EncoderConfig
+from clicv2lite.json_object import read_object
+from clicv2lite.ranges import shown
 
 DEFAULT = Path(__file__).resolve().parents[1] / "models" / "default"  # the model that comes with the package
 
 
+@own_settings()
 def load_encoder(spec: str, seed: int = 0) -> FrozenEncoder:
     """Load an encoder by name.
 
@@ -57,6 +59,8 @@ def random_encoder(seed: int) -> FrozenEncoder:
 
 
 def _load_file(path: Path) -> FrozenEncoder:
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise UserError(f"{path}: not a file; give a folder of `clicv2lite pretrain` or a .safetensors file")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -64,14 +68,12 @@ def _load_file(path: Path) -> FrozenEncoder:
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from None
     try:
-        stored = json.loads(metadata[METADATA])
-        config = FrozenConfig(EncoderConfig(**stored["encoder"]), _pool_config(stored["pool"]))
-        net = PlainViT(config.encoder).load_timm(state)
-    except (KeyError, TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError):
-        raise UserError(f"{path}: not an encoder written by clicv2lite; export one with `clicv2lite pretrain`") from None
+        config = stored_config(read_object(metadata[METADATA]))
+        with torch.device("meta"):  # its weights are replaced: they need no memory, and no random numbers
+            net = PlainViT(config.encoder)
+        net.load_timm(state)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        why = shown(" ".join(str(error).split()))
+        what = f"not an encoder written by clicv2lite ({why}); export one with `clicv2lite pretrain`"
+        raise UserError(f"{path}: {what}") from None
     return FrozenEncoder(str(path), net, config)
-
-
-def _pool_config(stored: dict[str, Any]) -> PoolConfig:
-    later = {name: stored[name] for name in ("read", "halvings") if name in stored}  # older files do not have them
-    return PoolConfig(tuple(stored["blocks"]), tuple(stored["statistics"]), stored["size"], **later)

@@ -59,6 +59,7 @@ class ComplexityModel(Model, ModelHubMixin):
         force_download: bool,
         local_files_only: bool,
         token: str | bool | None,
+        device: str = "auto",
         **_: Any,
     ) -> "ComplexityModel":
         folder = model_id
@@ -72,4 +73,4 @@ class ComplexityModel(Model, ModelHubMixin):
                 token=token,
                 allow_patterns=[HEAD_FILE, WEIGHTS],
             )
-        return cls.of(load_model(folder))
+        return cls.of(load_model(folder, device))

@@ -11,14 +11,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from clicv2lite.ambient import own_settings
 from clicv2lite.arrays import Floats
 from clicv2lite.data.inputs import listed, squares
+from clicv2lite.device import choose_device
 from clicv2lite.encoders.frozen import WEIGHTS, FrozenEncoder
 from clicv2lite.encoders.place_shares import shares
 from clicv2lite.errors import UserError
 from clicv2lite.files import digest, write_bytes
 from clicv2lite.heads.base import KINDS, Head
 from clicv2lite.heads.bounds import bounded
+from clicv2lite.json_object import read_object
 from clicv2lite.models.by_name import DEFAULT, load_encoder
 
 HEAD_FILE = "head.safetensors"
@@ -30,12 +33,25 @@ class Model:
 
     `score`, `features` and `complexity_map` take an image of any size as a path, a PIL image, a NumPy array (H, W, 3) or
     (H, W), or a tensor (C, H, W). `score` and `features` also take a batch, or an iterable of images. `ratings`, `scores` and
-    `maps` take the squares that the encoder sees. The result for an image does not depend on its batch, except for rounding.
+    `maps` take the squares that the encoder sees. The result for an image does not depend on its batch, except for rounding,
+    and not on the caller's settings of torch and NumPy (:func:`clicv2lite.ambient.own_settings`).
     """
 
     def __init__(self, encoder: FrozenEncoder, head: Head) -> None:
         self.encoder, self.head = encoder, head
 
+    def to(self, device: str | torch.device) -> "Model":
+        """Compute on another device from now on, as `load_model` names it: "cpu", "cuda:1", "mps", "auto".
+
+        Raises:
+            UserError: if there is no such device here.
+        """
+        where = choose_device(device)
+        self.encoder.to(where)
+        self.head.to(where)
+        return self
+
+    @own_settings()
     def score(self, images: Any) -> Any:
         """Complexity in 0..1, as `clicv2lite score` gives it: a float for one image, else (N,) float64.
 
@@ -51,12 +67,14 @@ class Model:
         scores = np.concatenate([self.ratings(batch) for batch in squares(found, self.encoder.size)])
         return float(scores[0]) if single else scores
 
+    @own_settings()
     def features(self, images: Any) -> NDArray[np.float32]:
         """The features that a linear head reads: (F,) float32 for one image, else (N, F). Errors as in `score`."""
         found, single = listed(images)
         features: NDArray[np.float32] = pooled(self.encoder, found).numpy()
         return features[0] if single else features
 
+    @own_settings()
     def complexity_map(self, image: Any) -> Floats:
         """Complexity of each place of one image, resized to a square: (h, w); see `maps`. Errors as in `score`."""
         found, single = listed(image)
@@ -65,42 +83,39 @@ class Model:
         complexity: Floats = self.maps(next(squares(found, self.encoder.size)))[0]
         return complexity
 
+    @own_settings()
     def ratings(self, images: Tensor) -> Floats:
         """Images (B, 3, S, S) uint8 -> scores (B,) in 0..1, see :func:`clicv2lite.heads.bounds.bounded`."""
         scores = self.scores(images)
         return scores if self.head.bounded else bounded(torch.from_numpy(scores)).numpy()
 
+    @own_settings()
     def scores(self, images: Tensor) -> Floats:
         """Images (B, 3, S, S) uint8 -> scores (B,) as the head gives them. The scores of a linear head have no bounds."""
         return self.head.predict(read_by(self.head, self.encoder, images))
 
+    @own_settings()
     def maps(self, images: Tensor) -> Floats:
         """Images (B, 3, S, S) uint8 -> complexity of each place (B, h, w).
 
         The maps of ICNet's head lie in 0..1. The maps of a linear head are exact shares of its score: their mean is the score,
         and single values can lie anywhere.
         """
-        images = images.to(use_device(self.encoder))
+        images = images.to(self.encoder.device)
         read = shares(self.encoder, images) if self.head.reads == "features" else self.encoder.tokens(images)
         return self.head.maps(read)
 
 
 def read_by(head: Head | type[Head], encoder: FrozenEncoder, images: Tensor) -> Tensor:
     """The input of `head` for images (B, 3, S, S) uint8 on any device: pooled features or tokens."""
-    images = images.to(use_device(encoder))
+    images = images.to(encoder.device)
     return encoder.features(images) if head.reads == "features" else encoder.tokens(images)
 
 
+@own_settings()
 def pooled(encoder: FrozenEncoder, images: list[Any]) -> Tensor:
     """Pooled features (N, F) float32, on the CPU, of N images in any form that `Model.score` takes; errors as there."""
-    return torch.cat([encoder.features(batch.to(use_device(encoder))).cpu() for batch in squares(images, encoder.size)])
-
-
-def use_device(encoder: FrozenEncoder) -> torch.device:
-    """Move the encoder to a GPU if there is one, and return the device that it is on."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encoder.to(device)  # does nothing from the second call on
-    return device
+    return torch.cat([encoder.features(batch.to(encoder.device)).cpu() for batch in squares(images, encoder.size)])
 
 
 def save_model(folder: Path, model: Model, spec: str) -> None:
@@ -127,7 +142,8 @@ def save_model(folder: Path, model: Model, spec: str) -> None:
     write_bytes(folder / HEAD_FILE, save(model.head.tensors(), metadata={"clicv2lite": json.dumps(about)}))
 
 
-def load_model(spec: str | Path = "default") -> Model:
+@own_settings()
+def load_model(spec: str | Path = "default", device: str | torch.device = "auto") -> Model:
     """Load a model that `save_model` wrote. This is `clicv2lite.load`.
 
     >>> import clicv2lite
@@ -137,9 +153,10 @@ def load_model(spec: str | Path = "default") -> Model:
 
     Args:
         spec: a folder, or "default" for the model that comes with the package.
+        device: where it computes: "cpu", "cuda", "cuda:1", "mps", or "auto": a GPU of CUDA if there is one.
 
     Raises:
-        UserError: if there is no model, its head is damaged, or its head was fitted on another encoder.
+        UserError: if there is no model or device, its head is damaged, or its head was fitted on another encoder.
     """
     folder = DEFAULT if spec == "default" else Path(spec)
     path = folder / HEAD_FILE
@@ -150,14 +167,19 @@ def load_model(spec: str | Path = "default") -> Model:
         raise UserError(f"model {spec}: there is no {HEAD_FILE} in it; make a model with {make}")
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["clicv2lite"])
+            about = read_object((file.metadata() or {})["clicv2lite"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         head = KINDS[about["kind"]].restore(about["config"], tensors)
         expected = about["encoder"]["sha256"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: this is not a head of clicv2lite ({reason}); run probe --out again") from error
     encoder_file = folder / WEIGHTS
     if not encoder_file.is_file() or digest(encoder_file) != expected:
         raise UserError(f"{encoder_file}: missing, or not the encoder this head was fitted on; run probe --out again")
-    return Model(load_encoder(str(folder)), head)
+    encoder = load_encoder(str(folder))
+    wanted = encoder.config.features if head.reads == "features" else encoder.width
+    if head.config()["width"] != wanted:
+        read = head.config()["width"]
+        raise UserError(f"{path}: reads {read} numbers, and its encoder gives {wanted}; run probe --out again")
+    return Model(encoder, head).to(device)

@@ -7,8 +7,10 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from clicv2lite.ambient import own_settings
 from clicv2lite.arrays import Floats
 from clicv2lite.data.inputs import listed
+from clicv2lite.device import choose_device
 from clicv2lite.errors import UserError
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
@@ -31,15 +33,17 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
 
     Args:
         encoder: "default", a folder, a file, "random" or a timm name, as for `clicv2lite probe --encoder`.
+        device: where it computes, as for :func:`clicv2lite.models.model.load_model`.
 
     Attributes:
         model_: after `fit`, a :class:`clicv2lite.models.model.Model` with the encoder and the new head. Its `complexity_map`
             shows where the complexity is. Its `score` stays in 0..1, `predict` of the regressor does not.
     """
 
-    def __init__(self, encoder: str = "default") -> None:
-        self.encoder = encoder
+    def __init__(self, encoder: str = "default", device: str = "auto") -> None:
+        self.encoder, self.device = encoder, device
 
+    @own_settings()
     def fit(self, images: Any, ratings: ArrayLike, groups: ArrayLike | None = None) -> "ComplexityRegressor":
         """Fit on images, in any form that :class:`clicv2lite.models.model.Model` takes, and their ratings.
 
@@ -66,13 +70,14 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
         found, _ = listed(images)
         if len(found) != len(wanted):
             raise UserError(f"ratings: {len(wanted)} of them for {len(found)} images; give one per image")
-        encoder = load_encoder(self.encoder)
+        encoder = load_encoder(self.encoder).to(choose_device(self.device))
         names = None if groups is None else np.asarray(groups, dtype=np.str_)
         if names is not None and names.shape != wanted.shape:
             raise UserError(f"groups: shape {names.shape} for {len(wanted)} ratings; give one name per rating")
         self.model_ = Model(encoder, fit_ridge(pooled(encoder, found), wanted, names))
         return self
 
+    @own_settings()
     def predict(self, images: Any) -> Floats:
         """Ratings (n,) of n images, on the scale of the fitted ratings, but not clipped to their range.
 

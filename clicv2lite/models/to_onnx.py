@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clicv2lite.ambient import own_settings
 from clicv2lite.errors import UserError
 from clicv2lite.files import atomic, check_output_file
 from clicv2lite.heads.bounds import bounded
@@ -42,6 +43,7 @@ class Scorer(nn.Module):
         return bounded((features - self.mean) @ self.weight + self.intercept)
 
 
+@own_settings()
 def export_onnx(model: Model, path: str | Path) -> None:
     """Write a model as ONNX. The file is complete, or it is not written at all.
 
@@ -84,6 +86,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the file and say how large it is; exit status 0."""
-    export_onnx(load_model(args.model), args.out)
+    export_onnx(load_model(args.model, device="cpu"), args.out)
     print(f"{args.out}: {os.path.getsize(args.out) / 1e6:.1f} MB")
     return 0

@@ -1,6 +1,7 @@
 """Checkpoints that survive a kill: tensors only, written to a temporary file, with a checksum, two kept (book chapter 7)."""
 
 import hashlib
+import io
 import re
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from clicv2lite.files import write_bytes
 from clicv2lite.pretrain.distributed import Ranks
 
 KEEP = 2
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
 PATTERN = re.compile(r"step-(\d{9})\.safetensors$")
 
 
@@ -33,48 +35,77 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
         write_bytes(path, data)
     except OSError as error:
         raise UserError(f"{path}: could not be written ({error.strerror}); the previous checkpoint is untouched") from None
-    for old in _numbered(folder)[:-KEEP]:
+    for old in [p for p in _numbered(folder) if p.is_file()][:-KEEP]:
         old.unlink()
         old.with_suffix(".sha256").unlink(missing_ok=True)
     return path
 
 
 def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks | None = None) -> int:
-    """Load the newest complete checkpoint and return its step. If there is none, return 0 and change nothing.
+    """Load the newest usable checkpoint and return its step. If there is none, return 0 and change nothing.
 
-    If a checkpoint is damaged, its name goes to standard error and the one before it is used. The first rank reads the file and
-    sends the tensors to the others.
+    A checkpoint that cannot be read, is damaged or belongs to another model is named on standard error, and the one before it
+    is tried. The first rank reads the file and sends the tensors to the others.
 
     Raises:
-        UserError: if a checkpoint is complete but belongs to another model.
+        UserError: if all whole checkpoints belong to another model.
     """
     ranks = ranks or Ranks()
-    path, tensors = _newest(folder) if ranks.first else (folder, {})
-    path = ranks.from_first(path)
-    if path == folder:
-        return 0
-    try:
-        tensors = ranks.tensors_from_first(tensors)
+    found = ranks.first_alone(lambda: _newest(folder, model))
+    step: int = ranks.from_first(found[0] if found else 0)
+    if step:
+        tensors = ranks.tensors_from_first(found[1] if found else {})
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
         _load_optimizer(model, optimizer, tensors)
-    except (RuntimeError, KeyError):
-        raise UserError(f"{path}: belongs to another model than this recipe; choose another --out") from None
-    return int(path.stem.removeprefix("step-"))
+    return step
 
 
-def _newest(folder: Path) -> tuple[Path, dict[str, Tensor]]:
-    """The newest complete checkpoint and its tensors; (folder, {}) if there is none."""
+def _newest(folder: Path, model: nn.Module) -> tuple[int, dict[str, Tensor]]:
+    """Step and tensors of the newest checkpoint that can be used; (0, {}) if there is none."""
+    alien = None
     for path in reversed(_numbered(folder)):
+        tensors, reason = _read(path, model)
+        if tensors and _fits(tensors, model):
+            return int(path.stem.removeprefix("step-")), tensors
+        if tensors:
+            alien = alien or path
+            reason = "belongs to another model than this recipe"
+        print(f"clicv2lite: {path}: {reason}; trying the checkpoint before it", file=sys.stderr)
+    if alien:
+        raise UserError(f"{alien}: belongs to another model than this recipe; choose another --out")
+    return 0, {}
+
+
+def _read(path: Path, model: nn.Module) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a checkpoint, or {} and what is wrong with it."""
+    checksum = path.with_suffix(".sha256")
+    most = 4 * sum(t.nbytes for t in model.state_dict().values()) + 2**27  # weights, two moments, names and shapes
+    try:
+        if not path.is_file():
+            return {}, "not a file, or a broken link"  # a pipe would never end
+        if path.stat().st_size > most:
+            return {}, "damaged (it is larger than any checkpoint of this model)"
         data = path.read_bytes()
-        checksum = path.with_suffix(".sha256")
-        reason = "its checksum differs"
-        if checksum.is_file() and checksum.read_bytes() == hashlib.sha256(data).hexdigest().encode():
-            try:
-                return path, safetensors.torch.load(data)
-            except SafetensorError:  # for example a pickle, which is never loaded
-                reason = "it is not a safetensors file"
-        print(f"clicv2lite: {path}: damaged ({reason}); trying the checkpoint before it", file=sys.stderr)
-    return folder, {}
+        with checksum.open("rb") if checksum.is_file() else io.BytesIO() as file:
+            wanted = file.read(65)
+        if wanted != hashlib.sha256(data).hexdigest().encode():
+            return {}, "damaged (its checksum differs)"
+        return safetensors.torch.load(data), ""
+    except OSError as error:
+        return {}, f"cannot be read ({error.strerror})"
+    except SafetensorError:  # for example a pickle, which is never loaded
+        return {}, "damaged (it is not a safetensors file)"
+
+
+def _fits(tensors: dict[str, Tensor], model: nn.Module) -> bool:
+    """Whether these are the tensors that `save` writes of such a model: names, shapes and types."""
+    wanted = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for name, p in _trained(model).items():
+        if f"optimizer.step.{name}" in tensors:  # else it had no gradient: the decoder, when nothing is masked
+            wanted |= {f"optimizer.step.{name}": torch.zeros(()), **{f"optimizer.{m}.{name}": p for m in MOMENTS}}
+    return wanted.keys() == tensors.keys() and all(
+        tensors[name].shape == value.shape and tensors[name].dtype == value.dtype for name, value in wanted.items()
+    )
 
 
 def _numbered(folder: Path) -> list[Path]:
@@ -94,7 +125,7 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 
 
 def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    fields = ("step", "exp_avg", "exp_avg_sq")
+    fields = ("step", *MOMENTS)
     for name, p in _trained(model).items():
         if f"optimizer.step.{name}" not in tensors:  # it had no gradient: the decoder, when nothing is masked
             continue

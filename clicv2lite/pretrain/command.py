@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError
 from clicv2lite.outputs import add_output
 from clicv2lite.recipes.library import RECIPES, get_recipe, is_recipe_file
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "--out", folder=True, unless="dry_run", help="folder of the run")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value", help="change the recipe")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, if there is one")
-    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: a GPU if there is one")
+    add_device(parser)
     parser.add_argument("--dry-run", action="store_true", help="print what the run needs, and whether it fits")
     parser.add_argument(
         "--on", metavar="MACHINE",
@@ -34,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Pretrain. The exit status is 0, also when SIGTERM stopped the run (it saves first)."""
+    """Pretrain. The exit status is 0, also when SIGTERM stopped the run (it saves first).
+
+    Not 143, as of a process that a signal ended: torchrun would count a rank's 143 as a failure and start all ranks again, and
+    a job script could not tell it from a crash. Whether the run is finished, encoder.safetensors and the last line say.
+    """
     recipe = get_recipe(args.recipe, args.set)
     if args.dry_run:
         return _dry_run(recipe, args)
@@ -67,10 +72,7 @@ def _dry_run(recipe: Recipe, args: argparse.Namespace) -> int:
     from clicv2lite.pretrain.cost.hardware import machine
     from clicv2lite.pretrain.cost.plan import dry_run
 
-    usable = torch.cuda.is_available()
-    if args.device == "cuda" and not usable:
-        raise UserError("--device cuda: torch finds no usable GPU here; leave the option out, or give --on '8 x A100'")
-    device = torch.device(args.device or ("cuda" if usable else "cpu"))
-    ranks = torch.cuda.device_count() if device.type == "cuda" else 1
+    device = choose_device(args.device)
+    ranks = torch.cuda.device_count() if device.type == "cuda" and device.index is None else 1
     dry_run(recipe, device, ranks, machine(args.on) if args.on else None)
     return 0

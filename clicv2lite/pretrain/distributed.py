@@ -16,9 +16,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from clicv2lite.device import CPU, choose_device
 from clicv2lite.errors import UserError
-
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -126,25 +125,25 @@ def without_exchange(model: nn.Module) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def join(device: str | None) -> Iterator[Ranks]:
+def join(device: str) -> Iterator[Ranks]:
     """Join the other ranks that torchrun started. Without torchrun there is only this rank.
 
     Args:
-        device: ``cuda`` or ``cpu``; None takes a GPU if there is one. Each local rank has its own GPU.
+        device: as for `choose_device`; with ``cuda`` or ``auto``, each local rank has its own GPU.
 
     Raises:
-        UserError: if there is no such GPU.
+        UserError: if there is no such device, or several ranks would share one GPU.
     """
     size, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
-    usable = torch.cuda.is_available()
-    if device == "cuda" and not usable:
-        raise UserError("--device cuda: torch finds no usable GPU here; leave the option out")
-    kind = device or ("cuda" if usable else "cpu")
-    if kind == "cuda" and local >= torch.cuda.device_count():
-        here = f"{torch.cuda.device_count()} GPUs for {os.environ.get('LOCAL_WORLD_SIZE', size)} local ranks"
-        raise UserError(f"--device cuda: {here}; start torchrun with fewer --nproc-per-node")
-    where = torch.device(kind, local) if kind == "cuda" else torch.device("cpu")
-    if kind == "cuda":
+    where = choose_device(device)
+    if size > 1 and (where.index is not None or where.type == "mps"):
+        raise UserError(f"--device {device}: {size} ranks cannot share one GPU; write cuda, and each of them takes its own")
+    if where.type == "cuda" and where.index is None:
+        if local >= torch.cuda.device_count():
+            here = f"{torch.cuda.device_count()} GPUs for {os.environ.get('LOCAL_WORLD_SIZE', size)} local ranks"
+            raise UserError(f"--device cuda: {here}; start torchrun with fewer --nproc-per-node")
+        where = torch.device("cuda", local)
+    if where.type == "cuda":
         torch.cuda.set_device(where)
     if size == 1:
         yield Ranks(device=where)
@@ -152,7 +151,7 @@ def join(device: str | None) -> Iterator[Ranks]:
     store, rank, _ = next(dist.rendezvous("env://"))
     if os.environ.get("GROUP_WORLD_SIZE") == "1":  # one machine: torchrun's store still has addresses of killed ranks
         store = dist.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo", store=store, rank=rank, world_size=size)
+    dist.init_process_group("nccl" if where.type == "cuda" else "gloo", store=store, rank=rank, world_size=size)
     yield Ranks(dist.get_rank(), size, where)
     # Free wrapped models first. Freed later, they could end the group while holding Python's lock, and gloo's threads may wait
     # for that lock.

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clicv2lite.ambient import own_settings
 from clicv2lite.data.sources import ImageSet, open_images
 from clicv2lite.device import autocast
 from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
@@ -22,6 +23,7 @@ from clicv2lite.method.encoder import prepare
 from clicv2lite.method.momentum import QueryAndKey
 from clicv2lite.method.views import uniform
 from clicv2lite.pretrain import checkpoint
+from clicv2lite.pretrain.cost.room import check_memory
 from clicv2lite.pretrain.distributed import Ranks, join, without_exchange
 from clicv2lite.pretrain.folder import claim, list_bad
 from clicv2lite.pretrain.input.feed import Batch, Feed
@@ -42,7 +44,7 @@ class Pretraining:
         images: folders, tars, brace patterns, ``embedded`` or ``worlds:N``.
         out: folder of the run. On many machines it must be a folder that all of them see.
         resume: go on from the newest complete checkpoint, or start if there is none. A restart by torchrun always resumes.
-        device: ``cuda`` or ``cpu``; None takes a GPU if there is one.
+        device: as for `choose_device`. Under torchrun each local rank has its own GPU.
         progress: show a bar with images/s and the remaining time on standard error.
         watch: what is measured during the run.
         recipe_file: the file that the recipe was read from; it is copied into the folder of the run.
@@ -52,12 +54,13 @@ class Pretraining:
     images: Sequence[str]
     out: Path
     resume: bool = False
-    device: str | None = None
+    device: str = "auto"
     progress: bool = True
     watch: Watch = field(default_factory=Watch)
     recipe_file: Path | None = None
 
 
+@own_settings()
 def pretrain(what: Pretraining) -> bool:
     """Pretrain and write out/config.json, metrics.jsonl, checkpoints/ and, at the end, encoder.safetensors.
 
@@ -66,13 +69,14 @@ def pretrain(what: Pretraining) -> bool:
 
     Returns:
         True if the run is finished; False if SIGTERM or SIGINT stopped it (it saves first).
+        The caller's settings of torch and NumPy and torch's random numbers neither change the run nor are changed by it.
 
     Raises:
         UserError: if images or folders cannot be used, another recipe wrote the run, or a loss is not finite.
     """
     began = time.perf_counter()
     what = replace(what, resume=what.resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0)
-    with join(what.device) as ranks:
+    with torch.random.fork_rng(devices=[]), join(what.device) as ranks:  # the caller's random numbers go on as before
         return _train(what, ranks, began)
 
 
@@ -80,6 +84,7 @@ def _train(what: Pretraining, ranks: Ranks, began: float) -> bool:
     """The part of `pretrain` between joining and leaving the ranks. Its objects must be gone before `join` ends."""
     recipe, out = what.recipe, what.out
     ranks.share(recipe.batch)  # fail early, before the images are read
+    ranks.first_alone(lambda: check_memory(recipe, ranks.device, ranks.size))
     found = ranks.first_alone(lambda: _open(what, ranks))
     images = open_images(what.images) if found is None else found
     model, optimizer = _build(recipe, ranks.device)
@@ -204,14 +209,14 @@ def _open(what: Pretraining, ranks: Ranks) -> ImageSet:
     """Open the images and claim the folder of the run."""
     images = open_images(what.images)
     fresh = not (what.out / "config.json").is_file()
-    claim(what.out, what.recipe, len(images), what.resume, ranks)
+    claim(what.out, what.recipe, images, what.resume, ranks)
     if fresh and what.recipe_file:
         write_bytes(what.out / "recipe.toml", what.recipe_file.read_bytes())
     return images
 
 
 def _build(recipe: Recipe, device: torch.device) -> tuple[QueryAndKey, torch.optim.Optimizer]:
-    torch.manual_seed(recipe.seed)
+    torch.default_generator.manual_seed(recipe.seed)  # the weights are drawn on the CPU
     model = METHODS[recipe.method].build(recipe.model, recipe.learner).to(device)
     if device.type == "cpu":
         plain_attention(model)

@@ -1,6 +1,5 @@
 """The whole pretrained model with heads and decoder, which chapters 4 and 5 look into (figure 4; book chapter 12)."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +10,16 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from clicv2lite.ambient import own_settings
+from clicv2lite.device import CPU
 from clicv2lite.encoders.frozen import WEIGHTS, FrozenConfig, FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes, write_json
+from clicv2lite.json_object import read_object
 from clicv2lite.method.clicv2 import CLICv2
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.pretrain import checkpoint
+from clicv2lite.pretrain.cost.room import check_memory
 from clicv2lite.pretrain.optim import make_optimizer
 from clicv2lite.recipes.recipe import Recipe
 from clicv2lite.recipes.settings import check, stored_recipe
@@ -34,12 +37,15 @@ def load_recipe(spec: str = "default") -> Recipe:
         UserError: if the folder holds no readable configuration.
     """
     path = _folder(spec) / CONFIG
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise UserError(f"{path}: not a file; give the --out folder of `clicv2lite pretrain`")
     try:
-        return stored_recipe(json.loads(path.read_text(encoding="utf-8"))["recipe"])
+        return stored_recipe(read_object(path.read_text(encoding="utf-8"))["recipe"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: no configuration of a pretraining; give the --out folder of `clicv2lite pretrain`") from None
 
 
+@own_settings()
 def load_pretraining(spec: str = "default") -> CLICv2:
     """Query and key encoder, projection heads and decoder, in evaluation mode, without gradients, on the CPU.
 
@@ -55,6 +61,7 @@ def load_pretraining(spec: str = "default") -> CLICv2:
     recipe = load_recipe(spec)
     if recipe.method != "clicv2":
         raise UserError(f"{folder}: a run of method {recipe.method}; its encoder loads with `load_encoder`, the rest does not")
+    check_memory(recipe, CPU, training=False)
     with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced
         model = CLICv2(recipe.model)
     if (folder / HEADS).is_file():
@@ -82,8 +89,8 @@ def export(run: Path, folder: Path, pooling: Mapping[str, Any] | None = None) ->
     heads = {f"query_head.{k}": v for k, v in model.query_head.state_dict().items()}
     decoder = {f"decoder.{k}": v for k, v in model.decoder.state_dict().items()} if model.decoder else {}
     write_bytes(folder / HEADS, safetensors.torch.save({k: v.half().contiguous() for k, v in (heads | decoder).items()}))
-    stored = json.loads((run / CONFIG).read_text(encoding="utf-8"))
-    command = re.sub(r"--out \S+", f"--out runs/{run.resolve().name}", stored["command"])  # other people have other folders
+    stored = read_object((run / CONFIG).read_text(encoding="utf-8"))  # load_recipe has read it
+    command = re.sub(r"--out \S+", f"--out runs/{run.resolve().name}", str(stored.get("command", "")))  # others have others
     write_json(folder / CONFIG, stored | {"command": command, "recipe": recipe.flat()})
 
 

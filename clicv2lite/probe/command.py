@@ -9,12 +9,13 @@ import numpy as np
 from torch import Tensor
 
 from clicv2lite.arrays import Floats, Names, Rows
+from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_counts, check_positive, check_seed
 from clicv2lite.files import check_output_file, make_folder, put_json, write_json
 from clicv2lite.heads.base import KINDS
 from clicv2lite.heads.icnet import IcnetTraining
 from clicv2lite.models.by_name import load_encoder
-from clicv2lite.models.model import Model, save_model, use_device
+from clicv2lite.models.model import Model, save_model
 from clicv2lite.outputs import add_output
 from clicv2lite.probe.crossval import Fit, cross_validate, fit_rows, folds
 from clicv2lite.probe.encoding import encode
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_within_categories(parser)
     add_score_range(parser)
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images encoded at once (default 64)")
+    add_device(parser)
     paper = IcnetTraining()
     group = parser.add_argument_group("icnet", "options of --head icnet; the defaults are the paper's and ICNet's")
     group.add_argument("--epochs", type=int, help=f"passes over the training rows (default {paper.epochs})")
@@ -54,11 +56,12 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     _check_options(args)
     _check_outputs(args)
+    device = choose_device(args.device)
     task = load_task(args.ratings, args.test, args.folds, args.score_range)
     k = 5 if args.folds is None else args.folds
     if task.test is None:
         folds(len(task.paths), k, task.categories, args.seed)  # refuses a wrong number before the long part
-    encoder = load_encoder(args.encoder, args.seed).read_as(read_settings(args.set, "pool_"))
+    encoder = load_encoder(args.encoder, args.seed).read_as(read_settings(args.set, "pool_")).to(device)
     if args.out:
         encoder.check_storable("--out")
     inputs, read, skipped = encode(encoder, args.head, task.paths, args.batch_size)
@@ -83,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         "skipped": skipped,
         "seed": args.seed,
     }
-    result = stamped(found, began, use_device(encoder))
+    result = stamped(found, began, device)
     if args.out and head:
         save_model(args.out, Model(encoder, head), args.encoder)
         write_json(args.out / "probe.json", result)

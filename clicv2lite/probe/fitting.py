@@ -33,6 +33,6 @@ def fitter(
     def fit(tokens: Tensor, scores: Floats, groups: Names | None = None) -> Head:
         if groups is not None:
             raise ValueError("ICNet's head is fitted to the ratings themselves, not to differences within groups")
-        return fit_icnet(tokens, scores, shape, training, seed)
+        return fit_icnet(tokens, scores, shape, training, seed, device=encoder.device)
 
     return fit

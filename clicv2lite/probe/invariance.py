@@ -25,11 +25,11 @@ from torch import Tensor
 
 from clicv2lite.arrays import Floats, Rows
 from clicv2lite.data.names import as_cell
+from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_seed
 from clicv2lite.files import put_json, write_bytes
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
-from clicv2lite.models.model import use_device
 from clicv2lite.outputs import add_json, add_output
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.encoding import encode
@@ -166,6 +166,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoder", required=True, metavar="E", help="run folder, file, default, random, timm name")
     parser.add_argument("--ratings", required=True, metavar="CSV", help="rating table image,score,category")
     add_score_range(parser)
+    add_device(parser)
     add_json(parser)
     add_output(parser, "--tsne", help="write the map to this CSV file: image,category,score,x,y")
     parser.add_argument("--seed", type=int, default=0, help="of folds, random encoder, bootstrap and t-SNE (default 0)")
@@ -179,17 +180,18 @@ def run(args: argparse.Namespace) -> int:
     """
     began = time.perf_counter()
     check_seed(args.seed)
+    device = choose_device(args.device)
     task = load_task(args.ratings, None, FOLDS, args.score_range)
     if task.categories is None or len(set(task.categories)) < 2:
         raise UserError(f"--ratings {args.ratings}: needs a category column with two or more categories")
     if len(task.paths) <= PERPLEXITY:
         raise UserError(f"--ratings {args.ratings}: {len(task.paths)} images; t-SNE needs more than {PERPLEXITY}")
-    encoder = load_encoder(args.encoder, args.seed)
+    encoder = load_encoder(args.encoder, args.seed).to(device)
     features, read, skipped = encode(encoder, "ridge", task.paths, batch_size=64)
     task = keep_rows(task, read)
     found, points = invariance(features, task, args.seed)
     result = {"metric": "mean_pcc", **found, "encoder": args.encoder, "skipped": skipped, "seed": args.seed}
     if args.tsne is not None:
         write_map(args.tsne, task, points, Path(args.ratings).parent)
-    put_json(args.json, stamped(result, began, use_device(encoder)))
+    put_json(args.json, stamped(result, began, device))
     return 0

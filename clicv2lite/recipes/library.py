@@ -1,7 +1,8 @@
 """Recipes: functions that return the complete, frozen configuration of a pretraining (CLICv2, section 4.1; chapter 7)."""
 
+import dataclasses
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from clicv2lite.errors import UserError
 from clicv2lite.learners import METHODS
 from clicv2lite.method.decoder import DecoderConfig
 from clicv2lite.method.encoder import SHAPES
+from clicv2lite.ranges import shown
 from clicv2lite.recipes.recipe import Recipe
-from clicv2lite.recipes.settings import RENAMED, describe, kinds, misfit, read_settings, valued
+from clicv2lite.recipes.settings import RENAMED, describe, ignored, kinds, misfit, read_settings, valued
 
 
 def ci() -> Recipe:
@@ -91,7 +93,8 @@ def get_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     changed = recipe.changed({**method.brings, **changes})
     if method.crops > 1 and "store" not in changes and not changed.store:
         changed = changed.changed({"store": changed.size * 8 // 7})  # 256 for 224
-    if reason := misfit(changed):
+    reason = misfit(changed) or _unread(recipe, changed, asked if "method" in asked else changes)
+    if reason:
         of_file = is_recipe_file(name) and reason.partition("=")[0] not in asked
         raise UserError(f"--recipe {name}: {reason}" if of_file else f"--set {reason}")
     if "lr" not in changes:
@@ -99,6 +102,16 @@ def get_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     if "warmup" not in changes:
         changed = changed.changed({"warmup": round(recipe.warmup * changed.passes / recipe.passes)})
     return changed
+
+
+def _unread(base: Recipe, changed: Recipe, asked: Mapping[str, Any]) -> str | None:
+    """A setting that was asked for, and that the method does not read, as ``key=value: why``. Its default is no fault."""
+    own = {field.name: field.default for method in METHODS.values() for field in dataclasses.fields(method.settings)}
+    default, now = own | base.flat(), changed.flat()
+    for key in sorted(ignored(changed) & asked.keys()):
+        if now[key] != default[key]:
+            return f"{key}={shown(now[key])}: method={changed.method} does not read it; leave it out"
+    return None
 
 
 def is_recipe_file(name: str) -> bool:
@@ -116,19 +129,20 @@ def read_file(path: Path) -> tuple[str, dict[str, Any]]:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors write a byte order mark
     except OSError as error:
         raise UserError(f"--recipe {path}: cannot be read ({error.strerror}); name a .toml file") from None
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise UserError(f'--recipe {path}: is not TOML ({error}); write base = "lite" and key = value, one per line') from None
+    except (ValueError, RecursionError) as error:  # not TOML, or not UTF-8, a number of 5,000 digits, lists without end
+        line = 'write base = "lite" and key = value, one per line'
+        raise UserError(f"--recipe {path}: is not TOML ({shown(error)}); {line}") from None
     base, known, changes = table.pop("base", None), kinds() | {"name": str}, {"name": path.stem}
     if not isinstance(base, str):
         raise UserError(f'--recipe {path}: names no base; begin with a line such as base = "lite"')
     for written, value in table.items():
         key = RENAMED.get(written, written)
         if key not in known:
-            raise UserError(f"--recipe {path}: there is no setting {written}; choose one of {', '.join(sorted(known))}")
+            raise UserError(f"--recipe {path}: there is no setting {shown(written)}; choose one of {', '.join(sorted(known))}")
         if key in changes and key != "name":
             raise UserError(f"--recipe {path}: {key} is there twice, once by its earlier name; keep one of them")
         try:
             changes[key] = valued(value, known[key])
         except ValueError:
-            raise UserError(f"--recipe {path}: {key} = {value!r} must be {describe(known[key])}") from None
+            raise UserError(f"--recipe {path}: {key} = {shown(value)} must be {describe(known[key])}") from None
     return base, changes

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Le, Lt
 
 from clicv2lite.encoders.frozen import PoolConfig
 from clicv2lite.learners import METHODS
@@ -14,7 +14,7 @@ from clicv2lite.method.clicv2 import LossConfig, ModelConfig
 from clicv2lite.method.decoder import DecoderConfig
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.method.views import ViewConfig
-from clicv2lite.ranges import Count, NonNegative, OneOf, Positive, ShareBelowOne, WholeNumber
+from clicv2lite.ranges import Count, NonNegative, OneOf, Passes, PixelsOrZero, Positive, ShareBelowOne, WholeNumber
 
 EXECUTION = ("micro", "workers", "compile", "checkpointing", "save_every", "log_every")
 """Settings that say how a run is executed, not what it learns. They may change when it is resumed."""
@@ -35,23 +35,23 @@ class Recipe(ViewConfig, EncoderConfig, LossConfig):
     pool: PoolConfig = field(default_factory=PoolConfig)  # features of the exported encoder
     own: Mapping[str, Any] = field(default_factory=dict)  # settings that only one method has; those of ``method`` are used
     # optimisation
-    batch: Count = 2048  # images per step
-    passes: Count = 300 * 1_500_000  # images seen in total, with repeats
-    warmup: WholeNumber = 40 * 1_500_000  # the first of these passes, with a rising learning rate
+    batch: Annotated[int, Gt(0), Le(10**6)] = 2048  # images per step
+    passes: Passes = 300 * 1_500_000  # images seen in total, with repeats
+    warmup: Annotated[int, Ge(0), Le(10**15)] = 40 * 1_500_000  # the first of these passes, with a rising learning rate
     lr: Positive = 0.003  # highest learning rate, at this batch
     weight_decay: NonNegative = 0.05
     beta1: ShareBelowOne = 0.9  # of AdamW; with 1 it would never forget a gradient
     beta2: ShareBelowOne = 0.95
     clip: Positive = 1.0  # largest gradient norm
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    seed: WholeNumber = 0
+    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     # input and output
-    store: WholeNumber = 256  # images are kept as squares of this side, pixels; 0: base crops are cut from the files
+    store: PixelsOrZero = 256  # images are kept as squares of this side, pixels; 0: base crops are cut from the files
     save_every: Count = 1000  # steps
     log_every: Count = 50  # steps
     # execution
     micro: WholeNumber = 0  # images per forward pass on one rank; 0: all images of the rank
-    workers: Annotated[int, Ge(-1)] = -1  # threads that decode images for one rank; -1: its share of the cores
+    workers: Annotated[int, Ge(-1), Le(4096)] = -1  # threads that decode images for one rank; -1: its share of the cores
     compile: bool = False  # torch.compile of the blocks
     checkpointing: bool = False  # compute the inside of blocks again in the backward pass: slower, but less memory
 

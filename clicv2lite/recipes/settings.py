@@ -1,14 +1,18 @@
 """Settings from text, a file or a stored run: read them, and check their types, ranges and combinations (book chapter 7)."""
 
+import dataclasses
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+from clicv2lite.encoders.frozen import FrozenConfig
 from clicv2lite.errors import UserError
 from clicv2lite.learners import METHODS
-from clicv2lite.method.stem import STRIDE
-from clicv2lite.ranges import OneOf, fault
+from clicv2lite.learners.base import Run
+from clicv2lite.method.masking import visible_count
+from clicv2lite.ranges import OneOf, describe, shown
+from clicv2lite.ranges import misfit as misfit_of
 from clicv2lite.recipes.recipe import PARTS, Recipe
 
 RENAMED = {"weight": "auxiliary_weight", "key": "key_patches", "tile": "crop_mix"}
@@ -44,16 +48,16 @@ def read_settings(settings: Sequence[str], only: str = "") -> dict[str, Any]:
         key, equals, text = setting.partition("=")
         key = RENAMED.get(key, key)
         if not equals or key not in known:
-            raise UserError(f"--set {setting}: write key=value with one of {', '.join(sorted(known))}")
+            raise UserError(f"--set {shown(setting)}: write key=value with one of {', '.join(sorted(known))}")
         try:
             changes[key] = parse(text, known[key])
         except ValueError:
-            raise UserError(f"--set {setting}: {key} must be {describe(known[key])}") from None
+            raise UserError(f"--set {shown(setting)}: {key} must be {describe(known[key])}") from None
     return changes
 
 
 def parse(text: str, kind: Any) -> Any:
-    """Read a value of the annotated type from text; ValueError if the text does not fit."""
+    """Read a value of the annotated type from text; ValueError if the text does not fit. Ranges are not checked here."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
         value = parse(text, args[0])
@@ -68,8 +72,13 @@ def parse(text: str, kind: Any) -> Any:
         return text
     if origin is tuple:
         return tuple(parse(part, args[0]) for part in text.split(",") if part)
+    if not text.isascii():  # Python also reads digits of other scripts
+        raise ValueError(text)
     if kind is bool:
-        return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else parse(text, int) > 0
+        words = {"true": True, "1": True, "false": False, "0": False}
+        if text.lower() not in words:
+            raise ValueError(text)
+        return words[text.lower()]
     if kind is int:
         return int(text.replace("_", ""))
     return kind(text)
@@ -84,26 +93,11 @@ def valued(value: Any, kind: Any) -> Any:
     return found
 
 
-def describe(kind: Any) -> str:
-    """The annotated type in words, for an error message."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Annotated:
-        names = next((bound.names for bound in args[1:] if isinstance(bound, OneOf)), None)
-        return describe(args[0]) if names is None else " or ".join(names)
-    if origin is Literal:
-        return " or ".join(args)
-    if origin is tuple:
-        return f"a comma-separated list of {describe(args[0])}"
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join("none" if a is type(None) else describe(a) for a in args)
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
-
-
 def stored_recipe(stored: Mapping[str, Any]) -> Recipe:
     """The recipe whose :meth:`clicv2lite.recipes.recipe.Recipe.flat` was stored, also by an earlier version of this package.
 
     Raises:
-        KeyError, TypeError, ValueError: if this is not a stored recipe, or it has a setting that is gone.
+        KeyError, TypeError, ValueError: if this is not a stored recipe, it has a setting that is gone, or a value cannot be.
     """
     values = {RENAMED.get(key, key): tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
     for key, only in DROPPED.items():
@@ -112,12 +106,15 @@ def stored_recipe(stored: Mapping[str, Any]) -> Recipe:
     unknown = values.keys() - kinds().keys() - {"name"}
     if unknown:
         raise KeyError(*sorted(unknown))
-    return Recipe().changed(values)
+    recipe = Recipe().changed(values)
+    if reason := misfit(recipe):
+        raise ValueError(reason)
+    return recipe
 
 
 def misfit(recipe: Recipe) -> str | None:
     """A value outside its range, or values that cannot work together, as ``key=value: why``; None if all fit."""
-    for each in (_check_ranges, _check_method, _check_shapes, _check_input, _check_pooling):
+    for each in (_check_ranges, _check_shapes, _check_method, _check_input):
         reason = each(recipe)
         if reason:
             return reason
@@ -133,16 +130,10 @@ def check(recipe: Recipe) -> None:
 def _check_ranges(recipe: Recipe) -> str | None:
     known = kinds()
     for key, value in recipe.flat().items():
-        for kind in (known.get(key), *typing.get_args(known.get(key))):  # the second: parts of a union such as `Count | None`
-            if typing.get_origin(kind) is not Annotated or value is None or isinstance(value, str):
-                continue
-            wrong = fault(value, kind.__metadata__)
-            if wrong:
-                return f"{key}={value}: {wrong}"
+        if reason := misfit_of(value, known.get(key, str)):
+            return f"{key}={shown(value)}: {reason}"
     if recipe.workers == 0:
         return "workers=0: must be above 0, or -1 for as many as the cores allow"
-    if recipe.seed >= 2**63:
-        return f"seed={recipe.seed}: must be below 2**63"
     return None
 
 
@@ -155,17 +146,22 @@ def _check_method(recipe: Recipe) -> str | None:
         return f"store=0: method={recipe.method} crops an image twice; take store={recipe.size} or more"
     if recipe.compare == "image" and recipe.negatives == "same-image":
         return "negatives=same-image: with compare=image an image has only one feature, so it has no such negatives"
-    return method.check(recipe.learner, recipe.passes)
+    visible = visible_count((recipe.size // recipe.patch) ** 2, recipe.mask_ratio)
+    compared = method.compared(recipe.model, visible)
+    return method.check(Run(recipe.learner, recipe.passes, recipe.batch, compared, recipe.negatives))
+
+
+def ignored(recipe: Recipe) -> set[str]:
+    """Names of the settings that the recipe's method does not read: some common ones, and the own ones of other methods."""
+    own = {name: {f.name for f in dataclasses.fields(method.settings)} for name, method in METHODS.items()}
+    return {*METHODS[recipe.method].ignores, *(set().union(*own.values()) - own[recipe.method])}
 
 
 def _check_shapes(recipe: Recipe) -> str | None:
-    for part, shape in (("", recipe.encoder), ("decoder_", recipe.decoder)):
-        if shape.width % shape.heads or shape.width % 4:
-            return f"{part}width={shape.width}: must be a multiple of 4 and of {part}heads"
-    if recipe.size % recipe.patch:
-        return f"patch={recipe.patch}: patches of {recipe.patch} px do not tile size={recipe.size}"
-    if recipe.patch_embed != "linear" and recipe.patch % STRIDE:
-        return f"patch={recipe.patch}: must be a multiple of {STRIDE} with patch_embed={recipe.patch_embed}"
+    if reason := FrozenConfig(recipe.encoder, recipe.pool).misfit():
+        return reason
+    if recipe.decoder.width % recipe.decoder.heads or recipe.decoder.width % 4:
+        return f"decoder_width={recipe.decoder.width}: must be a multiple of 4 and of decoder_heads"
     if recipe.crop_mix and recipe.size % 2:
         return f"crop_mix={recipe.crop_mix}: two by two cells need an even size, not {recipe.size}"
     if recipe.unit == "normalised" and recipe.bins == 1:
@@ -180,16 +176,4 @@ def _check_input(recipe: Recipe) -> str | None:
         return "store=0: crop=window needs squares; take crop=resized, or a store of at least the size"
     if recipe.crop == "window" and recipe.store < recipe.size:
         return f"store={recipe.store}: a window of size={recipe.size} needs at least that store"
-    return None
-
-
-def _check_pooling(recipe: Recipe) -> str | None:
-    pool, depth, patch = recipe.pool, recipe.depth, recipe.patch
-    if not pool.statistics or not pool.blocks:
-        return "pool_statistics and pool_blocks: name at least one of each"
-    if any(not -depth <= block < depth for block in pool.blocks):
-        return f"pool_blocks: with depth={depth} they must be in {-depth}..{depth - 1}"
-    if (pool.size or recipe.size) % (patch << pool.halvings):
-        halved = f" halved {pool.halvings} times" if pool.halvings else ""
-        return f"pool_size={pool.size}: patches of {patch} px do not tile it{halved}"
     return None

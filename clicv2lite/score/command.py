@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from clicv2lite.data.names import as_text, is_image_name, one_line
-from clicv2lite.device import cores
+from clicv2lite.device import add_device, cores
 from clicv2lite.errors import UserError, check_counts
 from clicv2lite.files import put_json, reason
 from clicv2lite.models.model import Model, load_model
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "--html", help="where --top writes (default complexity.html)")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images encoded at once (default 32)")
     parser.add_argument("--jobs", type=int, metavar="N", help="threads that decode and encode (default: one per core)")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     rows = find_images(arguments)
     _check_outputs({"--csv": args.csv, "--json": args.json, "--map": args.map, "--html": page}, rows, input_folders(arguments))
     with claimed([Output("--html", page)] if page and not args.html else []):  # the others are the command line's
-        model = load_model(args.model)
+        model = load_model(args.model, args.device)
         table = Table(args.csv) if args.csv else None
         if table:
             check_same_model(table, rows, model)

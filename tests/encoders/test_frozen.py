@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from timm.models.vision_transformer import VisionTransformer
 
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, PoolConfig, pool
+from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, PoolConfig, pool, stored_config
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.method.pixels import normalize
-from clicv2lite.models import by_name as loading
 from clicv2lite.models.by_name import load_encoder
 
 SHAPE = EncoderConfig(size=24, patch=6, width=8, depth=3, heads=2)
@@ -67,7 +66,8 @@ def test_what_is_read_comes_back_and_older_files_read_tokens_at_one_size(tmp_pat
     frozen(pooling=pooling).save(tmp_path)
     assert load_encoder(str(tmp_path)).config.pool == pooling
     older = {"blocks": [0], "statistics": ["std"], "size": 48}
-    assert loading._pool_config(older) == PoolConfig((0,), ("std",), 48, "tokens", 0)
+    stored = stored_config({"encoder": vars(SHAPE), "pool": older})
+    assert stored.pool == PoolConfig((0,), ("std",), 48, "tokens", 0)
 
 
 def test_a_halved_image_is_read_as_that_image_alone_would_be():

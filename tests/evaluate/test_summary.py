@@ -78,3 +78,52 @@ def test_markdown_has_a_line_a_row_with_as_many_cells():
     assert len({line.count("|") for line in lines}) == 1
     assert "| x (here resnet18, scratch) | 0.865 | 0.650 [0.600, 0.700] |" in text
     assert "not built" in lines[-1]
+
+
+def test_the_interval_of_a_correlation_ends_at_one():
+    first, second = (
+        {"pcc": 0.99, "pcc:Art": -0.99, "variance": 0.0, "x": 0.9},
+        {"pcc": 0.9, "pcc:Art": -0.9, "variance": 0.2, "x": 1},
+    )
+    found = over_seeds([first, second])
+    plain = spread([0.99, 0.9])["interval"]
+    assert plain[1] > 1 and found["pcc"]["interval"] == [plain[0], 1.0]
+    assert found["pcc:Art"]["interval"] == [-1.0, pytest.approx(-plain[0])]
+    assert found["variance"]["interval"][0] == 0.0 and found["x"]["interval"][1] > 1
+
+
+def test_the_part_within_the_limits_holds_the_mean_as_often():
+    rng = np.random.default_rng(0)
+    held = 0
+    for values in np.tanh(rng.normal(1.5, 0.4, (2000, 3))):  # correlations near 1
+        low, high = spread(values, (-1, 1))["interval"]
+        held += low <= np.tanh(rng.normal(1.5, 0.4, 10)).mean() <= high  # of ten other seeds
+        assert -1 <= low <= values.mean() <= high <= 1
+    assert held / 2000 > 0.85
+
+
+@pytest.mark.parametrize("made, words", [
+    ({"commit": "abc", "versions": "clicv2lite 0.1.0, torch 2"}, "commit abc;"),
+    ({"commit": None, "versions": "clicv2lite 0.1.0, torch 2"}, "installed 0.1.0;"),
+    ({"commit": None}, "version not recorded;"),
+])  # fmt: skip
+def test_the_table_says_in_words_which_code_made_it(made, words):
+    about = {
+        "size": "ci",
+        "caption": "C",
+        "metric": "pcc",
+        "heads": ["ridge"],
+        "seeds": [0],
+        "reference": "x",
+        "n": 5,
+        "rows": [],
+    }
+    text = markdown({**about, **made, "command": "clicv2lite"})
+    assert words in text and "None" not in text
+
+
+def test_a_supervised_row_without_a_backbone_names_none():
+    row = {"label": "x", "paper": {}, "ours": None, "missing": None, "direction": {"pcc": None, "top1": None}}
+    row["runs"] = [{"seed": 0, "backbone": None, "weights": "scratch"}]
+    about = {"size": "ci", "caption": "C", "metric": "pcc", "heads": ["ridge"], "seeds": [0], "reference": "x", "n": 5}
+    assert "| x (here scratch) |" in markdown({**about, "rows": [row], "commit": "a", "command": "clicv2lite"})

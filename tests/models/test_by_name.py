@@ -1,6 +1,7 @@
 """An encoder by its name: random, default, files good and bad, timm's ViTs."""
 
 import json
+import os
 import pickle
 
 import numpy as np
@@ -12,6 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from clicv2lite.encoders.frozen import PoolConfig
 from clicv2lite.errors import UserError
+from clicv2lite.models import by_name as loading
 from clicv2lite.models.by_name import DEFAULT, load_encoder, random_encoder
 from tests.encoders.test_frozen import SHAPE, frozen, pictures
 
@@ -38,6 +40,9 @@ def test_the_default_encoder_comes_with_the_package_and_is_trained():
     assert encoder.name == "default" and encoder.config.encoder == random_encoder(0).config.encoder
     assert not encoder.vit.blocks[0].attn.qkv.weight.equal(random_encoder(0).vit.blocks[0].attn.qkv.weight)
     assert sum(p.stat().st_size for p in DEFAULT.iterdir()) < 5_000_000
+
+
+STORED = {"encoder": vars(SHAPE), "pool": vars(PoolConfig())}
 
 
 def one_line_of(spec):
@@ -153,3 +158,51 @@ def test_a_timm_model_that_cannot_be_used_is_named_in_one_line(monkeypatch):
     oblong = VisionTransformer(img_size=(24, 12), patch_size=6, embed_dim=8, depth=1, num_heads=2)
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: oblong)
     assert "square" in one_line_of("vit_tiny_patch16_224")
+
+
+HOSTILE = [
+    {"encoder": {"depth": 10**9}}, {"encoder": {"depth": 256.0}}, {"encoder": {"size": 10**9}}, {"encoder": {"width": 10**9}},
+    {"encoder": {"width": "8"}}, {"encoder": {"project": 10**12}}, {"encoder": {"class_token": 3}}, {"encoder": {"heads": -1}},
+    {"pool": {"blocks": [99]}}, {"pool": {"blocks": [0] * 5}}, {"pool": {"blocks": "all"}}, {"pool": {"blocks": []}},
+    {"pool": {"statistics": ["mean", "mean"]}}, {"pool": {"statistics": ["evil"]}}, {"pool": {"read": "evil"}},
+    {"pool": {"size": 10**9}}, {"pool": {"size": 25}}, {"pool": {"halvings": 10**9}}, {"pool": {"halvings": -1}},
+    {"pool": {"size": None}}, {"pool": {"more": 1}}, {"encoder": {"size": 8192, "patch": 1}},
+    {"encoder": {"depth": float("inf")}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", HOSTILE, ids=str)
+def test_a_configuration_that_cannot_be_is_refused_before_a_layer_is_made(tmp_path, change, monkeypatch):
+    frozen().save(tmp_path)
+    stored = {part: {**values, **change.get(part, {})} for part, values in STORED.items()}
+    safetensors.torch.save_file({"x": torch.zeros(2)}, tmp_path / "encoder.safetensors", {"clicv2lite": json.dumps(stored)})
+    monkeypatch.setattr(loading, "PlainViT", lambda config: pytest.fail("a network was made"))
+    line = one_line_of(tmp_path)
+    assert "not an encoder written by clicv2lite (" in line and len(line) < 300 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ["{" + '"encoder":{' * 100_000, '{"encoder": ' + "9" * 5000 + "}", '{"encoder": null, "pool": {}}'],
+    ids=range(3),
+)
+def test_metadata_that_is_no_configuration_is_one_line(tmp_path, metadata):
+    safetensors.torch.save_file({"x": torch.zeros(2)}, tmp_path / "encoder.safetensors", {"clicv2lite": metadata})
+    assert "not an encoder written by clicv2lite (" in one_line_of(tmp_path)
+
+
+@pytest.mark.parametrize("length", [2**31, 2**62, 100_000_001])
+def test_a_header_that_claims_gigabytes_is_one_line(tmp_path, length):
+    (tmp_path / "encoder.safetensors").write_bytes(length.to_bytes(8, "little") + b"{}")
+    assert "not a readable safetensors file" in one_line_of(tmp_path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    assert "not a file" in one_line_of(tmp_path / "pipe.safetensors")
+
+
+def test_a_deep_network_that_is_not_in_the_file_costs_no_memory(tmp_path):
+    stored = {"encoder": {**vars(SHAPE), "width": 16384, "depth": 256, "heads": 4}, "pool": vars(PoolConfig())}
+    safetensors.torch.save_file({"x": torch.zeros(2)}, tmp_path / "encoder.safetensors", {"clicv2lite": json.dumps(stored)})
+    assert "not an encoder written by clicv2lite (" in one_line_of(tmp_path)  # 825 billion weights, were they drawn

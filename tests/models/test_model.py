@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, PoolConfig
 from clicv2lite.errors import UserError
 from clicv2lite.heads.bounds import bounded
 from clicv2lite.heads.icnet import IcnetHead, IcnetShape
-from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.heads.ridge import RidgeHead, fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import Model, load_model, read_by, save_model
@@ -160,3 +161,52 @@ def test_a_damaged_head_is_one_line(damage, tmp_path):
     with pytest.raises(UserError, match="not a head of clicv2lite") as error:
         load_model(str(tmp_path))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", [
+    {"config": {"width": 10**9}}, {"config": {"width": "32"}}, {"config": {}}, {"config": None}, {"config": []}, {"kind": []},
+    {"kind": None}, {"encoder": None}, {"encoder": {}}, {"kind": "icnet", "config": {"width": 16, "grid": 10**9}},
+    {"kind": "icnet", "config": {"width": 16, "grid": 4, "channels": 10**9}},
+    {"kind": "icnet", "config": {"width": 16, "grid": 4, "channels": 2.5}},
+    {"kind": "icnet", "config": {"width": 16384, "grid": 1024, "channels": 16384}},
+])  # fmt: skip
+def test_a_head_that_cannot_be_is_one_line_before_anything_is_made(tmp_path, change):
+    save_model(tmp_path, ridge_model(), "random")
+    path = tmp_path / "head.safetensors"
+    with safe_open(path, "pt") as file:
+        about = json.loads(file.metadata()["clicv2lite"])
+    save_file(ridge_model().head.tensors(), path, {"clicv2lite": json.dumps(about | change)})
+    with pytest.raises(UserError, match="not a head of clicv2lite") as error:
+        load_model(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"kind":' * 100_000, '{"kind": ' + "9" * 5000 + "}", "3", "null"], ids=range(5)
+)
+def test_metadata_of_a_head_that_is_no_object_is_one_line(tmp_path, text):
+    save_model(tmp_path, ridge_model(), "random")
+    save_file(ridge_model().head.tensors(), tmp_path / "head.safetensors", {"clicv2lite": text})
+    with pytest.raises(UserError, match="not a head of clicv2lite"):
+        load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("name, value", [("weight", math.nan), ("mean", math.inf), ("scale", 0.0), ("intercept", math.nan)])
+def test_weights_of_a_head_that_are_no_numbers_are_one_line(tmp_path, name, value):
+    save_model(tmp_path, ridge_model(), "random")
+    path = tmp_path / "head.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = ridge_model().head.tensors()
+    tensors[name].view(-1)[0] = value
+    save_file(tensors, path, metadata)
+    with pytest.raises(UserError, match="not finite, or a scale not above 0"):
+        load_model(str(tmp_path))
+
+
+def test_a_head_that_reads_more_than_its_encoder_gives_is_one_line(tmp_path):
+    model = ridge_model()
+    wide = RidgeHead(*(np.ones(40) for _ in range(3)), 0.5, 1.0)
+    save_model(tmp_path, Model(model.encoder, wide), "random")
+    with pytest.raises(UserError, match=r"head.safetensors: reads 40 numbers, and its encoder gives 32"):
+        load_model(str(tmp_path))

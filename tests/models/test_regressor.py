@@ -46,7 +46,10 @@ def test_it_keeps_the_conventions_of_scikit_learn(encoder):
     regressor = ComplexityRegressor(encoder)
     check_no_attributes_set_in_init("ComplexityRegressor", regressor)
     check_parameters_default_constructible("ComplexityRegressor", regressor)
-    assert regressor.get_params() == {"encoder": encoder} and repr(ComplexityRegressor()) == "ComplexityRegressor()"
+    assert (
+        regressor.get_params() == {"encoder": encoder, "device": "auto"}
+        and repr(ComplexityRegressor()) == "ComplexityRegressor()"
+    )
     assert regressor.fit(PIXELS, RATINGS) is regressor
     other = clone(regressor)
     assert other is not regressor and other.encoder == encoder and not hasattr(other, "model_")

@@ -1,4 +1,5 @@
 import hashlib
+import os
 import pickle
 
 import pytest
@@ -206,3 +207,71 @@ def test_other_files_in_the_folder_are_left_alone(two):
     checkpoint.save(folder, 3, model, optimizer)
     assert checkpoint.restore(folder, model, optimizer) == 3
     assert {"step-12.safetensors", "notes.txt", ".step-000000009.safetensors.77.tmp"} <= set(names(folder))
+
+
+def linked(path, target):
+    path.unlink()
+    path.symlink_to(target)
+
+
+def replaced(path, make):
+    path.unlink()
+    make(path)
+
+
+@pytest.mark.parametrize("damage, reason", [
+    (lambda path: replaced(path, lambda p: p.mkdir()), "not a file, or a broken link"),
+    (lambda path: linked(path, "nowhere"), "not a file, or a broken link"),
+    (lambda path: replaced(path, os.mkfifo), "not a file, or a broken link"),
+    (lambda path: linked(path, "/dev/zero"), "not a file, or a broken link"),
+    (lambda path: os.truncate(path, 2**40), "larger than any checkpoint of this model"),
+    (lambda path: replaced(path.with_suffix(".sha256"), lambda p: p.mkdir()), "its checksum differs"),
+    (lambda path: replaced(path.with_suffix(".sha256"), os.mkfifo), "its checksum differs"),
+    (lambda path: linked(path.with_suffix(".sha256"), "/dev/zero"), "its checksum differs"),
+])  # fmt: skip
+def test_something_else_in_the_place_of_the_newest_checkpoint_is_passed_over(two, damage, reason, capsys):
+    folder, first = two
+    damage(folder / "step-000000002.safetensors")
+    model, optimizer, _ = new(seed=9)
+    assert checkpoint.restore(folder, model, optimizer) == 1 and same(state(model, optimizer), first)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "step-000000002.safetensors: " in line and reason in line and line.endswith("trying the checkpoint before it")
+    assert checkpoint.save(folder, 3, model, optimizer).is_file()
+    assert checkpoint.restore(folder, *new(seed=9)[:2]) == 3
+
+
+def test_a_checkpoint_that_may_not_be_read_is_passed_over(two, monkeypatch, capsys):
+    folder, first = two
+    read = type(folder).read_bytes
+
+    def refuse(path):
+        if path.name == "step-000000002.safetensors":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(type(folder), "read_bytes", refuse)
+    model, optimizer, _ = new(seed=9)
+    assert checkpoint.restore(folder, model, optimizer) == 1 and same(state(model, optimizer), first)
+    assert "step-000000002.safetensors: cannot be read (Permission denied); trying" in capsys.readouterr().err
+
+
+NORM = "query.norm.weight"
+
+
+@pytest.mark.parametrize("change", [
+    lambda t: t.update({f"model.{NORM}": torch.zeros(9)}), lambda t: t.pop(f"model.{NORM}"),
+    lambda t: t.update({"model.more": torch.zeros(1)}), lambda t: t.update({f"optimizer.step.{NORM}": torch.zeros(3)}),
+    lambda t: t.pop(f"optimizer.exp_avg.{NORM}"), lambda t: t.update({f"optimizer.exp_avg.{NORM}": torch.zeros(1)}),
+    lambda t: t.update({f"model.{NORM}": torch.zeros(8, dtype=torch.float64)}),
+    lambda t: t.clear() or t.update(x=torch.zeros(1)),
+])  # fmt: skip
+def test_a_checkpoint_whose_tensors_do_not_fit_changes_nothing_and_is_passed_over(two, change, capsys):
+    folder, first = two
+    path = folder / "step-000000002.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    change(tensors)
+    path.write_bytes(safetensors.torch.save(tensors))
+    path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+    model, optimizer, _ = new(seed=9)
+    assert checkpoint.restore(folder, model, optimizer) == 1 and same(state(model, optimizer), first)
+    assert "step-000000002.safetensors: belongs to another model than this recipe; trying" in capsys.readouterr().err

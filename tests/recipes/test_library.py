@@ -1,12 +1,15 @@
 import dataclasses
+import re
 from typing import Literal
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clicv2lite.encoders.frozen import PoolConfig
 from clicv2lite.errors import UserError
+from clicv2lite.learners import METHODS
 from clicv2lite.method.clicv2 import ModelConfig
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.method.views import ViewConfig
@@ -61,7 +64,7 @@ def test_the_decoder_predicts_as_many_numbers_as_the_target_has(target, numbers)
 
 @pytest.mark.parametrize("setting, value", [
     ("seed=7", 7), ("passes=1_000_000", 1_000_000), ("max_shift=-1", -1), ("max_shift=0", 0),
-    ("lr=3e-4", 3e-4), ("lr=1", 1.0), ("mask_ratio=0", 0.0), ("clip=inf", float("inf")),
+    ("lr=3e-4", 3e-4), ("lr=1", 1.0), ("mask_ratio=0", 0.0), ("clip=1e6", 1e6),
     ("class_token=true", True), ("class_token=False", False), ("class_token=1", True), ("class_token=0", False),
     ("bins=16", 16), ("bins=none", None), ("bins=None", None),
     ("negatives=other-images", "other-images"), ("zeros=before", "before"), ("key_patches=full", "full"),
@@ -194,3 +197,74 @@ def test_execution_settings_change_no_part_that_learns():
     different = {key for key, value in plain.flat().items() if value != other.flat()[key]}
     assert different == set(EXECUTION)
     assert (plain.views, plain.model, plain.pool, plain.steps) == (other.views, other.model, other.pool, other.steps)
+
+
+ABSURD = ["inf", "-inf", "nan", "1e300", "9" * 5000, "-9" + "9" * 30, "9" * 30, "", "\u0663", "0x10", "1e9", "1,1"]
+NUMBERS = [key for key, kind in kinds().items() if re.search("int|float", str(kind))]
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+@pytest.mark.parametrize("value", ABSURD, ids=range(len(ABSURD)))
+def test_no_absurd_value_of_any_number_is_taken(key, value):
+    message = one_line_of(f"{key}={value}")
+    assert message.startswith("--set ") and key in message and len(message) < 330
+
+
+@pytest.mark.parametrize("settings, line", [
+    (["negatives=other-images", "method=moco"], "negatives=other-images: method=moco does not read it; leave it out"),
+    (["method=moco", "decoder_width=8"], "decoder_width=8: method=moco does not read it"),
+    (["method=moco", "target=none"], "target=none: method=moco does not read it"),
+    (["method=clic", "flip=0.1"], "flip=0.1: method=clic does not read it"),
+    (["method=moco", "auxiliary_weight=1"], "auxiliary_weight=1.0: method=moco does not read it"),
+    (["queue=32"], "queue=32: method=clicv2 does not read it"),
+])  # fmt: skip
+def test_a_setting_that_the_method_does_not_read_is_refused(settings, line):
+    assert line in one_line_of(*settings)
+
+
+@pytest.mark.parametrize("settings", [
+    ["method=moco", "negatives=batch"], ["method=moco", "decoder_width=16"], ["method=moco", "queue=32"], ["queue=64"],
+    ["method=clic", "auxiliary_weight=1"], ["method=moco", "color=0.1", "crop_min=0.3", "temperature=0.1"],
+])  # fmt: skip
+def test_its_default_and_what_the_method_reads_are_taken(settings):
+    assert get_recipe("ci", settings)
+
+
+def test_a_method_on_the_command_line_may_be_tried_with_any_recipe_file(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('base = "ci"\nnegatives = "other-images"\n')
+    assert get_recipe(str(file), ["method=moco"]).method == "moco"
+    file.write_text('base = "ci"\nmethod = "moco"\nnegatives = "other-images"\n')
+    assert "mine.toml: negatives=other-images: method=moco does not read it" in one_line_of(recipe=str(file))
+
+
+def test_what_a_method_ignores_changes_nothing_that_it_makes():
+    for name, method in METHODS.items():
+        recipe = get_recipe("ci", [f"method={name}"])
+        assert set(method.ignores) <= recipe.flat().keys() and not set(method.ignores) & set(method.fixed)
+        changed = recipe.changed({
+            "negatives": "same-image", "target": "pixels", "flip": 0.1, "key_patches": "full", "zeros": "before", "bins": 7,
+        } if name != "clicv2" else {"queue": 3})  # fmt: skip
+        images, noise = (
+            torch.randint(0, 256, (3, 3, 40, 40), dtype=torch.uint8),
+            torch.rand(3, method.draws_per_image(recipe.views)),
+        )
+        losses = []
+        for each in (recipe, changed):
+            torch.manual_seed(0)
+            model = method.build(each.model, each.learner)
+            losses.append(model(method.make_views(images, noise, each.views)).total)
+        assert losses[0] == losses[1], name
+
+
+@pytest.mark.parametrize("settings", [
+    ["batch=1", "negatives=other-images"], ["batch=1", "negatives=same-position"], ["batch=1", "compare=image"],
+    ["batch=1", "mask_ratio=0.95"], ["mask_ratio=0.95", "negatives=same-image"],
+])  # fmt: skip
+def test_a_batch_without_negatives_is_refused(settings):
+    assert "negatives" in one_line_of(*settings)
+
+
+@pytest.mark.parametrize("settings", [["batch=1"], ["batch=1", "negatives=same-image"], ["batch=1", "method=moco"]])
+def test_one_image_with_negatives_is_a_batch(settings):
+    assert get_recipe("ci", settings).batch == 1

@@ -77,3 +77,15 @@ def test_a_byte_order_mark_and_capitals_do_no_harm(tmp_path):
 def test_a_value_that_set_brings_is_the_fault_of_set(tmp_path):
     with pytest.raises(UserError, match=r"^--set width=30: must be a multiple of 4"):
         get_recipe(written(tmp_path, 'base = "ci"\nwidth = 32\n'), ["width=30"])
+
+
+@pytest.mark.parametrize(
+    "value", ["inf", "nan", "9" * 5000, "0x" + "f" * 6000, "-1e300", "[" * 100_000, "1979-05-27", "{ a = 1 }"], ids=range(8)
+)
+@pytest.mark.parametrize("key", ["lr", "depth", "bins", "pool_blocks", "speed", "base"])
+def test_no_absurd_value_is_taken_from_a_file(tmp_path, key, value):
+    base = "" if key == "base" else 'base = "ci"\n'
+    with pytest.raises(UserError) as caught:
+        get_recipe(written(tmp_path, f"{base}{key} = {value}\n"))
+    message = str(caught.value).replace(str(tmp_path), "")
+    assert message.startswith("--recipe /mine.toml: ") and "\n" not in message and (len(message) < 300 or key == "speed")

@@ -13,6 +13,7 @@ from clicv2lite.arrays import Floats
 from clicv2lite.baselines.measures.agreement import add_measuring, check_size, measured
 from clicv2lite.baselines.measures.sets import SETS
 from clicv2lite.data.rated.table import read_ratings
+from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import check_seed
 from clicv2lite.files import put_json
 from clicv2lite.heads.ridge import fit_ridge
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap (0)")
     add_within_categories(parser)
     parser.add_argument("--encoder", metavar="E", help="add the pooled features of this encoder, named as for `probe`")
+    add_device(parser)
     add_json(parser)
 
 
@@ -75,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
     ratings = read_ratings(args.ratings, args.score_range)
     tests = folds(len(ratings), 5, ratings.categories, args.seed)  # refuses too few images before the long part
     groups(args.within_categories, ratings.categories, args.ratings)
-    encoder = load_encoder(args.encoder, args.seed) if args.encoder else None
+    device = choose_device(args.device)
+    encoder = load_encoder(args.encoder, args.seed).to(device) if args.encoder else None
     values = measured(ratings, args.size, args.set)
     if encoder:
         features, _, _ = encode(encoder, "ridge", ratings.paths, 32)

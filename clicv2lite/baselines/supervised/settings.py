@@ -6,7 +6,7 @@ hour: small images, a ResNet-18 from scratch, one optimizer for all. `ci` takes 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
@@ -32,7 +32,7 @@ class Supervised(Protocol):
 class Settings:
     """How a baseline is built and trained. Learning rates fall by `decay` after each epoch named in `milestones`."""
 
-    backbone: str
+    backbone: str | None  # None: the network is built as a whole
     side: int  # pixels; images are squashed to squares
     epochs: int
     batch: int
@@ -54,7 +54,7 @@ class Settings:
 class Baseline:
     """A network and how its paper trains it; each file of `networks` ends with one."""
 
-    build: Callable[[str, Weights], nn.Module]
+    build: Callable[[Any, Weights], nn.Module]  # backbone, None without one; weights
     paper: Settings
 
     def settings(self, size: Scale) -> Settings:
@@ -63,7 +63,8 @@ class Baseline:
             return self.paper
         # from scratch, fine-tuning's small learning rates go nowhere in a few epochs: one Adam for all
         small = replace(
-            self.paper, backbone="resnet18", side=96, epochs=10, batch=16, optimizer="adam", lr=1e-3, weight_decay=1e-4,
-            head_lr=1.0, momentum=0.9, beta2=0.999, milestones=(6, 9), decay=0.2, warmup=1, crop=0, crops=1, weights="scratch",
+            self.paper, backbone=self.paper.backbone and "resnet18", side=96, epochs=10, batch=16, optimizer="adam", lr=1e-3,
+            weight_decay=1e-4, head_lr=1.0, momentum=0.9, beta2=0.999, milestones=(6, 9), decay=0.2, warmup=1, crop=0, crops=1,
+            weights="scratch",
         )  # fmt: skip
         return small if size == "lite" else replace(small, side=64, epochs=1, batch=8, milestones=())

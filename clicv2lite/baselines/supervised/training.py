@@ -8,27 +8,37 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from clicv2lite.ambient import own_settings
 from clicv2lite.arrays import Floats
 from clicv2lite.baselines.supervised.networks import BASELINES
 from clicv2lite.baselines.supervised.settings import Settings, Supervised
-from clicv2lite.device import autocast
+from clicv2lite.device import CPU, autocast
 from clicv2lite.errors import UserError
 from clicv2lite.method.pixels import normalize
 
 GRID = 5  # crops of a prediction lie on a grid of this many a side
 
 
-def train(name: str, settings: Settings, images: Tensor, ratings: Floats, seed: int, label: str = "training") -> nn.Module:
+@own_settings()
+def train(
+    name: str,
+    settings: Settings,
+    images: Tensor,
+    ratings: Floats,
+    seed: int,
+    label: str = "training",
+    device: torch.device = CPU,
+) -> nn.Module:
     """Train a baseline; the same seed gives the same network on the same kind of processor.
 
     Args:
         images: (n, 3, side, side) uint8. ratings: (n,) in 0..1.
         label: what the progress bar says.
+        device: where it is trained.
 
     Raises:
         UserError: if the loss stops being finite, or from building the network (weights or a package that are not there).
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # weights, dropout
         net = BASELINES[name].build(settings.backbone, settings.weights).to(device).train()
@@ -55,6 +65,7 @@ def train(name: str, settings: Settings, images: Tensor, ratings: Floats, seed: 
     return net.eval()
 
 
+@own_settings()
 @torch.inference_mode()
 def predict(net: nn.Module, images: Tensor, settings: Settings) -> Floats:
     """(n,) scores of (n, 3, side, side) uint8 images, in float32; with crops, the mean over a grid of them."""
@@ -63,7 +74,7 @@ def predict(net: nn.Module, images: Tensor, settings: Settings) -> Floats:
     for part in images.split(16):
         squares = normalize(part.to(device).float() / 255)
         views = [cast(Supervised, net).predict(view) for view in crops(squares, settings)]
-        found.append(torch.stack(views).mean(0).double().cpu())
+        found.append(torch.stack(views).mean(0).cpu().double())
     return torch.cat(found).numpy()
 
 

@@ -5,7 +5,6 @@ by any number of processes, a killed run continues with those that are missing, 
 """
 
 import errno
-import hashlib
 import json
 import multiprocessing
 import os
@@ -22,6 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from clicv2lite.data.identity import listing_digest
 from clicv2lite.data.packing.form import Form
 from clicv2lite.data.packing.shards import FIELDS, Images, read_rows, write_rows, write_shard
 from clicv2lite.data.sources import ImageSet
@@ -102,10 +102,8 @@ def written(error: OSError, out: Path) -> UserError:
 
 
 def _same_as_before(images: Images, out: Path, form: Form) -> None:
-    digest = hashlib.sha256()
-    for i in range(len(images)):
-        digest.update(images.name(i).encode("utf-8", "surrogateescape") + b"\0")
-    asked = {**asdict(form), "images": len(images), "names": digest.hexdigest()}
+    names = listing_digest(images.name(i) for i in range(len(images)))
+    asked = {**asdict(form), "images": len(images), "names": names}
     file = out / STATE / "asked.json"
     if not file.exists():
         for kind, found in (("tars", out.glob("[0-9]*.tar")), (f"a {MANIFEST}", out.glob(MANIFEST))):

@@ -1,0 +1,144 @@
+"""A run is resumed only with its own settings and images, and odd things in its folder are one line."""
+
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clicv2lite.data.sources import open_images
+from clicv2lite.errors import UserError
+from clicv2lite.pretrain.distributed import Ranks
+from clicv2lite.pretrain.folder import FILES, claim
+from clicv2lite.recipes.library import get_recipe
+
+RECIPE = get_recipe("ci")
+
+
+def picture(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 30 + seed, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for i in range(4):
+        picture(tmp_path / "photos" / "a" / f"{i}.png", i)
+    return tmp_path / "photos"
+
+
+def resumed(out, *sources, recipe=RECIPE):
+    """The line of a refusal; None if the run goes on."""
+    try:
+        claim(out, recipe, open_images([str(source) for source in sources]), True, Ranks())
+    except UserError as error:
+        assert "\n" not in str(error)
+        return str(error)
+    return None
+
+
+def test_as_many_other_images_are_another_run(photos, tmp_path):
+    out = tmp_path / "run"
+    assert resumed(out, photos) is None and resumed(out, photos) is None
+    assert len(json.loads((out / "config.json").read_text())["images_sha256"]) == 64
+    picture(photos / "a" / "1.png", 9)  # the same name, another size
+    assert "with as many images as before (4), but with other names or sizes" in resumed(out, photos)
+    picture(photos / "a" / "1.png", 1)
+    assert resumed(out, photos) is None
+    (photos / "a" / "1.png").rename(photos / "a" / "7.png")
+    assert "other names or sizes" in resumed(out, photos)
+
+
+def test_the_data_may_be_moved(photos, tmp_path):
+    out = tmp_path / "run"
+    assert resumed(out, photos) is None
+    photos.rename(tmp_path / "elsewhere")
+    assert resumed(out, tmp_path / "elsewhere") is None
+
+
+@pytest.mark.parametrize("first, second", [("worlds:4", "worlds:4:1"), ("worlds:20", "embedded")])
+def test_drawn_and_embedded_images_have_an_identity(tmp_path, first, second):
+    assert resumed(tmp_path / "run", first) is None and resumed(tmp_path / "run", first) is None
+    assert "images" in resumed(tmp_path / "run", second)
+
+
+def test_a_run_of_an_earlier_version_is_resumed_by_the_number_of_its_images(photos, tmp_path):
+    out = tmp_path / "run"
+    resumed(out, photos)
+    stored = json.loads((out / "config.json").read_text())
+    del stored["images_sha256"]
+    (out / "config.json").write_text(json.dumps(stored))
+    picture(photos / "a" / "1.png", 9)
+    assert resumed(out, photos) is None
+    picture(photos / "a" / "5.png", 5)
+    assert "images 4 -> 5" in resumed(out, photos)
+
+
+def test_a_setting_that_the_method_does_not_read_stops_no_run(photos, tmp_path):
+    moco = get_recipe("ci", ["method=moco"])
+    assert resumed(tmp_path / "run", photos, recipe=replace(moco, negatives="other-images")) is None
+    assert resumed(tmp_path / "run", photos, recipe=moco) is None
+    assert "temperature" in resumed(tmp_path / "run", photos, recipe=replace(moco, temperature=0.5))
+
+
+def pipe(path):
+    os.mkfifo(path)
+
+
+ODD = {
+    "folder": lambda path: path.mkdir(), "pipe": pipe, "broken link": lambda path: path.symlink_to("nowhere"),
+    "device": lambda path: path.symlink_to("/dev/zero"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("name", FILES)
+def test_something_else_than_a_file_is_named_and_left_there(photos, tmp_path, name, odd):
+    (tmp_path / "run").mkdir()
+    ODD[odd](tmp_path / "run" / name)
+    assert f"{name}: not a file, or a broken link" in resumed(tmp_path / "run", photos)
+    assert os.path.lexists(tmp_path / "run" / name)
+
+
+def test_a_file_in_the_place_of_the_checkpoints_is_named(photos, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").touch()
+    assert "checkpoints: not a folder" in resumed(tmp_path / "run", photos)
+
+
+def test_a_configuration_that_may_not_be_read_is_one_line(photos, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    resumed(out, photos)
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_text", refuse)
+    assert "config.json: cannot be read (Permission denied)" in resumed(out, photos)
+
+
+@pytest.mark.parametrize("change", [
+    {"width": 1e9}, {"width": "32"}, {"depth": 10**9}, {"lr": [1]}, {"lr": "nan"}, {"pool_blocks": "abc"},
+    {"pool_blocks": [99]},
+    {"pool_read": "evil"}, {"pool_statistics": ["mean", "mean"]}, {"size": 10**9}, {"heads": 0}, {"class_token": "yes"},
+    {"method": []}, {"bins": -1}, {"seed": True}, {"decoder_depth": None}, {"pool_halvings": 10**9}, {"batch": "digits"},
+])  # fmt: skip
+def test_a_configuration_with_a_value_that_cannot_be_is_one_line(photos, tmp_path, change):
+    out = tmp_path / "run"
+    resumed(out, photos)
+    stored = json.loads((out / "config.json").read_text())
+    stored["recipe"] |= {key: value for key, value in change.items() if key != "batch"}
+    text = json.dumps(stored)
+    if "batch" in change:
+        text = text.replace('"batch": 16', '"batch": ' + "9" * 5000)
+    (out / "config.json").write_text(text)
+    assert "config.json: not readable as a run's configuration" in resumed(out, photos)
+
+
+def test_a_configuration_that_is_nested_without_end_is_one_line(photos, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text('{"recipe":' * 100_000)
+    assert "config.json: not readable" in resumed(tmp_path / "run", photos)
