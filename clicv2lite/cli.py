@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import clicv2lite
 from clicv2lite.errors import UserError
+from clicv2lite.extras import MissingPackage
 
 FIRST = {
     "score": ("clicv2lite.score.command", "score the complexity of images"),
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         return _run(words)
+    except MissingPackage as error:
+        print(f"clicv2lite: {error.needed_by(words[0])}", file=sys.stderr)
+        return 2
     except UserError as error:
         print(f"clicv2lite: {error}", file=sys.stderr)
         return 2

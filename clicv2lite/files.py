@@ -43,8 +43,8 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         ValueError: if it holds a nan or an infinity, which JSON does not know.
     """
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_bytes(path, text.encode())
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

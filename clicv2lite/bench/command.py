@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from clicv2lite.bench.measure import Timing, print_table
+from clicv2lite.extras import extra
 from clicv2lite.files import check_output_file, write_json
 from clicv2lite.provenance import provenance, stamped
 
@@ -23,6 +24,9 @@ def run(args: argparse.Namespace) -> int:
     from clicv2lite.bench import inputs, loss, memory, parts, step
 
     check_output_file(args.json, "--json")
+    with extra("train"):  # refused before the long part
+        import simplejpeg  # noqa: F401
+        import timm  # noqa: F401
     began = time.perf_counter()
     about = provenance()
     print(f"{about['hardware']}, {torch.get_num_threads()} threads; {about['versions']}")

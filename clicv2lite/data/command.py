@@ -13,6 +13,7 @@ from clicv2lite.data.rated import savoias
 from clicv2lite.data.rated.fetch import fetch_folders
 from clicv2lite.data.rated.ic9600 import SPLITS, ic9600_ratings
 from clicv2lite.data.rated.table import write_ratings
+from clicv2lite.extras import extra
 
 if TYPE_CHECKING:
     from clicv2lite.data.packing.pack import Packed
@@ -56,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _savoias(args: argparse.Namespace) -> int:
+    with extra("data"):
+        import openpyxl  # noqa: F401 (its tables are .xlsx files: said before the fetch, and not after it)
     target = args.out if args.out is not None else cache_dir() / "savoias"
     fetch_folders(args.url, savoias.FOLDERS, target)
     copy = savoias.read_savoias(target)

@@ -10,13 +10,16 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-import simplejpeg
 import torch
 import torch.nn.functional as F
 from PIL import ExifTags, Image
 from torch import Tensor
 
 from clicv2lite.data.images import read_image
+from clicv2lite.extras import extra
+
+with extra("train"):
+    import simplejpeg
 
 Box = tuple[int, int, int, int]  # top, left, height, width
 
@@ -59,7 +62,8 @@ def decode(data: bytes, name: str | None = None) -> np.ndarray:
 
 def crop_by_pillow(data: bytes, *, box: Callable[[int, int], Box], size: int) -> Tensor:
     """What `crop` is measured against: Pillow's decoder, torchvision's resized crop of a Pillow image, to (3, size, size)."""
-    from torchvision.transforms.functional import pil_to_tensor, resized_crop
+    with extra("train"):
+        from torchvision.transforms.functional import pil_to_tensor, resized_crop
 
     image = Image.open(io.BytesIO(data)).convert("RGB")
     return pil_to_tensor(resized_crop(image, *box(image.height, image.width), [size, size], antialias=True))

@@ -1,7 +1,9 @@
 """Names of images: which they are, how to print them, and a list of them that a million-image set can afford."""
 
 import os
+import re
 from collections.abc import Iterable
+from pathlib import PurePath, PurePosixPath
 
 import numpy as np
 
@@ -18,7 +20,7 @@ def is_tar_name(path: str) -> bool:
 
 def is_image_name(path: str) -> bool:
     """True for `folder/a.JPG`; false for other extensions and for anything hidden (`.git/a.jpg`, macOS's `._a.jpg`)."""
-    parts = path.split("/")
+    parts = path.replace(os.sep, "/").split("/")
     hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
     return not hidden and os.path.splitext(parts[-1])[1].lower() in EXTENSIONS
 
@@ -26,9 +28,25 @@ def is_image_name(path: str) -> bool:
 def as_text(name: str) -> str:
     """A file name as it can be written to a table in UTF-8.
 
-    A byte that is not valid UTF-8 becomes its escape, and so does a carriage return, which would end a line of the table.
+    A byte that is not valid UTF-8 becomes its escape, and so does a carriage return, which would end a line of the table. The
+    parts of a path are always separated by /, which Windows reads, too.
     """
-    return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
+    return name.replace(os.sep, "/").encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
+
+
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # devices of Windows, whatever the ending
+
+
+def storable(member: str, windows: bool = os.name == "nt") -> PurePath:
+    """A relative path for a file that is named after a tar's member: `/etc/x` and `../x` stay inside.
+
+    On Windows, what a name cannot hold there becomes `_`: one of `<>:"|?*\\`, a dot or a blank at the end, a device's name.
+    """
+    parts = [part for part in PurePosixPath(member).parts if part not in ("/", "//", "..")]
+    if windows:
+        parts = [re.sub(r'[<>:"|?*\\\x00-\x1f]|[. ]$', "_", part) for part in parts]
+        parts = [f"_{part}" if RESERVED.match(part) else part for part in parts]
+    return PurePath(*parts)
 
 
 def one_line(text: str) -> str:

@@ -6,11 +6,10 @@ conversion to gray are left out, so that all methods share one augmentation (vie
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from clicv2lite.learners.base import Method, Price, Step
@@ -19,6 +18,9 @@ from clicv2lite.method.momentum import QueryAndKey
 from clicv2lite.method.pixels import normalize
 from clicv2lite.method.views import CROP_DRAWS, ViewConfig, augment, base_crop
 from clicv2lite.ranges import Count
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
 
 AUGMENT_DRAWS = 5  # uniform numbers that augment needs
 DRAWS = CROP_DRAWS + AUGMENT_DRAWS  # for one crop
@@ -124,7 +126,7 @@ class MoCo(QueryAndKey):
         self.queue.copy_(torch.cat([self.fresh, self.queue])[: len(self.queue)])
 
 
-def mean_token(vit: VisionTransformer, images: Tensor) -> Tensor:
+def mean_token(vit: "VisionTransformer", images: Tensor) -> Tensor:
     """Mean over the patch tokens of the last block: normalised images (B, 3, S, S) -> (B, width)."""
     tokens: Tensor = vit.forward_features(images)
     return tokens[:, vit.num_prefix_tokens :].mean(1)

@@ -49,7 +49,7 @@ def list_bad(bad: dict[str, str], out: Path, ranks: Ranks) -> None:
     path = out / "bad_images.txt"
     if not reasons or not ranks.first:
         return
-    known = set(path.read_text().splitlines()) if path.is_file() else set()
+    known = set(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else set()
     if reasons - known:
         write_bytes(path, "".join(f"{reason}\n" for reason in sorted(reasons | known)).encode())
         tqdm.write(f"{len(reasons | known)} images could not be decoded and were replaced; listed in {path}")

@@ -18,7 +18,7 @@ class Log:
         kept = [row for row in read_log(path) if row["step"] <= step]
         write_bytes(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
         self.seconds: float = kept[-1].get("seconds", 0.0) if kept else 0.0
-        self.file = path.open("a")
+        self.file = path.open("a", encoding="utf-8", newline="\n")
 
     def write(self, row: dict[str, Any]) -> None:
         """Append a row and flush."""
@@ -29,7 +29,7 @@ class Log:
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Rows of a metrics.jsonl; [] if there is no file. An incomplete last line (the run was killed) is left out."""
     rows = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from clicv2lite.data.images import read_image, read_square
-from clicv2lite.data.names import is_image_name, is_tar_name, one_line
+from clicv2lite.data.names import is_image_name, is_tar_name, one_line, storable
 from clicv2lite.data.tars.braces import expand_braces
 from clicv2lite.errors import UserError
 
@@ -132,12 +132,7 @@ def _members(argument: str) -> list[ImageRow]:
         return [ImageRow(argument, Path(Path(argument).name), error=str(error))]
     stem, start = Path(argument).name, len(argument) + 1
     names = list(images.names)
-    return [ImageRow(name, _inside(stem, name[start:]), archive=images, index=i) for i, name in enumerate(names)]
-
-
-def _inside(stem: str, member: str) -> Path:
-    """A path below the map folder for any name of a member: `/etc/x` and `../x` stay inside."""
-    return Path(stem, *(part for part in Path(member).parts if part not in ("/", "..")))
+    return [ImageRow(name, Path(stem, storable(name[start:])), archive=images, index=i) for i, name in enumerate(names)]
 
 
 def _walk(folder: Path) -> Iterator[ImageRow]:

@@ -108,13 +108,14 @@ def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Mode
 
 def _map_names(rows: Sequence[ImageRow]) -> list[Path | None]:
     """A PNG for each image below the map folder; x.jpg becomes x.jpg.png, and a second one x.jpg-2.png."""
-    taken: dict[Path, int] = {}
+    taken: dict[str, int] = {}  # without case: on macOS and Windows, A.jpg.png and a.jpg.png are one file
     names: list[Path | None] = []
     for row in rows:
         if row.error is not None:
             names.append(None)
             continue
-        taken[row.map_name] = count = taken.get(row.map_name, 0) + 1
+        known = str(row.map_name).casefold()
+        taken[known] = count = taken.get(known, 0) + 1
         ending = ".png" if count == 1 else f"-{count}.png"
         names.append(row.map_name.with_name(row.map_name.name + ending))
     return names

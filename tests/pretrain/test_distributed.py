@@ -21,6 +21,8 @@ from clicv2lite.pretrain.distributed import Ranks
 from clicv2lite.pretrain.log import read_log
 from tests.pretrain.one_step import CHOICES, step
 
+pytestmark = pytest.mark.posix  # locks, signals, bash
+
 HERE, LAUNCH = Path(__file__).parent, Path(clicv2lite.__file__).parent / "launch"
 IMAGES = "worlds:80:5"
 SETTINGS = ["batch=16", "passes=960", "warmup=96", "save_every=5", "log_every=5"]

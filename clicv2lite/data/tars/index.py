@@ -2,6 +2,7 @@
 
 import os
 import tarfile
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -59,15 +60,22 @@ class _Descriptor:
     """An open tar, closed when neither the cache nor a reading thread holds it."""
 
     def __init__(self, path: str) -> None:
-        self._number = -1
+        self._number, self._alone = -1, threading.Lock()
         self._number = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
 
     def read(self, start: int, size: int) -> bytes:
         parts = []
-        while size and (part := os.pread(self._number, size, start)):  # no shared position: threads and forks may overlap
+        while size and (part := self._part(start, size)):
             parts.append(part)
             start, size = start + len(part), size - len(part)
         return b"".join(parts)
+
+    def _part(self, start: int, size: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._number, size, start)  # no shared position: threads and forks may overlap
+        with self._alone:  # Windows, where no process is a fork
+            os.lseek(self._number, start, os.SEEK_SET)
+            return os.read(self._number, size)
 
     def __del__(self) -> None:
         if self._number >= 0:
