@@ -1,6 +1,6 @@
 """What the core of the package weighs: `python -m tests.core PYTHON`, for the python of an environment that holds nothing else.
 
-It prints the packages, the megabytes of those that torch does not bring, and the seconds to a first score.
+It prints the packages, their megabytes without torch, and the seconds to a first score.
 """
 
 import json
@@ -15,7 +15,7 @@ found = {}
 for one in m.distributions():
     size = sum(file.locate().stat().st_size for file in one.files or () if file.locate().is_file())
     needs = [re.match(r"[\\w.-]+", line)[0].lower() for line in one.requires or () if "extra ==" not in line]
-    found[one.metadata["Name"].lower()] = [size, needs]
+    found[one.metadata["Name"].lower().replace("_", "-")] = [size, [name.replace("_", "-") for name in needs]]
 print(json.dumps(found))
 """
 
@@ -25,19 +25,18 @@ def main(python: str) -> None:
     python = str(Path(python).absolute())  # not resolved: the python of an environment is a link
     folder = Path(python).parents[1]
     found = json.loads(subprocess.run([python, "-c", LISTED], capture_output=True, encoding="utf-8", check=True).stdout)
-    torch, waiting = set(), ["torch"]
+    own, waiting = {}, ["clicv2lite"]
     while waiting:
-        if (name := waiting.pop()) in found and name not in torch:
-            torch.add(name)
-            waiting += found[name][1]
-    own = {name: size for name, (size, _) in found.items() if name not in torch}
+        if (name := waiting.pop()) in found and name not in {"torch", *own}:
+            own[name], needs = found[name]
+            waiting += needs
     seconds = []
     for _ in range(2):  # the first start compiles
         began = time.perf_counter()
         subprocess.run([python, "-m", "clicv2lite", "score", "picture.png"], cwd=folder, capture_output=True, check=True)
         seconds.append(time.perf_counter() - began)
-    print(f"{len(found)} packages, {len(own)} of them beside torch and what it needs: {', '.join(sorted(own))}")
-    print(f"{sum(own.values()) / 1e6:.0f} MB beside torch; first score after {seconds[1]:.1f} s")
+    print(f"{len(found)} packages, {len(own)} of them without torch and what only it needs: {', '.join(sorted(own))}")
+    print(f"{sum(own.values()) / 1e6:.0f} MB without torch; first score after {seconds[1]:.1f} s")
 
 
 if __name__ == "__main__":
