@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup lock lint unit notebooks book browser test results model release-check serve lab clean
+.PHONY: help setup lock lint unit unit-floor notebooks book browser test results model release-check serve lab clean
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -32,14 +32,15 @@ setup: .venv/.stamp  ## build .venv from requirements.lock (once)
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null && $(PYTHON) -m venv --clear .venv; \
 		else rm -rf .venv; echo "make: $(PYTHON) cannot make virtual environments; install its venv module (Debian: apt-get install python3-venv)" >&2; exit 2; fi; }
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[^ ]*' requirements.lock)"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirements requirements.lock
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement <(awk '/^uv==/, !/\\$$/' requirements.lock)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirements requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
 lock: setup  ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest \
-		--no-emit-index-url --upgrade --quiet --output-file requirements.lock
+		--no-emit-index-url --generate-hashes --upgrade --quiet --output-file requirements.lock
 
 lint: setup
 	$(BIN)/ruff check .
@@ -60,6 +61,16 @@ unit: setup
 $(KERNEL):
 	@mkdir -p $(@D)
 	@echo '{"IPKernelApp": {"log_level": "ERROR"}}' > $@
+# What pyproject.toml promises: the lowest versions that it allows. First scoring with the core alone, then everything.
+unit-floor: setup  ## the unit tests with the oldest packages that pyproject.toml allows
+	rm -rf _build/floor
+	for extras in core all; do \
+		place=_build/floor/$$extras && $(BIN)/uv venv --quiet --python $(BIN)/python $$place && \
+		$(BIN)/uv pip install --quiet --python $$place/bin/python --resolution lowest-direct --requirements pyproject.toml \
+			$$(test $$extras = core || echo --all-extras) || exit 1; \
+	done
+	PYTHONPATH=. _build/floor/core/bin/python -m clicv2lite score book/_static/picture.png --map _build/floor/maps
+	PYTHONPATH=. _build/floor/all/bin/python -m pytest tests --ignore=tests/browser --ignore=tests/notebooks -n $(JOBS) --dist worksteal
 
 # --nbval-lax: every cell must run; those marked NBVAL_CHECK_OUTPUT must also print what is stored.
 notebooks: setup $(KERNEL)
@@ -83,7 +94,8 @@ results: setup  ## make the stored results that are missing or out of date (days
 model: setup  ## train the model of the package again, if it is out of date (an hour and a half; needs CLICV2LITE_DATA)
 	$(BIN)/clicv2lite results default-model --jobs $(JOBS)
 
-# What a release consists of, each in an environment that holds nothing else: it scores an image, and its types reach a user's script.
+# What a release consists of, each alone in an environment: it scores an image with the core, and its types reach a user's script. With
+# the other packages, every example of the README runs.
 release-check: setup  ## build wheel and sdist into dist/, install each alone, score an image there
 	rm -rf dist _build/release-check
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m build --installer uv --outdir dist .
@@ -91,11 +103,18 @@ release-check: setup  ## build wheel and sdist into dist/, install each alone, s
 	for kind in wheel:whl sdist:tar.gz; do \
 		place=_build/release-check/$${kind%:*} && \
 		$(BIN)/uv venv --quiet --python $(BIN)/python $$place && \
-		$(BIN)/uv pip install --quiet --python $$place/bin/python --constraints requirements.lock dist/*.$${kind#*:} && \
+		$(BIN)/uv pip install --quiet --python $$place/bin/python --constraints <(sed '/--hash/d; s/ .$$//' requirements.lock) dist/*.$${kind#*:} && \
 		cp book/_static/picture.png tests/user_script.py $$place && \
-		(cd $$place && bin/clicv2lite score picture.png) || exit 1; \
+		$(BIN)/uv pip check --quiet --python $$place/bin/python && $$place/bin/python -W error -c 'import clicv2lite' && \
+		(cd $$place && bin/clicv2lite score picture.png --map maps) || exit 1; \
 	done
+	$(BIN)/python -m tests.core _build/release-check/wheel/bin/python
+	test "$$(stat -c %s dist/*.whl)" -le 15000000
 	cd _build/release-check/wheel && "$(CURDIR)/$(BIN)/mypy" --strict --config-file= --cache-dir=.mypy_cache --python-executable bin/python user_script.py
+	wheel=$$(ls dist/*.whl) && $(BIN)/uv pip install --quiet --python _build/release-check/wheel/bin/python \
+		--constraints <(sed '/--hash/d; s/ .$$//' requirements.lock) "$$wheel[all]" pytest
+	cp README.md tests/test_snippets.py _build/release-check/wheel
+	cd _build/release-check/wheel && bin/python -m pytest -q -p no:cacheprovider test_snippets.py
 
 serve: book  ## serve the book on 127.0.0.1
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

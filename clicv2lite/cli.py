@@ -12,6 +12,7 @@ from contextlib import suppress
 import clicv2lite
 from clicv2lite.data.tars.braces import expand_braces
 from clicv2lite.errors import UserError
+from clicv2lite.extras import MissingPackage
 from clicv2lite.files import reason
 from clicv2lite.outputs import claimed, inputs_of, outputs_of
 
@@ -54,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _run(words)
         sys.stdout.flush()  # now, where a full disk is still one line
         return status
+    except MissingPackage as error:
+        print(f"clicv2lite: {error.needed_by(words[0])}", file=sys.stderr)
+        return 2
     except UserError as error:
         print(f"clicv2lite: {error}", file=sys.stderr)
         return 2

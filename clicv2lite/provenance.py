@@ -27,7 +27,8 @@ def hardware(device: torch.device | None = None) -> str:
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        found = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+        found = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
         name = found[0] if found else name
     return f"{cores()} x {name}"
 
@@ -38,7 +39,8 @@ def commit() -> str | None:
         return None
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
+        call = ["git", "-C", str(ROOT), *words]
+        return subprocess.run(call, capture_output=True, encoding="utf-8", check=True).stdout.strip()
 
     try:
         changed = git("status", "--porcelain", "--untracked-files=no", "--", "clicv2lite")

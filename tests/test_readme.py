@@ -9,7 +9,7 @@ RESULTS = ROOT / "data" / "results"
 
 
 def mean_pcc(path: Path) -> float:
-    return json.loads(path.read_text())["mean_pcc"]
+    return json.loads(path.read_text(encoding="utf-8"))["mean_pcc"]
 
 
 def row(start: str) -> list[float]:

@@ -53,7 +53,7 @@ def measure(form: str, keys: int, queries: int) -> Peak:
 def measure_apart(form: str, keys: int, queries: int) -> Peak:
     """The same in a process of its own."""
     command = [sys.executable, "-m", "clicv2lite", "bench-memory", "--one", form, str(keys), str(queries)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     return Peak(**json.loads(done.stdout))
 
 
@@ -100,8 +100,8 @@ def _resident_peak(reset: bool = False) -> int | None:
     """Most bytes that this process held at once; with `reset`, what it holds now, and the peak starts there (Linux)."""
     try:
         if reset:
-            Path("/proc/self/clear_refs").write_text("5")
-        lines = Path("/proc/self/status").read_text().splitlines()
+            Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), None)

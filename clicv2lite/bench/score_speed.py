@@ -125,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
     rows, began = find_images(expand(args.images))[: args.count], time.perf_counter()
     first = startup()
     found = {"model": args.model, **measure(rows, args.model, args.rounds, default_jobs(), device)}
-    found |= {"seconds_to_first_score": first, "load": os.getloadavg()[0]}  # the load: what else the machine was doing
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # what else the machine was doing; Windows does not tell
+    found |= {"seconds_to_first_score": first, "load": load}
     put_json(args.json, stamped(found, began, device))
     return 0

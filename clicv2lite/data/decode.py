@@ -9,7 +9,6 @@ import io
 from collections.abc import Callable
 
 import numpy as np
-import simplejpeg
 import torch
 import torch.nn.functional as F
 from PIL import ExifTags, Image
@@ -18,6 +17,10 @@ from torch import Tensor
 from clicv2lite.data.budget import PIXELS
 from clicv2lite.data.images import read_image
 from clicv2lite.data.pillow import header, open_image
+from clicv2lite.extras import extra
+
+with extra("train"):
+    import simplejpeg
 
 Box = tuple[int, int, int, int]  # top, left, height, width
 
@@ -64,7 +67,8 @@ def decode(data: bytes, name: str | None = None) -> np.ndarray:
 
 def crop_by_pillow(data: bytes, *, box: Callable[[int, int], Box], size: int) -> Tensor:
     """What `crop` is measured against: Pillow's decoder, torchvision's resized crop of a Pillow image, to (3, size, size)."""
-    from torchvision.transforms.functional import pil_to_tensor, resized_crop
+    with extra("train"):
+        from torchvision.transforms.functional import pil_to_tensor, resized_crop
 
     with open_image(io.BytesIO(data)) as opened:
         image = opened.convert("RGB")

@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 
 from clicv2lite.errors import UserError
+from clicv2lite.extras import MissingPackage
 
 # Only files inside the wheels: skimage.data's other names are downloads, and its drawings and test charts are
 # not photographs. Of the stereo pair only the left image is listed.
@@ -42,14 +43,17 @@ def photographs() -> dict[str, Path]:
     `read_image` turns the gray ones into RGB of three equal channels. Nothing is imported and nothing is downloaded.
 
     Raises:
-        UserError: if neither wheel is installed with its images.
+        MissingPackage: if one of the two is not installed. With half of the photographs, other images would be trained on.
+        UserError: if a wheel has no images.
     """
     found = {}
     for name, (package, file) in (COLOUR | GRAY).items():
         spec = importlib.util.find_spec(package)
-        for folder in (spec and spec.submodule_search_locations) or ():
+        if spec is None:
+            raise MissingPackage(package, "data", "embedded")
+        for folder in spec.submodule_search_locations or ():
             if (path := Path(folder) / file).is_file():
                 found[name] = path
     if not found:
-        raise UserError("embedded: no photographs here; install scikit-image and scikit-learn, which carry them")
+        raise UserError("embedded: no photographs here; install scikit-image and scikit-learn again, which carry them")
     return found

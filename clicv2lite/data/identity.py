@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from clicv2lite.data.sources import REQUESTS, Embedded, Files, ImageSet, Part, Worlds
+from clicv2lite.data.parts import Embedded, Files, Part, Worlds
+from clicv2lite.data.sources import REQUESTS, ImageSet
 from clicv2lite.data.tars.index import TarImages
 
 AT_ONCE = 1024  # files that a thread asks the size of in one task

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from pathlib import PurePath, PurePosixPath
 
 import numpy as np
 
@@ -35,8 +36,10 @@ def ending(path: str) -> str:
 def as_text(name: str) -> str:
     """A file name as it can be written to a table in UTF-8.
 
-    A byte that is not valid UTF-8 becomes its escape, and so does a carriage return, which would end a line of the table.
+    A byte that is not valid UTF-8 becomes its escape, and so does a carriage return, which would end a line of the table. The
+    parts of a path are always separated by /, which Windows reads, too.
     """
+    name = name.replace(os.sep, "/")
     text = name if name.isascii() else name.encode("utf-8", "backslashreplace").decode("utf-8")
     return text.replace("\r", "\\r")
 
@@ -61,6 +64,21 @@ def from_cell(cell: str, path: bool = False) -> str:
     if path:
         return cell[2:] if cell.startswith("./") and FORMULA.match(cell, 2) else cell
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell.lstrip("'")) else cell
+
+
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # devices of Windows, whatever the ending
+
+
+def storable(member: str, windows: bool = os.name == "nt") -> PurePath:
+    """A relative path for a file that is named after a tar's member: `/etc/x` and `../x` stay inside.
+
+    On Windows, what a name cannot hold there becomes `_`: one of `<>:"|?*\\`, a dot or a blank at the end, a device's name.
+    """
+    parts = [part for part in PurePosixPath(member).parts if part not in ("/", "//", "..")]
+    if windows:
+        parts = [re.sub(r'[<>:"|?*\\\x00-\x1f]|[. ]$', "_", part) for part in parts]
+        parts = [f"_{part}" if RESERVED.match(part) else part for part in parts]
+    return PurePath(*parts)
 
 
 def one_line(text: str) -> str:

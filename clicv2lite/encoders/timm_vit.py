@@ -7,6 +7,7 @@ from torch import nn
 
 from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.method.pixels import MEAN, STD
 
@@ -20,8 +21,9 @@ def load_timm(name: str) -> FrozenEncoder:
     Raises:
         UserError: if timm has no such model, cannot load its weights, or the model is not a ViT with a square input.
     """
-    import timm
-    from timm.models.vision_transformer import VisionTransformer
+    with extra("train"):
+        import timm
+        from timm.models.vision_transformer import VisionTransformer
 
     if not timm.is_model(name):
         raise UserError(f"{name}: neither a file, nor a folder, nor `random`, nor a timm model; check the spelling")

@@ -11,11 +11,12 @@ from typing import Any
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.figures import draw, need_matplotlib
+from clicv2lite.evaluate.figures import draw
 from clicv2lite.evaluate.runs import RatedImages, about_run, check_measures, run_key, supervised, train, untrained
 from clicv2lite.evaluate.sizes import SIZES, Data, SuiteSize, find_data
 from clicv2lite.evaluate.suites import SUITES, Suite, SuiteRow
 from clicv2lite.evaluate.summary import direction, markdown, numbers, over_seeds
+from clicv2lite.extras import extra
 from clicv2lite.files import put_json, write_bytes, write_json
 from clicv2lite.outputs import add_output
 from clicv2lite.probe.task import add_score_range
@@ -62,7 +63,11 @@ def run(args: argparse.Namespace) -> int:
     suite, size = SUITES[args.suite], SIZES[args.size]
     seeds, heads = tuple(args.seeds or size.seeds), tuple(args.heads or size.heads)
     device = choose_device(args.device)
-    need_matplotlib()
+    with extra("evaluate"):  # refused before the long part
+        import matplotlib  # noqa: F401
+    with extra("train"):
+        import simplejpeg  # noqa: F401
+        import timm  # noqa: F401
     _check(args, suite, seeds)
     data = find_data(args.size, args.images, args.ratings, args.test, args.out)
     rated = RatedImages(data, size, args.score_range, device)

@@ -1,27 +1,16 @@
 """A suite's figure: points beside the paper's, a curve over mask ratios, bars by category, t-SNE (CLICv2, figures 5 to 7)."""
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 import numpy as np
 
-from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 
 BLUE, GRAY = "#0072b2", "#767676"
 COLOURS = ("#e69f00", "#56b4e9", "#0072b2", "#bbbbbb")  # told apart by everybody (Okabe and Ito)
-
-
-def need_matplotlib() -> None:
-    """Refuse before the long part.
-
-    Raises:
-        UserError: if matplotlib is not installed.
-    """
-    if find_spec("matplotlib") is None:
-        raise UserError("evaluate: figures need matplotlib; pip install matplotlib")
 
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
@@ -30,11 +19,11 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     Args:
         result: what `evaluate` writes as JSON. path: without suffix.
     """
-    import matplotlib
+    with extra("evaluate"):
+        import matplotlib
+        from matplotlib.figure import Figure
 
     matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
     matplotlib.rcParams["svg.hashsalt"] = "clicv2lite"  # the same drawing gives the same bytes
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     head, need = result["heads"][0], () if result["suite"] in ("fig5", "fig7") else ("pcc",)  # a collapsed run has no PCC

@@ -5,7 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import t
+
+from clicv2lite.extras import extra
+
+with extra("evaluate"):
+    from scipy.stats import t
 
 from clicv2lite.provenance import code_version
 

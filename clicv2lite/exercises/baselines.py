@@ -2,12 +2,15 @@
 
 import numpy as np
 import torch
-from scipy.stats import t
 from torch import Tensor
 
 from clicv2lite.evaluate.summary import spread
 from clicv2lite.exercises.exercise import Exercise
+from clicv2lite.extras import extra
 from clicv2lite.probe.metrics import pcc, srcc
+
+with extra("book"):
+    from scipy.stats import t
 
 
 def _with_ties(generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -2,11 +2,14 @@
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from clicv2lite.exercises.exercise import Exercise
+from clicv2lite.extras import extra
 from clicv2lite.probe.metrics import pcc, report, srcc
+
+with extra("book"):
+    from scipy.stats import rankdata
 
 
 def _orders(generator: torch.Generator) -> tuple[Tensor, Tensor]:

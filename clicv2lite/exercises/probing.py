@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from clicv2lite.exercises.exercise import Exercise
+from clicv2lite.extras import extra
 from clicv2lite.probe.metrics import pcc, srcc
+
+with extra("book"):
+    from scipy.stats import rankdata
 
 Values = np.ndarray
 

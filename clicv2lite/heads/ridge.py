@@ -14,6 +14,7 @@ from torch import Tensor
 
 from clicv2lite.arrays import Floats
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 from clicv2lite.ranges import shown
 
 ALPHAS = np.logspace(-2, 6, 25)  # three per decade; the one with the smallest leave-one-out error is used
@@ -86,7 +87,8 @@ def fit_ridge(features: Tensor, scores: Floats, groups: NDArray[np.str_] | None 
     Raises:
         UserError: if every group has only one row.
     """
-    from sklearn.preprocessing import StandardScaler  # imported here: scoring does not need it, and it takes a second
+    with extra("probe"):
+        from sklearn.preprocessing import StandardScaler  # imported here: scoring does not need it, and it takes a second
 
     scaler = StandardScaler()
     x, y = scaler.fit_transform(features.detach().cpu().numpy().astype(np.float64)), np.array(scores, dtype=np.float64)

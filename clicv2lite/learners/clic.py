@@ -21,11 +21,10 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from clicv2lite.learners import moco
@@ -34,6 +33,9 @@ from clicv2lite.method.clicv2 import Keys, Output
 from clicv2lite.method.entropy import patch_entropy
 from clicv2lite.method.pixels import normalize
 from clicv2lite.method.views import ViewConfig
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
 
 BINS = 256
 TURN_DRAWS = 2  # mirrored top to bottom? turned?
@@ -73,7 +75,7 @@ def global_entropy(images: Tensor) -> Tensor:
 
 
 @contextmanager
-def activations(vit: VisionTransformer) -> Iterator[list[Tensor]]:
+def activations(vit: "VisionTransformer") -> Iterator[list[Tensor]]:
     """Inside this context, a forward pass appends the output (B, G, width) of each block to the list."""
     found: list[Tensor] = []
     hooks = [block.register_forward_hook(lambda module, given, output: found.append(output)) for block in vit.blocks]

@@ -6,12 +6,11 @@ conversion to gray are left out, so that all methods share one augmentation (met
 """
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from annotated_types import Gt, Le
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from clicv2lite.learners.base import Method, Price, Run, Step
@@ -20,6 +19,9 @@ from clicv2lite.method.clicv2 import Keys, ModelConfig, Output
 from clicv2lite.method.momentum import QueryAndKey
 from clicv2lite.method.pixels import normalize
 from clicv2lite.method.views import CROP_DRAWS, ViewConfig, base_crop
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
 
 AUGMENT_DRAWS = 5  # uniform numbers that augment needs
 DRAWS = CROP_DRAWS + AUGMENT_DRAWS  # for one crop
@@ -125,7 +127,7 @@ class MoCo(QueryAndKey):
         self.queue.copy_(torch.cat([self.fresh, self.queue])[: len(self.queue)])
 
 
-def mean_token(vit: VisionTransformer, images: Tensor) -> Tensor:
+def mean_token(vit: "VisionTransformer", images: Tensor) -> Tensor:
     """Mean over the patch tokens of the last block: normalised images (B, 3, S, S) -> (B, width)."""
     tokens: Tensor = vit.forward_features(images)
     return tokens[:, vit.num_prefix_tokens :].mean(1)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from clicv2lite.extras import extra
 from clicv2lite.method.encoder import run_blocks, sincos_positions
 from clicv2lite.method.masking import put, take
 from clicv2lite.ranges import Depth, Width
@@ -37,6 +37,9 @@ class Decoder(nn.Module):
         self.embed = nn.Linear(encoder_width, config.width)
         self.mask_token = nn.Parameter(torch.zeros(config.width))
         self.register_buffer("positions", sincos_positions(grid, config.width)[None], persistent=False)
+        with extra("train"):
+            from timm.models.vision_transformer import Block  # not above: `pretrain --help` need not wait for it
+
         self.blocks = nn.Sequential(*[Block(config.width, config.heads, qkv_bias=True) for _ in range(config.depth)])
         self.grad_checkpointing = False  # see encoder.prepare
         self.norm = nn.LayerNorm(config.width)

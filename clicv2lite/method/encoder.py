@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from clicv2lite.extras import extra
 from clicv2lite.method.masking import take
 from clicv2lite.method.patches import Grid
 from clicv2lite.method.stem import STRIDE, Embedding, PatchStem
@@ -39,7 +40,8 @@ SHAPES = {  # timm's names for the paper's backbones: (width, depth, heads)
 
 def sincos_positions(grid: tuple[int, int], width: int) -> Tensor:
     """Fixed 2-D sine-cosine positions (MoCo v3, MAE): (h * w, width) float32; width is a multiple of 4."""
-    from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
+    with extra("train"):
+        from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 
     if width % 4:
         raise ValueError(f"2-D sine-cosine positions need a width that is a multiple of 4, got {width}")
@@ -78,7 +80,8 @@ def build_vit(config: EncoderConfig) -> "VisionTransformer":
     Raises:
         ValueError: if the patches do not tile the input, or the width does not fit the heads or the positions.
     """
-    from timm.models.vision_transformer import VisionTransformer
+    with extra("train"):
+        from timm.models.vision_transformer import VisionTransformer
 
     if config.size % config.patch:
         raise ValueError(f"patches of {config.patch} px do not tile an input of {config.size} px")

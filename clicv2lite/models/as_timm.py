@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 from clicv2lite.method.encoder import embed_layer
 from clicv2lite.models.by_name import DEFAULT, load_encoder
 
@@ -51,7 +52,8 @@ def timm_model(spec: str = "default") -> "VisionTransformer":
 
     Unlike `FrozenEncoder.vit` it has gradients. Fine-tune it, or use it wherever a timm model is expected.
     """
-    import timm
+    with extra("train"):
+        import timm
 
     model: Any = timm.create_model(**timm_arguments(spec))
     return model.eval()

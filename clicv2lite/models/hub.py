@@ -6,11 +6,13 @@ Both come from huggingface_hub's mixin. They store a model folder, which `clicv2
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelHubMixin, snapshot_download
-
 from clicv2lite.encoders.frozen import WEIGHTS
+from clicv2lite.extras import extra
 from clicv2lite.files import write_bytes, write_json
 from clicv2lite.models.model import HEAD_FILE, Model, load_model, save_model
+
+with extra("hub"):
+    from huggingface_hub import ModelHubMixin, snapshot_download
 
 CARD = """---
 library_name: clicv2lite

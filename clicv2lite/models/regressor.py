@@ -4,17 +4,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
 from clicv2lite.ambient import own_settings
 from clicv2lite.arrays import Floats
 from clicv2lite.data.inputs import listed
 from clicv2lite.device import choose_device
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import Model, pooled
+
+with extra("probe"):
+    from sklearn.base import BaseEstimator, RegressorMixin
+    from sklearn.utils.validation import check_is_fitted
 
 
 class ComplexityRegressor(RegressorMixin, BaseEstimator):

@@ -5,7 +5,6 @@ Input `images`: (B, 3, S, S) uint8, RGB, made square by `data.images.to_square`,
 """
 
 import argparse
-import importlib.util
 import os
 import warnings
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from clicv2lite.ambient import own_settings
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 from clicv2lite.files import atomic, check_output_file
 from clicv2lite.heads.bounds import bounded
 from clicv2lite.heads.ridge import RidgeHead
@@ -54,9 +54,9 @@ def export_onnx(model: Model, path: str | Path) -> None:
     Raises:
         UserError: if the head is not a ridge head, the path cannot be written, or packages of the extra `onnx` are missing.
     """
-    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(f"ONNX export needs {' and '.join(missing)}; install clicv2lite[onnx]")
+    with extra("onnx"):
+        import onnx  # noqa: F401 (torch's exporter asks for both late)
+        import onnxscript  # noqa: F401
     path = Path(path)
     check_output_file(path, "--out")
     scorer = Scorer(model).eval().cpu()

@@ -25,7 +25,7 @@ class Log:
         kept = [row for row in read_log(path) if row["step"] <= step]
         write_bytes(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
         self.seconds: float = kept[-1].get("seconds", 0.0) if kept else 0.0
-        self.file = path.open("a", encoding="utf-8")
+        self.file = path.open("a", encoding="utf-8", newline="\n")
 
     def write(self, row: dict[str, Any]) -> None:
         """Append a row and flush."""

@@ -1,7 +1,6 @@
 """Measurements while a model trains: the rows of a log, TensorBoard, a probe from time to time (book chapter 7)."""
 
 import copy
-import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 from clicv2lite.learners import METHODS
 from clicv2lite.method.clicv2 import Output
 from clicv2lite.pretrain.cost.budget import image_flops
@@ -39,6 +39,20 @@ class Watch:
     tensorboard: bool = False
     ratings: Path | None = None
     probe_every: int = 0
+
+    def need_packages(self) -> None:
+        """Refuse what a package is missing for, before the folder of the run is made.
+
+        Raises:
+            MissingPackage: for TensorBoard, or for what a probe needs.
+        """
+        if self.tensorboard:
+            with extra("tensorboard", "--tensorboard"):
+                import tensorboard  # noqa: F401
+        if self.ratings:
+            with extra("probe", "--probe-ratings"):
+                import scipy  # noqa: F401
+                import sklearn  # noqa: F401
 
 
 class Monitor:
@@ -175,13 +189,18 @@ def memory_bytes(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     if device.type == "mps":
         return torch.mps.driver_allocated_memory()
+    try:
+        import resource
+    except ImportError:  # Windows
+        with extra("train"):
+            import psutil
+        memory = psutil.Process().memory_info()
+        return int(getattr(memory, "peak_wset", memory.rss))
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 
 
 def _board(folder: Path, step: int) -> Any:
-    try:
+    with extra("tensorboard", "--tensorboard"):
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UserError("--tensorboard: its package is missing; pip install tensorboard, or leave the option out") from None
     return SummaryWriter(str(folder), purge_step=step + 1 if step else None)

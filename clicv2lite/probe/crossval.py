@@ -4,12 +4,15 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from sklearn.model_selection import KFold, StratifiedKFold
 from torch import Tensor
 
 from clicv2lite.arrays import Floats, Mask, Names, Rows
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 from clicv2lite.heads.base import Head
+
+with extra("probe"):
+    from sklearn.model_selection import KFold, StratifiedKFold
 
 Fit = Callable[[Tensor, Floats, Names | None], Head]
 """(n, ...) inputs, (n,) scores, (n,) groups or None, see `fit_ridge` -> a fitted head."""

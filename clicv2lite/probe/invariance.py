@@ -13,20 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
-from sklearn.manifold import TSNE
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import cross_val_predict
-from sklearn.neighbors import NearestNeighbors
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from clicv2lite.arrays import Floats, Rows
 from clicv2lite.data.names import as_cell
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_seed
+from clicv2lite.extras import extra
 from clicv2lite.files import put_json, write_bytes
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
@@ -36,6 +29,16 @@ from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.metrics import RESAMPLES, interval, report
 from clicv2lite.probe.task import Task, add_score_range, keep_rows, load_task
 from clicv2lite.provenance import stamped
+
+with extra("probe"):
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.manifold import TSNE
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.model_selection import cross_val_predict
+    from sklearn.neighbors import NearestNeighbors
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
 FOLDS, NEIGHBOURS, COMPONENTS, PERPLEXITY = 5, 10, 50, 30
 INVERSE_PENALTY = 0.01  # strong: more features than images; at 0.001 and at 0.1 balanced accuracy is lower for every encoder

@@ -8,9 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from clicv2lite.arrays import Floats
+from clicv2lite.extras import extra
+
+with extra("probe"):
+    from scipy.stats import rankdata
 
 SMALLEST_CATEGORY = 3  # two points always correlate perfectly
 RESAMPLES = 2000

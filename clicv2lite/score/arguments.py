@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clicv2lite.data.folders import holds_image, kind_passed, list_folder, matching, passed_over
 from clicv2lite.data.images import read_image, read_square
-from clicv2lite.data.names import is_tar_name, one_line
+from clicv2lite.data.names import is_tar_name, one_line, storable
 from clicv2lite.data.tars.braces import expand_braces
 from clicv2lite.errors import UserError
 from clicv2lite.lines import say
@@ -47,7 +47,7 @@ class ImageRow:
     def with_score(self, score: float) -> "ImageRow":
         """The same image, scored."""
         # not `replace`, which is slow, and a table may have a million rows
-        return ImageRow(self.image, self.map_name, score, None, None, self.archive, self.index)
+        return ImageRow(self.image, self.map_name, score, archive=self.archive, index=self.index)
 
     def with_error(self, error: str) -> "ImageRow":
         """The same image, with one line that says why it has no score."""
@@ -151,12 +151,10 @@ def _members(argument: str) -> list[ImageRow]:
         return [ImageRow(argument, Path(Path(argument).name), error=str(error))]
     stem, start = Path(argument).name, len(argument) + 1
     names = list(images.names)
-    return [ImageRow(name, _inside(stem, name[start:]), archive=images, index=i) for i, name in enumerate(names)]
-
-
-def _inside(stem: str, member: str) -> Path:
-    """A path below the map folder for any name of a member: `/etc/x` and `../x` stay inside."""
-    return Path(stem, *(part for part in Path(member.replace("\0", "_")).parts if part not in ("/", "..")))
+    return [
+        ImageRow(name, Path(stem, storable(name[start:].replace("\0", "_"))), archive=images, index=i)
+        for i, name in enumerate(names)
+    ]
 
 
 def _below(argument: str) -> list[ImageRow]:

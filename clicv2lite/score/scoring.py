@@ -117,7 +117,7 @@ def map_names(rows: Sequence[ImageRow]) -> list[Path | None]:
 
     Names that no file system takes, of which there may be some in a tar, end in a part of their digest instead.
     """
-    taken: set[Path] = set()
+    taken: set[str] = set()  # without case: on macOS and Windows, A.jpg.png and a.jpg.png are one file
     names: list[Path | None] = []
     for row in rows:
         if row.error is not None:
@@ -125,8 +125,9 @@ def map_names(rows: Sequence[ImageRow]) -> list[Path | None]:
             continue
         place = Path(*map(_shortened, row.map_name.parts))
         endings = (".png" if number == 1 else f"-{number}.png" for number in count(1))
-        name = next(name for ending in endings if (name := place.with_name(place.name + ending)) not in taken)
-        taken.add(name)
+        names_here = (place.with_name(place.name + ending) for ending in endings)
+        name = next(name for name in names_here if str(name).casefold() not in taken)
+        taken.add(str(name).casefold())
         names.append(name)
     return names
 

@@ -5,14 +5,17 @@ from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Any, ClassVar
 
-import anywidget
 import numpy as np
 import torch
-import traitlets as t
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
+
+with extra("book"):
+    import anywidget
+    import traitlets as t
 
 HERE = Path(__file__).parent
 SIDE = 224  # pixels; the input size of the paper's encoders, and 147 KiB of state in a page

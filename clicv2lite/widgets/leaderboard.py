@@ -6,16 +6,19 @@ from inspect import Signature, signature
 from itertools import permutations
 from typing import Any, ClassVar, NamedTuple
 
-import anywidget
 import numpy as np
-import traitlets as t
 from PIL import Image
-from scipy.stats import rankdata
 
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 from clicv2lite.probe.metrics import srcc
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import HERE, front_end, square
+
+with extra("book"):
+    import anywidget
+    import traitlets as t
+    from scipy.stats import rankdata
 
 SIX = 6
 LARGEST = 24  # pictures in the pool

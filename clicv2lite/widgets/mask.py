@@ -5,10 +5,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-import traitlets as t
 from torch import Tensor
 
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 from clicv2lite.method.clicv2 import CLICv2
 from clicv2lite.method.encoder import encode_visible
 from clicv2lite.method.entropy import LUMA, default_bins, patch_entropy
@@ -17,6 +17,9 @@ from clicv2lite.method.patches import grid_size, patchify, unpatchify
 from clicv2lite.method.pixels import normalize
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import PATCH_SIZES, SIDE, Explorer, Pictures, as_batch, front_end
+
+with extra("book"):
+    import traitlets as t
 
 RATIOS = tuple(k / 20 for k in range(20))  # positions of the slider
 SEEDS = 10  # seeds for which every mask ratio is decoded in advance: a page without Python shows the model's own answers

@@ -7,15 +7,18 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
-import traitlets as t
 from torch import Tensor
 
+from clicv2lite.extras import extra
 from clicv2lite.method.entropy import LUMA
 from clicv2lite.method.patches import DIRECTIONS, grid_size, patchify, unpatchify
 from clicv2lite.method.pixels import MEAN, denormalize
 from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, one_view
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import PATCH_SIZES, Explorer, Pictures, as_batch, front_end
+
+with extra("book"):
+    import traitlets as t
 
 Zeros = Literal["after", "before"]
 VIEWS = ("query", "key")

@@ -5,13 +5,12 @@ from dataclasses import replace
 from inspect import Signature, signature
 from typing import Any, ClassVar, NamedTuple
 
-import anywidget
 import numpy as np
 import torch
-import traitlets as t
 from torch import Tensor
 
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 from clicv2lite.method.clicv2 import CLICv2, ModelConfig
 from clicv2lite.method.encoder import encode_visible
 from clicv2lite.method.infonce import excluded, infonce_dense
@@ -20,6 +19,10 @@ from clicv2lite.method.pixels import denormalize
 from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, Views, one_view
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import HERE, as_batch, front_end, square
+
+with extra("book"):
+    import anywidget
+    import traitlets as t
 
 DRAWN = ("batch", "other-images", "same-position", "same-image")  # the rules of infonce.NEGATIVES that the script can draw
 SMALLEST, LARGEST = 2, 6  # images: negatives from other images need two; six make 1 MB of state

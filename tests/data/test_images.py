@@ -244,6 +244,7 @@ def test_svg_and_text_are_named_for_what_they_are(tmp_path):
     fails(b"just a note", "not an image")
 
 
+@pytest.mark.posix
 def test_missing_empty_folder_and_pipe(tmp_path):
     fails(tmp_path / "none.jpg", "none.jpg", "no such file")
     (tmp_path / "empty.jpg").touch()

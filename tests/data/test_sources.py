@@ -75,6 +75,7 @@ def test_a_relative_folder_gives_relative_names(tmp_path, monkeypatch):
     assert list(open_images(["."]).names) == ["./photos/a.png"]
 
 
+@pytest.mark.posix
 def test_linked_folders_are_followed_once_even_in_a_circle(tmp_path):
     (tmp_path / "set/sub").mkdir(parents=True)
     (tmp_path / "other").mkdir()
@@ -86,6 +87,7 @@ def test_linked_folders_are_followed_once_even_in_a_circle(tmp_path):
     assert [os.path.relpath(name, tmp_path) for name in images.names] == ["set/linked/b.png", "set/sub/a.png"]
 
 
+@pytest.mark.posix
 def test_file_names_that_are_not_utf8_are_read(tmp_path):
     folder = os.fsencode(tmp_path)
     try:

@@ -42,7 +42,7 @@ def make_tars(folder: Path, images: int, tars: int) -> str:
 
 def resident() -> int:
     """Bytes of memory that this process holds now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
 
 
 def soak(pattern: str, batch: int = 256, size: int = 64, workers: int = -1) -> dict[str, float]:

@@ -22,6 +22,8 @@ from clicv2lite.pretrain.log import read_log
 from tests.pretrain.one_step import CHOICES, step
 
 HANG = 300  # seconds, which only a test that hangs waits for
+pytestmark = pytest.mark.posix  # locks, signals, bash
+
 HERE, LAUNCH = Path(__file__).parent, Path(clicv2lite.__file__).parent / "launch"
 IMAGES = "worlds:80:5"
 SETTINGS = ["batch=16", "passes=960", "warmup=96", "save_every=5", "log_every=5"]

@@ -132,6 +132,7 @@ def test_a_run_cut_off_twice_and_with_a_damaged_checkpoint_ends_in_the_same_byte
     assert "damaged" in capsys.readouterr().err and rows(tmp_path / "run") == rows(finished)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_after_the_step_and_the_run_can_go_on(photos, finished, tmp_path, monkeypatch, number):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)

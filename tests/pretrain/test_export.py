@@ -79,6 +79,7 @@ def test_an_exported_folder_is_also_an_encoder_of_half_the_bytes(run, exported):
     assert encoder.vit.pos_embed.dtype == torch.float32 and encoder.config == load_encoder(str(run)).config
 
 
+@pytest.mark.posix
 def test_an_exported_configuration_does_not_say_where_the_run_lay(tmp_path, run, monkeypatch):
     folder = tmp_path / "runs" / "mine"
     folder.mkdir(parents=True)

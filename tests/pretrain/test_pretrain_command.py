@@ -74,6 +74,7 @@ cli.main(sys.argv[1:])
 """
 
 
+@pytest.mark.posix
 def test_a_killed_process_is_resumed_to_the_same_bytes(photos, weights, tmp_path):
     out = tmp_path / "run"
     killed = subprocess.run(
@@ -89,6 +90,7 @@ def test_a_killed_process_is_resumed_to_the_same_bytes(photos, weights, tmp_path
     assert [row["step"] for row in read_log(out / "metrics.jsonl")] == [*range(3, 40, 3), 40]
 
 
+@pytest.mark.posix
 def test_sigterm_saves_and_exits_with_status_0(photos, weights, tmp_path, capsys, monkeypatch):
     out = tmp_path / "run"
 

@@ -39,7 +39,7 @@ def test_only_the_categories_of_the_test_table_matter(tmp_path):
 def test_an_image_to_fit_and_to_test_on_is_refused(tmp_path):
     train = table(tmp_path / "a", "t.csv", ["1.jpg,0.1", "2.jpg,0.2"])
     test = table(tmp_path, "t.csv", ["3.jpg,0.3"])
-    Path(test).write_text("image,score\n3.jpg,0.3\na/../a/2.jpg,0.4\n")
+    Path(test).write_text("image,score\n3.jpg,0.3\na/../a/2.jpg,0.4\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"1 images are in .*t.csv too \(.*2.jpg\)"):
         load_task(train, test, None, None)
 

@@ -146,6 +146,7 @@ def test_scores_depend_on_neither_batch_size_nor_order_nor_jobs(folder, models, 
             assert row.score == pytest.approx(want[row.image], abs=1e-5)
 
 
+@pytest.mark.posix
 def test_named_files_get_a_row_whatever_they_are(folder, models, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     names = [
@@ -161,7 +162,8 @@ def test_named_files_get_a_row_whatever_they_are(folder, models, tmp_path):
     assert all(rows[name]["error"] for name in names) and rows[str(folder / "one.png")]["score"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.posix
+@pytest.mark.skipif(os.name != "nt" and os.geteuid() == 0, reason="root may read everything")
 def test_files_and_folders_without_permission_are_errors(models, tmp_path):
     noise(0).save(tmp_path / "a.png")
     noise(1).save(tmp_path / "b.png")

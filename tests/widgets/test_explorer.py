@@ -128,5 +128,6 @@ def test_import_without_anywidget_says_what_to_install():
     code = "import sys; sys.modules['anywidget'] = None; import clicv2lite.widgets"
     got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert got.returncode and got.stderr.splitlines()[-1] == (
-        "ImportError: clicv2lite.widgets: anywidget is not installed; pip install 'clicv2lite[book]'"
+        "clicv2lite.extras.MissingPackage: this part of clicv2lite needs the package anywidget, which is not installed; "
+        "pip install 'clicv2lite[book]'"
     )

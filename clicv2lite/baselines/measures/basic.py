@@ -11,12 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.feature import canny
-from skimage.measure import shannon_entropy
-from skimage.segmentation import felzenszwalb
 
+from clicv2lite.extras import extra
 from clicv2lite.method.entropy import patch_entropy
 from clicv2lite.method.patches import patchify
+
+with extra("evaluate"):
+    from skimage.feature import canny
+    from skimage.measure import shannon_entropy
+    from skimage.segmentation import felzenszwalb
 
 Pixels = NDArray[np.uint8]
 

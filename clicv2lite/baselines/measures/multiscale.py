@@ -8,10 +8,13 @@ the authors shrink by bilinear interpolation for the first. Inputs and errors as
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.ndimage import sobel
 
 from clicv2lite.arrays import Floats
 from clicv2lite.baselines.measures.basic import Pixels, checked, luma
+from clicv2lite.extras import extra
+
+with extra("evaluate"):
+    from scipy.ndimage import sobel
 
 SCALES = ((1, 0.4), (2, 0.3), (4, 0.2), (8, 0.1))  # side of a square, weight
 BITS = 5  # of each channel of a colour

@@ -5,10 +5,13 @@ from typing import Literal
 
 import torch
 from torch import nn
-from torchvision.models import get_model, get_model_weights
-from torchvision.models.resnet import ResNet
 
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
+
+with extra("supervised"):
+    from torchvision.models import get_model, get_model_weights
+    from torchvision.models.resnet import ResNet
 
 Weights = Literal["scratch", "imagenet"]
 

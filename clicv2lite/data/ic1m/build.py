@@ -27,6 +27,7 @@ from clicv2lite.data.packing.pack import pack, shard_pattern, written
 from clicv2lite.data.packing.shards import read_rows
 from clicv2lite.data.tars.index import TarImages, index_tar
 from clicv2lite.errors import UserError, check_counts
+from clicv2lite.extras import extra
 from clicv2lite.files import atomic, digest, make_folder, write_json
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def rebuild(manifest: Path, out: Path, form: Form, pace: Pace, download: Downloa
     slots = [at.get(key) for key in range(max(at) + 1)]  # each photo has its old number; a photo that failed then is a gap
 
     def made() -> list[Photo]:
-        import pyarrow as pa
+        with extra("ic1m"):
+            import pyarrow as pa
 
         came = _download(pa.table({"url": [photos[i].url for i in wanted]}), out, pace, download)
         same = State(came.status, came.attempts)

@@ -66,7 +66,7 @@ class Engine:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
         if process.returncode or not any(images.glob("*_stats.json")):
-            lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+            lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
             reason = one_line(lines[-1].strip()) if lines else f"exit status {process.returncode}"
             hint = f"; is {self.distributor} installed beside it?" if self.distributor != "multiprocessing" else ""
             raise UserError(f"img2dataset failed ({reason}){hint}; see {log}")
@@ -93,6 +93,8 @@ def find_engine(option: str | None, distributor: str, limits: Limits) -> Engine:
     Raises:
         UserError: if there is no such thing, or the environment cannot be made.
     """
+    if not hasattr(os, "killpg"):
+        raise UserError("data ic1m: this system cannot end img2dataset with all its processes; use Linux, macOS or WSL")
     python = _environment(distributor) if option is None else _python(option)
     return Engine((python, str(guard.__file__), json.dumps(asdict(limits))), distributor)
 
@@ -140,7 +142,9 @@ def _make(folder: Path, python: Path, wanted: list[str]) -> None:
     else:
         raise UserError("img2dataset needs a Python below 3.13: install uv, or name one that has it with --img2dataset")
     for step in steps:
-        done = subprocess.run(step, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(
+            step, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
+        )
         if done.returncode:
             said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
             reason = one_line(said[-1]) if said else f"exit status {done.returncode}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 
 if TYPE_CHECKING:
     import pyarrow.parquet
@@ -55,10 +56,8 @@ def parquet() -> Any:
     Raises:
         UserError: if pyarrow is not installed.
     """
-    try:
+    with extra("ic1m", "data ic1m"):
         import pyarrow.parquet
-    except ImportError:
-        raise UserError("data ic1m: pyarrow is needed to read parquet files; run: pip install 'clicv2lite[ic1m]'") from None
     return pyarrow.parquet
 
 
@@ -88,7 +87,8 @@ def open_table(path: Path) -> "pyarrow.parquet.ParquetFile":
     Raises:
         UserError: if it is damaged or not a parquet file.
     """
-    import pyarrow
+    with extra("ic1m"):
+        import pyarrow
 
     try:
         return parquet().ParquetFile(path)

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from clicv2lite.data.ic1m.metadata import parquet
 from clicv2lite.data.names import one_line
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 from clicv2lite.files import atomic, write_json
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def _plan(table: "pyarrow.Table", folder: Path, state: State, pace: Pace) -> boo
     if not len(chosen):
         return False
     folder.mkdir(parents=True, exist_ok=True)
-    import pyarrow as pa
+    with extra("ic1m"):
+        import pyarrow as pa
 
     with atomic(folder / "urls.parquet") as temporary:
         parquet().write_table(pa.table({"url": table["url"].take(chosen), "number": pa.array(chosen)}), temporary)
@@ -147,7 +149,7 @@ def _tries(folder: Path, state: State) -> int:
 
 
 def _run(folder: Path, state: State, pace: Pace, download: Downloader, bar: Any) -> None:
-    plan, images = json.loads((folder / "round.json").read_text()), folder / "images"
+    plan, images = json.loads((folder / "round.json").read_text(encoding="utf-8")), folder / "images"
     slower = Pace(pace.processes, max(min(FEWEST_THREADS, pace.threads), pace.threads >> state.streak))
     start, free = bar.n, shutil.disk_usage(folder).free
 
@@ -175,7 +177,7 @@ def _run(folder: Path, state: State, pace: Pace, download: Downloader, bar: Any)
 
 def _check_disk(folder: Path, free: int) -> None:
     log = folder / "log.txt"
-    full = log.exists() and "No space left on device" in log.read_text(errors="replace")
+    full = log.exists() and "No space left on device" in log.read_text(encoding="utf-8", errors="replace")
     if full or shutil.disk_usage(folder).free < min(free, 2**20):
         raise UserError(f"{folder.parent}: the disk is full; make room and run the command again: it goes on from here")
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from clicv2lite.data.ic1m.metadata import LICENCES, Columns, choose_url, find_columns, open_table, parquet
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 from clicv2lite.files import atomic
 
 if TYPE_CHECKING:
@@ -85,8 +86,9 @@ def numbers(ids: "pyarrow.Array", seed: int) -> NDArray[np.uint64]:
     Args:
         ids: (n,) strings or integers, no nulls. Flickr's ids are decimal and are computed at once; others need a hash each.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    with extra("ic1m"):
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
     texts = ids.cast(pa.string())
     decimal = pc.match_substring_regex(texts, "^(0|[1-9][0-9]{0,17})$")
@@ -106,7 +108,8 @@ def _splitmix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _batches(table: Any, columns: Columns, path: Path) -> Any:
-    import pyarrow
+    with extra("ic1m"):
+        import pyarrow
 
     try:
         yield from table.iter_batches(BATCH, columns=columns.names())
@@ -117,7 +120,8 @@ def _batches(table: Any, columns: Columns, path: Path) -> Any:
 def _candidates(
     batch: Any, columns: Columns, seed: int, side: int, licences: Collection[str], seen: set[str], ceiling: int | None
 ) -> list[tuple[int, str, str, str, str]]:
-    import pyarrow.compute as pc
+    with extra("ic1m"):
+        import pyarrow.compute as pc
 
     batch = batch.filter(pc.is_valid(batch[columns.id]))
     order = numbers(batch[columns.id], seed)
@@ -140,7 +144,8 @@ def _text(value: object) -> str:
 
 def _smallest(best: "pyarrow.Table", rows: list[tuple[int, str, str, str, str]], count: int) -> "pyarrow.Table":
     """The `count` rows of the smallest numbers, in order; of rows with one id, that of the smallest url."""
-    import pyarrow as pa
+    with extra("ic1m"):
+        import pyarrow as pa
 
     if rows:
         columns = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), best.schema.types, strict=True)]
@@ -154,7 +159,8 @@ def _smallest(best: "pyarrow.Table", rows: list[tuple[int, str, str, str, str]],
 
 def _begun(out: Path) -> tuple["pyarrow.Table", list[str]]:
     pq = parquet()
-    import pyarrow as pa
+    with extra("ic1m"):
+        import pyarrow as pa
 
     if out.exists():
         table = pq.read_table(out)

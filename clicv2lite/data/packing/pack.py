@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -184,12 +183,13 @@ def _start_worker(images: Images, out: Path, form: Form, done: "Synchronized[int
     global _job
     _job = images, out, form, done
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to every process: only the parent reports it
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:  # a killed parent tells its children nothing, and they would wait for ever
-        time.sleep(0.5)
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()  # a killed parent tells its children nothing, and they would wait for ever
     os._exit(1)
 
 

@@ -212,5 +212,5 @@ def _state(target: Path) -> dict[str, str | None] | None:
 
 def _save(target: Path, url: str, commit: str | None) -> None:
     temporary = target / f"{STATE}.part"
-    temporary.write_text(json.dumps({"url": url, "commit": commit}), encoding="utf-8")
+    temporary.write_text(json.dumps({"url": url, "commit": commit}), encoding="utf-8", newline="\n")
     os.replace(temporary, target / STATE)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import openpyxl
 
 from clicv2lite.data.names import one_line
 from clicv2lite.data.rated.table import Ratings
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 
 URL = "https://github.com/esaraee/Savoias-Dataset"
 TABLES = "Ground truth/xlsx"
@@ -151,6 +151,8 @@ def _images(folder: Path) -> dict[int, Path]:
 
 def _scores(table: Path) -> dict[int, float | None]:
     """Image id -> score in 0..100, or None where the cell is blank."""
+    with extra("data"):
+        import openpyxl
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl's warnings about styles

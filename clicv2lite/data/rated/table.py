@@ -122,7 +122,8 @@ def check_rows(rows: Iterable[RatingRow], table: str, score_range: Sequence[floa
         image = one_line(row.image)
         if not os.path.isfile(row.path):
             looked = one_line(str(row.path))
-            raise UserError(f"{where}: there is no image {image} (looked for {looked}); correct the path")
+            advice = "write / between folder and file" if "\\" in row.image else "correct the path"
+            raise UserError(f"{where}: there is no image {image} (looked for {looked}); {advice}")
         check_is_no_output(row.path, where)
         key = os.path.abspath(row.path)
         if key in lines:
@@ -223,4 +224,4 @@ def _all_or_none(cells: list[tuple[int, str]], column: str, table: str) -> list[
 
 
 def _relative(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()

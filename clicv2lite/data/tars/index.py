@@ -2,6 +2,7 @@
 
 import os
 import tarfile
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -65,16 +66,23 @@ class _Descriptor:
     """An open tar, closed when neither the cache nor a reading thread holds it."""
 
     def __init__(self, path: str) -> None:
-        self._number = -1
+        self._number, self._alone = -1, threading.Lock()
         with open_regular(path) as file:  # and not a pipe that has taken the tar's place
             self._number = os.dup(file.fileno())
 
     def read(self, start: int, size: int) -> bytes:
         parts = []
-        while size and (part := os.pread(self._number, size, start)):  # no shared position: threads and forks may overlap
+        while size and (part := self._part(start, size)):
             parts.append(part)
             start, size = start + len(part), size - len(part)
         return b"".join(parts)
+
+    def _part(self, start: int, size: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._number, size, start)  # no shared position: threads and forks may overlap
+        with self._alone:  # Windows, where no process is a fork
+            os.lseek(self._number, start, os.SEEK_SET)
+            return os.read(self._number, size)
 
     def __del__(self) -> None:
         if self._number >= 0:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 
 TRIES, PAUSE = 3, 0.5  # tries of a request; seconds of the first pause, which then doubles
 BLOCK = 4 * 2**20  # bytes a sequential read fetches at once
@@ -63,10 +64,8 @@ def read_range(address: str, start: int, size: int) -> bytes:
 
 
 def _system(address: str) -> tuple[Any, str]:
-    try:
+    with extra("remote", address):
         from fsspec.core import url_to_fs
-    except ImportError:
-        raise UserError(f"{address}: reading it needs fsspec; install it with pip install fsspec") from None
     try:
         system, path = url_to_fs(address)  # fsspec keeps one per process: nothing is shared over a fork or by pickle
     except ImportError as error:  # fsspec names the package: "Install s3fs to access S3"

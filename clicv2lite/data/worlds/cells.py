@@ -2,10 +2,13 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import Voronoi
 
 from clicv2lite.data.worlds.canvas import Canvas, turn
 from clicv2lite.data.worlds.palette import COLOURS, Palette, smooth, to_rgb
+from clicv2lite.extras import extra
+
+with extra("data", "worlds"):
+    from scipy.spatial import Voronoi
 
 _HALF = 16  # lattice points from -16 to 16 on both axes
 

@@ -66,7 +66,7 @@ def _watched(table: Table) -> list[str]:
 def _git(root: Path, *words: str) -> str:
     try:
         return subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(root), *words], capture_output=True, text=True, check=True
+            ["git", "--no-optional-locks", "-C", str(root), *words], capture_output=True, encoding="utf-8", check=True
         ).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]

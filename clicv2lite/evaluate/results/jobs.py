@@ -5,6 +5,7 @@ Beside the folder lie its log and, while an attempt is not finished, a note of w
 folder if command and code are still the same (`pretrain` has --resume for that), and empties it otherwise.
 """
 
+import importlib.util
 import os
 import shlex
 import shutil
@@ -56,7 +57,10 @@ def make(steps: Sequence[Step], table: Table, root: Path, jobs: int) -> dict[str
 
     Raises:
         KeyboardInterrupt: after the commands that ran were ended, each with time to save.
+        UserError: on Windows, where a command can neither inherit a lock nor be asked to save.
     """
+    if importlib.util.find_spec("fcntl") is None:
+        raise UserError("results: stored results are made on Linux and macOS only; use WSL, or --list to see what is there")
     waiting, running = list(steps), list[Job]()
     failed: dict[str, str] = {}
     (root / WORK).mkdir(parents=True, exist_ok=True)
@@ -152,7 +156,7 @@ def _prepare(one: Experiment, attempt: str, root: Path) -> None:
     if not one.shared and not (note.is_file() and note.read_text(encoding="utf-8") == attempt):
         shutil.rmtree(root / one.out, ignore_errors=True)
     (root / one.out).mkdir(parents=True, exist_ok=True)
-    note.write_text(attempt, encoding="utf-8")
+    note.write_text(attempt, encoding="utf-8", newline="\n")
 
 
 def _words(one: Experiment) -> tuple[list[str], dict[str, str]]:
@@ -192,7 +196,7 @@ def _need_clean(table: Table, root: Path) -> None:
 
 def _lock(path: Path) -> BufferedWriter:
     """A lock that a command inherits: it is free when the command has ended, even if this process was killed before."""
-    import fcntl  # not above: Windows has none, and `clicv2lite --help` works there
+    import fcntl  # not above: Windows has none
 
     file = path.open("ab")
     try:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.results.plan import Step, levels
 from clicv2lite.evaluate.results.table import WORK
+from clicv2lite.extras import extra
 
 LOGS = f"{WORK}/slurm"
 CORES = 1  # of a job
@@ -85,10 +86,8 @@ def submit(steps: Sequence[Step], root: Path, cluster: str = "slurm") -> list[st
     Raises:
         UserError: if submitit is not installed, or finds no Slurm.
     """
-    try:
+    with extra("cluster", "--slurm submit"):
         import submitit
-    except ImportError:
-        raise UserError("--slurm submit: needs submitit; pip install 'clicv2lite[cluster]', or use --slurm print") from None
     ids: dict[int, list[str]] = {}
     for array in arrays(steps):
         more: dict[str, Any] = {"exclusive": True} if array.alone else {}

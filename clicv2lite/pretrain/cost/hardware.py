@@ -1,6 +1,5 @@
 """Speed of matrix products and memory of a device: from data sheets for GPUs, measured for others (book chapter 10)."""
 
-import os
 import re
 import time
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import torch
 
 from clicv2lite.device import takes_bfloat16
 from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 from clicv2lite.provenance import hardware
 
 
@@ -82,7 +82,9 @@ def this_machine(device: torch.device, ranks: int = 1) -> Machine:
     if device.type == "cuda":
         held = float(torch.cuda.get_device_properties(device).total_memory)
     else:
-        held = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / ranks
+        with extra("train"):
+            import psutil
+        held = psutil.virtual_memory().total / ranks
     fast = bf16 if takes_bfloat16(device) else fp32  # the choice of precision=auto
     return Machine(Gpu(hardware(device), fast, fp32, held, 0, "measured here"), ranks)
 

@@ -30,6 +30,8 @@ from clicv2lite.data.packing.form import Form
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
 
+pytestmark = pytest.mark.posix  # locks, signals, bash
+
 pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed (the extra ic1m)")
 pq = pytest.importorskip("pyarrow.parquet")
 
@@ -582,7 +584,7 @@ def test_an_interrupt_ends_the_downloader_and_its_children(tmp_path, monkeypatch
     child = int((tmp_path / "child").read_text())
     for _ in range(20 * HANG):
         state = Path(f"/proc/{child}/stat")
-        if not state.exists() or state.read_text().split()[2] == "Z":
+        if not state.exists() or state.read_text(encoding="utf-8").split()[2] == "Z":
             return
         time.sleep(0.05)
     os.kill(child, signal.SIGKILL)

@@ -56,7 +56,7 @@ def packed(source: object, out: Path, jobs: int = 1, **form: int) -> Packed:
 
 
 def rows(out: Path) -> list[dict[str, str]]:
-    with open(out / "manifest.csv", newline="") as file:
+    with open(out / "manifest.csv", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

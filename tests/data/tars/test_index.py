@@ -116,6 +116,7 @@ def test_a_cache_folder_that_cannot_be_made_is_no_hindrance(tmp_path, cache):
     assert contents(make(tmp_path / "x.tar", MEMBERS)) == IMAGES
 
 
+@pytest.mark.posix
 def test_many_tars_need_few_descriptors_and_none_is_left(tmp_path, cache, monkeypatch):
     for k in range(20):
         make(tmp_path / f"s-{k:02d}.tar", {f"{i}.png": bytes([k, i]) for i in range(5)})
@@ -136,7 +137,10 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def test_threads_that_share_too_few_descriptors_read_the_right_bytes(tmp_path, cache, monkeypatch):
+@pytest.mark.parametrize("pread", [True, False])  # Windows has none
+def test_threads_that_share_too_few_descriptors_read_the_right_bytes(tmp_path, cache, monkeypatch, pread):
+    if not pread:
+        monkeypatch.delattr(os, "pread", raising=False)
     for k in range(6):
         make(tmp_path / f"s-{k}.tar", {f"{i}.png": bytes([k, i]) * 500 for i in range(5)})
     images = open_images([str(tmp_path / "s-{0..5}.tar")])

@@ -87,7 +87,7 @@ def test_a_missing_package_is_named(monkeypatch):
     with pytest.raises(UserError, match=r"s3://bucket/0\.tar: .*s3fs"):
         open_images(["s3://bucket/0.tar"])
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
-    with pytest.raises(UserError, match=r"needs fsspec; install it"):
+    with pytest.raises(UserError, match=r"needs the package fsspec"):
         open_images(["gs://bucket/0.tar"])
 
 

@@ -10,6 +10,8 @@ from PIL import Image
 from clicv2lite.evaluate.results.record import read_record
 from tests.evaluate.results.conftest import entry, git, wait_for
 
+pytestmark = pytest.mark.posix  # locks, signals, bash
+
 SLOW = entry("slow", "--until runs/go", 'keeps = ["starts"]')
 
 

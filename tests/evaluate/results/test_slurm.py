@@ -12,6 +12,8 @@ from clicv2lite.evaluate.results.plan import plan
 from clicv2lite.evaluate.results.slurm import make_one, submit
 from tests.evaluate.results.conftest import entry
 
+pytestmark = pytest.mark.posix  # locks, signals, bash
+
 TABLE = (
     entry("a", "--status 1") + entry("b") + entry("timed", "", "alone = true") + entry("c", "", 'after = ["b"]')
     + entry("d", "", 'after = ["a", "timed"]').replace("minutes = 1", "minutes = 60")
@@ -126,7 +128,10 @@ def test_without_submitit_one_line_names_the_extra(repository, monkeypatch, caps
     monkeypatch.setitem(sys.modules, "submitit", None)
     repository.table(TABLE)
     assert repository.results("--slurm", "submit") == 2
-    assert "needs submitit; pip install 'clicv2lite[cluster]'" in capsys.readouterr().err
+    assert (
+        "--slurm submit needs the package submitit, which is not installed; pip install 'clicv2lite[cluster]'"
+        in capsys.readouterr().err
+    )
 
 
 def test_without_slurm_one_line_says_so(repository, monkeypatch, capsys):

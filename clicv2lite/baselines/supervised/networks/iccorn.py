@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from clicv2lite.baselines.supervised.backbones import Weights
 from clicv2lite.baselines.supervised.networks.icnet import CHANNELS, TwoBranches
 from clicv2lite.baselines.supervised.settings import Baseline, Settings
-from clicv2lite.errors import UserError
+from clicv2lite.extras import extra
 from clicv2lite.heads.icnet import LayoutAttention, convolution
 
 RANKS = 21
@@ -39,10 +39,8 @@ def corn_loss(logits: Tensor, ranks: Tensor) -> Tensor:
     Raises:
         UserError: if the package is not installed.
     """
-    try:
+    with extra("supervised", "--model iccorn"):
         from coral_pytorch.losses import corn_loss as loss
-    except ImportError:
-        raise UserError("--model iccorn: its loss is in another package; pip install coral-pytorch") from None
     found: Tensor = loss(logits, ranks, num_classes=logits.shape[-1] + 1)
     return found
 

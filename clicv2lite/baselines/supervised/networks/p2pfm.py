@@ -16,10 +16,13 @@ Parameters: 12.2 M (the sum of its parts; no published count was found): 11.18 M
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import roi_pool
 
 from clicv2lite.baselines.supervised.backbones import Weights, resnet, stages, widths
 from clicv2lite.baselines.supervised.settings import Baseline, Settings
+from clicv2lite.extras import extra
+
+with extra("supervised"):
+    from torchvision.ops import roi_pool
 
 BOXES = ((0, 0, 1, 1), (0, 0, 0.5, 0.5), (0.5, 0, 1, 0.5), (0, 0.5, 0.5, 1), (0.5, 0.5, 1, 1))  # left, top, right, bottom
 STRIDE = 32

@@ -1,0 +1,61 @@
+"""Packages that only some commands need. Each import of one says which extra of pyproject.toml brings it:
+
+    with extra("train"):
+        import timm
+
+Scoring needs none of them. Without the package, the error is one line that says what to install.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from clicv2lite.errors import UserError
+
+DISTRIBUTIONS = {"coral_pytorch": "coral-pytorch", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+"""Name in an import -> name for pip, where the two differ."""
+
+
+class MissingPackage(UserError, ImportError):
+    """A package of an extra is not installed.
+
+    Args:
+        package: as it is imported. extra: which brings it.
+        who: the option, the address or the function that needs it; by default whatever ran, see `needed_by`.
+    """
+
+    def __init__(self, package: str, extra: str, who: str = "") -> None:
+        self.package, self.extra, self.who = package, extra, who
+        super().__init__(self.needed_by("this part of clicv2lite"))
+
+    def needed_by(self, command: str) -> str:
+        """The line, for a command."""
+        name = DISTRIBUTIONS.get(self.package, self.package)
+        return f"{self.who or command} needs the package {name}, which is not installed; pip install 'clicv2lite[{self.extra}]'"
+
+
+@contextmanager
+def extra(name: str, who: str = "") -> Iterator[None]:
+    """Import packages of an extra in this block.
+
+    Args:
+        name: of the extra. who: what needs it, if that is not the whole command; see `MissingPackage`.
+
+    Raises:
+        MissingPackage: if one is not installed.
+        UserError: if one is installed and broken: a torchvision beside the torch of another release, say.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "clicv2lite"):
+            raise
+        raise MissingPackage(package, name, who) from None
+    except UserError:
+        raise
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"a package of clicv2lite[{name}] is installed, but cannot be imported ({reason}); perhaps its version does not "
+            f"fit that of torch: pip install --upgrade torch 'clicv2lite[{name}]'"
+        ) from error
