@@ -23,6 +23,7 @@ from clicv2lite.data.batches import read_squares
 from clicv2lite.files import write_json
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.metrics import RESAMPLES, report
+from clicv2lite.probe.predictions import keep
 from clicv2lite.probe.task import Task, keep_rows
 from clicv2lite.provenance import commit
 
@@ -36,7 +37,8 @@ def measure(name: str, settings: Settings, task: Task, seed: int, k: int = 5, wo
 
     Returns:
         What :func:`clicv2lite.probe.metrics.report` returns, and model, settings, weights, parameters, evaluation, folds, seed,
-        skipped (names of unreadable images); seconds and commits, of the training of all folds.
+        skipped (names of unreadable images); seconds and commits, of the training of all folds; predictions, kept by
+        :func:`clicv2lite.probe.predictions.keep`.
 
     Raises:
         UserError: where weights or a package are missing, for a wrong number of folds, or a loss that is not finite.
@@ -66,6 +68,7 @@ def measure(name: str, settings: Settings, task: Task, seed: int, k: int = 5, wo
         "seed": seed,
         "seconds": sum(part["seconds"] for part in parts),
         "commits": sorted({str(part.get("commit")) for part in parts}),
+        "predictions": keep(task, rows, predictions[rows], [np.array(part["rows"]) for part in parts]),
     }
 
 
