@@ -196,7 +196,7 @@ def decide(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if q is not None and q <= RATE:
             one |= {"verdict": row["side"], "reason": None}
         elif q is not None and row["reason"] is None:
-            one["reason"] = f"p = {row['p']:.2g}, {q:.2g} among {len(tested)} claims"
+            one["reason"] = f"p = {row['p']:.2g}, adjusted for {len(tested)} claims: {q:.2g}"
         found.append(one | {"q": q})
     return found
 

@@ -200,7 +200,7 @@ def test_the_false_discovery_rate_is_controlled_over_all_claims_that_were_tested
     untested = {"id": "y", "p": None, "side": None, "verdict": "not run", "reason": "not run: z"}
     rows = decide([weighed(0.03), *(weighed(0.9) for _ in range(3)), untested, weighed(0.001, "disagrees")])
     assert [row["verdict"] for row in rows] == [*["undecided"] * 4, "not run", "disagrees"]
-    assert rows[0]["q"] == pytest.approx(0.03 * 5 / 2) and rows[0]["reason"] == "p = 0.03, 0.075 among 5 claims"
+    assert rows[0]["q"] == pytest.approx(0.03 * 5 / 2) and rows[0]["reason"] == "p = 0.03, adjusted for 5 claims: 0.075"
     assert rows[4]["q"] is None and not any("side" in row for row in rows)
     assert decide([weighed(0.03)])[0]["verdict"] == "agrees"
 

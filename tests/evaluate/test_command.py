@@ -149,13 +149,13 @@ def test_a_test_table_is_paired_on_its_own_images(tmp_path):
     data = find_data("ci", None, None, None, tmp_path)
     head, *lines = data.ratings.read_text().splitlines()
     tables = [data.ratings.with_name(name) for name in ("fit.csv", "test.csv")]
-    for table, part in zip(tables, (lines[:24], lines[24:]), strict=True):
+    for table, part in zip(tables, (lines[:12], lines[12:]), strict=True):
         table.write_text("\n".join([head, *part]) + "\n")
     words = ["--ratings", str(tables[0]), "--test", str(tables[1]), "--seeds", "0", "1"]
     assert evaluate(tmp_path, "table4", *words) == 0
     result = json.loads((tmp_path / "table4.json").read_text())
     (rated,) = result["rated"].values()
-    assert len(unpack(rated["scores"])) == result["n"] == len(lines) - 24
+    assert len(unpack(rated["scores"])) == result["n"] == len(lines) - 12
     assert len(result["rows"][1]["difference"]["pcc"]["over_images"]) == 2
 
 
