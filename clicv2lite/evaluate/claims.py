@@ -16,7 +16,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.paired import RATE, Verdict, adjusted, alike, all_above
@@ -27,7 +27,6 @@ from clicv2lite.files import check_output_file, write_json
 
 Pairs = tuple[tuple[str, str], ...]
 SAME = 0.02  # "almost no change": the difference lies between -0.02 and 0.02
-VERDICTS: tuple[Verdict, ...] = ("agrees", "disagrees", "undecided", "not run")
 
 
 @dataclass(frozen=True)
@@ -225,7 +224,7 @@ def claims(folder: Path) -> list[dict[str, Any]]:
 
 def counted(rows: Sequence[Mapping[str, Any]]) -> str:
     """How many claims there are, and how many have each verdict, in one line."""
-    a, d, u, n = (sum(row["verdict"] == verdict for row in rows) for verdict in VERDICTS)
+    a, d, u, n = (sum(row["verdict"] == verdict for row in rows) for verdict in get_args(Verdict))
     return f"{len(rows)} claims: {a} agree, {d} disagree, {u} undecided, {n} not run (false discovery rate {100 * RATE:g} %)"
 
 
