@@ -1,25 +1,33 @@
 """`clicv2lite claims`: what the paper says of its tables and figures, each with a verdict from our runs (book chapter 11).
 
-The command reads ``data/results/suites/*.json`` and writes data/claims.json. Every claim is a set of "left lies above right",
-each decided over seeds by :func:`clicv2lite.evaluate.summary.above`. The claim agrees if all of them do, and disagrees if one
-of them does.
+The command reads ``data/results/suites/*.json`` and writes data/claims.json. Every claim is a set of "left lies above right".
+Each pair is compared by :mod:`clicv2lite.evaluate.paired`, with the same seeds, images and folds:
+
+- *agrees*: every left is above its right. The claim's p-value is the largest of its pairs'.
+- *disagrees*: one left is below its right. The p-value is the smallest of those pairs', times the number of pairs.
+- *undecided*: it was measured, and the p-value does not decide, or there is none; `reason` says why.
+- *not run*: a row that it speaks of was not measured, and the measured ones do not contradict it.
+
+The p-values of all claims are adjusted together, so that of the verdicts "agrees" and "disagrees" 5 % are expected to be wrong
+at most (false discovery rate).
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from clicv2lite.errors import UserError
+from clicv2lite.evaluate.paired import RATE, Verdict, adjusted, alike, all_above
+from clicv2lite.evaluate.pairing import as_json, paired_rows, spreads
 from clicv2lite.evaluate.stored import CHECKOUT, read_json
 from clicv2lite.evaluate.suites import SUITES, UNTRAINED
-from clicv2lite.evaluate.summary import Verdict, above
 from clicv2lite.files import put_json
 from clicv2lite.outputs import add_output
 
 Pairs = tuple[tuple[str, str], ...]
-SAME = 0.02  # "almost no change": both intervals within a band of this width
+SAME = 0.02  # "almost no change": the difference lies between -0.02 and 0.02
 
 
 @dataclass(frozen=True)
@@ -124,73 +132,107 @@ CLAIMS: tuple[Claim, ...] = (
 """In the order of the paper's tables and figures."""
 
 
-def judge(claim: Claim, result: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A claim as a row of data/claims.json.
+def weigh(claim: Claim, result: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A claim and what was measured of it, before the verdict.
 
     Args:
         result: of the claim's suite, as `evaluate` writes it; None if that was not run.
 
     Returns:
-        id, claim, source, metric; paper and ours: label -> value, ours with interval, None where the paper prints none or
-        nothing was run; verdict: agrees, disagrees or undecided; evidence: the file; reason: why undecided.
+        id, claim, source, metric; paper and ours: label -> value, ours with the interval over seeds, None where the paper
+        prints none or nothing was run; pairs: left, right, metric and their paired difference; p: of the claim, None where
+        there is none; side: the verdict if p decides; verdict: the one if it does not; reason: why there is no p, or what
+        was not run.
     """
     labels = list(dict.fromkeys(label for pair in claim.pairs for label in pair))
     printed = {row.label: row.paper[claim.metric] for row in SUITES[claim.suite].rows if claim.metric in row.paper}
     row: dict[str, Any] = {"id": claim.id, "claim": claim.claim, "source": claim.source, "metric": claim.metric}
-    row |= {"paper": {label: printed[label] for label in labels if label in printed} or None, "ours": None}
-    row |= {"verdict": "undecided", "evidence": None, "reason": None}
+    row |= {"paper": {label: printed[label] for label in labels if label in printed} or None, "ours": None, "pairs": []}
+    row |= {
+        "p": None,
+        "q": None,
+        "side": None,
+        "verdict": "not run",
+        "evidence": None,
+        "reason": f"not run: {', '.join(labels)}",
+    }
     if result is None:
-        return row | {"reason": "not run"}
-    head = result["heads"][0]
-    rows = {r["label"]: r for r in result["rows"]}
-    found = {label: _numbers(rows[label]["ours"], head, claim.metric) for label in labels if label in rows}
-    found = {label: numbers for label, numbers in found.items() if numbers}
-    row |= {"evidence": f"data/results/suites/{claim.suite}.json", "size": result["size"], "head": head}
+        return row
+    found = {r["label"]: _numbers(r, result["heads"][0], claim.metric) for r in result["rows"] if r["label"] in labels}
     row["ours"] = {
         label: {key: {part: numbers[key][part] for part in ("mean", "interval")} for key in numbers}
-        for label, numbers in found.items()
-    } or None
+        for label, numbers in found.items() if numbers
+    } or None  # fmt: skip
     if row["ours"] is None:
-        return row | {"evidence": None, "reason": f"not run: {', '.join(labels)}"}
-    verdicts = [
-        _same(found[left][key], found[right][key]) if claim.same else above(found[left][key], found[right][key])
+        return row
+    missing = [label for label in labels if not found.get(label)]
+    pairs = {
+        (left, right, key): pair
         for left, right in claim.pairs
-        if left in found and right in found
-        for key in found[left]
-        if key in found[right]
-    ]
-    if "disagrees" in verdicts:
-        return row | {"verdict": "disagrees"}
-    if missing := [label for label in labels if label not in found]:
-        return row | {"reason": f"not run: {', '.join(missing)}"}
-    if "undecided" in verdicts:
-        one = any(part["interval"] is None for numbers in found.values() for part in numbers.values())
-        return row | {"reason": "a single seed has no interval" if one else "intervals overlap"}
-    return row | {"verdict": "agrees"}
+        for key in found.get(left) or ()
+        if (pair := paired_rows(result, left, right, key))
+    }
+    row["pairs"] = [{"left": a, "right": b, "metric": key, **as_json(pair)} for (a, b, key), pair in pairs.items()]
+    row |= {"evidence": f"data/results/suites/{claim.suite}.json", "size": result["size"], "head": result["heads"][0]}
+    row["reason"] = f"not run: {', '.join(missing)}" if missing else None
+    if not pairs:
+        return row
+    compared = list(pairs.values())
+    holds, p = alike(compared, SAME) if claim.same else all_above(compared)
+    if missing and holds:
+        return row  # what is there does not contradict it
+    row |= {"p": p, "side": "agrees" if holds else "disagrees"}
+    why = next((pair.undecided for pair in compared if pair.undecided), None)
+    return row if missing else row | {"verdict": "undecided", "reason": why}
+
+
+def decide(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of `weigh` with their verdicts: `q` is p adjusted over all claims that have one."""
+    tested = [place for place, row in enumerate(rows) if row["p"] is not None]
+    qs = dict(zip(tested, adjusted([rows[place]["p"] for place in tested]), strict=True))
+    found = []
+    for place, row in enumerate(rows):
+        one, q = {key: value for key, value in row.items() if key != "side"}, qs.get(place)
+        if q is not None and q <= RATE:
+            one |= {"verdict": row["side"], "reason": None}
+        elif q is not None and row["reason"] is None:
+            one["reason"] = f"p = {row['p']:.2g}, adjusted for {len(tested)} claims: {q:.2g}"
+        found.append(one | {"q": q})
+    return found
 
 
 def claims(folder: Path) -> list[dict[str, Any]]:
-    """Every claim, judged by the suites' results that lie in a folder; UserError if there is none."""
+    """Every claim, judged by the suites' results that lie in a folder.
+
+    Raises:
+        UserError: if there is none, or one is not what `evaluate` writes.
+    """
     paths = {name: folder / f"{name}.json" for name in SUITES}
     results = {name: read_json(path) for name, path in paths.items() if path.is_file()}
     if not results:
         raise UserError(f"--suites {folder}: no result of `clicv2lite evaluate` is in it; name that command's --out")
-    return [judge(claim, results.get(claim.suite)) for claim in CLAIMS]
+    rows = []
+    for claim in CLAIMS:
+        try:
+            rows.append(weigh(claim, results.get(claim.suite)))
+        except UserError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+            path = paths[claim.suite]
+            raise UserError(f"{path}: not a result of `clicv2lite evaluate --suite {claim.suite}`; make it again") from None
+    return decide(rows)
 
 
-def _numbers(ours: Mapping[str, Any] | None, head: str, metric: str) -> dict[str, Any]:
+def counted(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How many claims there are, and how many have each verdict, in one line."""
+    a, d, u, n = (sum(row["verdict"] == verdict for row in rows) for verdict in get_args(Verdict))
+    return f"{len(rows)} claims: {a} agree, {d} disagree, {u} undecided, {n} not run (false discovery rate {100 * RATE:g} %)"
+
+
+def _numbers(row: Mapping[str, Any], head: str, metric: str) -> dict[str, Any]:
     """The spreads of a row that a metric names."""
-    known = {**(ours or {}), **(ours or {}).get(head, {})}
+    known = spreads(row, head)
     return {key: value for key, value in known.items() if key == metric or (metric == "category" and key.startswith("pcc:"))}
-
-
-def _same(left: Mapping[str, Any], right: Mapping[str, Any]) -> Verdict:
-    if left["interval"] is None or right["interval"] is None:
-        return "undecided"
-    (a, b), (c, d) = left["interval"], right["interval"]
-    if max(b, d) - min(a, c) <= SAME:
-        return "agrees"
-    return "disagrees" if b < c or d < a else "undecided"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -203,6 +245,5 @@ def run(args: argparse.Namespace) -> int:
     """Judge every claim and write the file; exit status 0."""
     found = claims(args.suites)
     put_json(args.json, found)
-    counts = {verdict: sum(row["verdict"] == verdict for row in found) for verdict in ("agrees", "disagrees", "undecided")}
-    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    print(counted(found))
     return 0

@@ -12,6 +12,7 @@ from clicv2lite.device import add_device, choose_device
 from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.figures import draw
+from clicv2lite.evaluate.pairing import as_json, paired_rows
 from clicv2lite.evaluate.runs import RatedImages, about_run, check_measures, run_key, supervised, train, untrained
 from clicv2lite.evaluate.sizes import SIZES, Data, SuiteSize, find_data
 from clicv2lite.evaluate.suites import SUITES, Suite, SuiteRow
@@ -83,7 +84,6 @@ def run(args: argparse.Namespace) -> int:
             return 1
     plan = Plan(suite.name, args.out / "runs", seeds, heads, suite.measures)
     rows = [_row(row, rated, plan) for row in chosen]
-    compare(rows, suite.reference, heads[0])
     result: dict[str, Any] = {
         "suite": suite.name,
         "size": args.size,
@@ -94,9 +94,11 @@ def run(args: argparse.Namespace) -> int:
         "reference": suite.reference,
         "n": len(rated.task.paths) if rated.task.test is None else int(rated.task.test.sum()),
         "rows": rows,
+        "rated": take_rated(rows),
         "seconds": round(time.perf_counter() - began, 1),  # of this call; each row has those of its runs
         **provenance(device),
     }
+    compare(result)
     write_json(args.out / f"{suite.name}.json", result)
     if args.json:
         put_json(args.json, result)
@@ -107,16 +109,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def compare(rows: list[dict[str, Any]], reference: str, head: str) -> None:
-    """Enter, for each number that the paper prints, whether a row lies on the paper's side of the reference row."""
-    (base,) = [row for row in rows if row["label"] == reference]
-    for row in rows:
-        row["direction"] = {"pcc": None, "top1": None}
-        for key in row["direction"]:
-            ours, other = (((r["ours"] or {}).get(head, {}) if key == "pcc" else r["ours"] or {}).get(key) for r in (row, base))
-            if row is base or ours is None or other is None or key not in row["paper"] or key not in base["paper"]:
-                continue
-            row["direction"][key] = direction(row["paper"][key], ours, base["paper"][key], other)
+def compare(result: dict[str, Any]) -> None:
+    """Enter each row's paired difference from the reference row, and whether it lies on the side that the paper prints."""
+    reference, metrics = result["reference"], ("pcc", "top1")
+    (base,) = [row for row in result["rows"] if row["label"] == reference]
+    for row in result["rows"]:
+        row["difference"], row["direction"] = dict.fromkeys(metrics), dict.fromkeys(metrics)
+        for key in metrics if row is not base else ():
+            pair = paired_rows(result, row["label"], reference, key)
+            row["difference"][key] = pair and as_json(pair)
+            if pair and key in row["paper"] and key in base["paper"]:
+                row["direction"][key] = direction(row["paper"][key] - base["paper"][key], pair)
+
+
+def take_rated(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Take out of the rows' predictions what all of them share: digest of images -> their scores and categories."""
+    kept = [one for row in rows for seeds in row["predictions"].values() for one in seeds]
+    return {one["images"]: one.pop("rated") for one in kept}
 
 
 def missing_commands(rows: list[SuiteRow], size: SuiteSize, data: Data, out: Path, seeds: tuple[int, ...]) -> list[str]:
@@ -139,7 +148,7 @@ def missing_commands(rows: list[SuiteRow], size: SuiteSize, data: Data, out: Pat
 def _row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any]:
     """Run and measure one row for every seed."""
     out: dict[str, Any] = {"label": row.label, "paper": dict(row.paper), "settings": list(row.settings), "ours": None}
-    out |= {"missing": row.missing, "runs": []}
+    out |= {"missing": row.missing, "runs": [], "predictions": {}}
     found: list[dict[str, dict[str, Any]]] = []
     try:
         for seed in () if row.missing else plan.seeds:
@@ -160,6 +169,8 @@ def _row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any]:
             ours |= over_seeds([{key: one["map"][key] for key in keys} for one in found])
             out["map"] = {key: found[0]["map"][key] for key in ("points", "categories", "scores")}
         out["ours"] = ours
+        kinds = [kind for kind in found[0] if "predictions" in found[0][kind]]
+        out["predictions"] = {kind: [one[kind]["predictions"] for one in found] for kind in kinds}
     return out
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from clicv2lite.extras import extra
 
-BLUE, GRAY = "#0072b2", "#767676"
+BLUE, ORANGE, GRAY = "#0072b2", "#e69f00", "#767676"
 COLOURS = ("#e69f00", "#56b4e9", "#0072b2", "#bbbbbb")  # told apart by everybody (Okabe and Ito)
 
 
@@ -25,30 +25,38 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
 
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "clicv2lite"  # the same drawing gives the same bytes
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
     head, need = result["heads"][0], () if result["suite"] in ("fig5", "fig7") else ("pcc",)  # a collapsed run has no PCC
     rows = [row for row in result["rows"] if row["ours"] and all(key in row["ours"].get(head, {}) for key in need)]
-    {"fig5": _categories, "fig6": _curve, "fig7": _maps}.get(result["suite"], _points)(figure, rows, head)
+    if result["suite"] in PANELS:
+        PANELS[result["suite"]](figure, rows, head)
+    else:
+        _points(figure, rows, head, result["reference"])
     figure.suptitle("\n".join(wrap(f"{result['caption']} (size {result['size']})", 100)), fontsize=10)
     figure.savefig(path.with_suffix(".png"), dpi=150)
     figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
 
 
-def _points(figure: Any, rows: list[dict[str, Any]], head: str) -> None:
-    """Ours, every seed and their mean, and the paper's beside it: each on its own scale, as bars from 0 would look alike."""
+def _points(figure: Any, rows: list[dict[str, Any]], head: str, reference: str) -> None:
+    """Ours, seeds and mean; the paired difference from the reference, which decides; the paper's. Each on its own scale."""
     paper = [(place, row["paper"]["pcc"]) for place, row in enumerate(rows) if "pcc" in row["paper"]]
-    left, *right = figure.subplots(1, 2 if paper else 1, sharey=True, squeeze=False)[0]
+    left, middle, *right = figure.subplots(1, 3 if paper else 2, sharey=True)
     for place, row in enumerate(rows):
-        found = row["ours"][head]["pcc"]
+        found, pair = row["ours"][head]["pcc"], row["difference"]["pcc"]
         left.plot(found["range"], [place, place], color=BLUE)
         left.plot(found["values"], [place] * len(found["values"]), "|", color=BLUE, ms=10)
         left.plot(found["mean"], place, "o", color=BLUE)
+        for ends, shift, colour in ((pair["over_seeds"], -0.12, BLUE), (pair["over_images"], 0.12, ORANGE)) if pair else ():
+            middle.plot(ends or [], [place + shift] * len(ends or []), color=colour, lw=3, solid_capstyle="butt")
+        middle.plot(pair["mean"] if pair else 0, place, "o", color=BLUE if pair else GRAY, ms=4)
     left.set(xlabel=f"PCC, ours ({head}), mean and seeds", yticks=range(len(rows)), yticklabels=[row["label"] for row in rows])
     left.invert_yaxis()
+    middle.axvline(0, color=GRAY, lw=1)
+    middle.set_xlabel(f"minus {reference}: 95 % over\nseeds (blue), over images (orange)")
     for axes in right:
         axes.plot([value for _, value in paper], [place for place, _ in paper], "D", color=GRAY)
         axes.set_xlabel("PCC, the paper's, on IC9600")
-    for axes in (left, *right):
+    for axes in (left, middle, *right):
         axes.grid(axis="y", alpha=0.3)
 
 
@@ -97,3 +105,7 @@ def _maps(figure: Any, rows: list[dict[str, Any]], head: str) -> None:
 
 def _errors(spreads: list[dict[str, Any]]) -> Any:
     return np.array([[s["mean"] - s["range"][0], s["range"][1] - s["mean"]] for s in spreads]).T.reshape(2, -1)
+
+
+PANELS = {"fig5": _categories, "fig6": _curve, "fig7": _maps}
+"""Suite -> what draws it; the others are tables, drawn as points."""

@@ -1,7 +1,8 @@
 """One run of a suite: trained if it is not there, then measured; both are kept under a hash of all they depend on (chapter 11).
 
 Layout below the suites' folder: `runs/KEY/` is a run of `pretrain` with the measurements of its encoder beside it,
-`ridge-DIGEST.json` for a rating table whose content has this digest. Suites share what has the same key.
+`ridge-DIGEST.json` for a rating table whose content has this digest, with the prediction of each image. Suites share what has
+the same key.
 """
 
 import hashlib
@@ -32,8 +33,9 @@ from clicv2lite.pretrain.log import read_log
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.fitting import fitter
-from clicv2lite.probe.invariance import PERPLEXITY, class_probe, neighbourhood, tsne
+from clicv2lite.probe.invariance import PERPLEXITY, class_report, name_categories, neighbourhood, tsne
 from clicv2lite.probe.metrics import report
+from clicv2lite.probe.predictions import keep
 from clicv2lite.probe.task import Task, keep_rows, load_task
 from clicv2lite.provenance import provenance
 from clicv2lite.recipes.recipe import EXECUTION, Recipe
@@ -97,9 +99,10 @@ class RatedImages:
         return folder / f"{kind}{width}-{self.size.folds}-{self.digest}.json"
 
     def measured(self, folder: Path, kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Those measurements of a run that are there."""
+        """Those measurements of a run that are there; one from before predictions were kept is made again."""
         paths = {kind: self.path(folder, kind) for kind in kinds}
-        return {kind: json.loads(path.read_text(encoding="utf-8")) for kind, path in paths.items() if path.is_file()}
+        found = {kind: json.loads(path.read_text(encoding="utf-8")) for kind, path in paths.items() if path.is_file()}
+        return {kind: one for kind, one in found.items() if kind == "map" or "predictions" in one}
 
     def measure(
         self, folder: Path, encoder: FrozenEncoder | None, kinds: Sequence[str], seed: int
@@ -112,7 +115,8 @@ class RatedImages:
             seed: of folds, heads, bootstrap and t-SNE; the run's own, so that rows of a table share the folds of a seed.
 
         Returns:
-            kind -> as the functions of ``clicv2lite.probe`` return it, with provenance.
+            kind -> as the functions of ``clicv2lite.probe`` return it, with provenance; all but `map` also with predictions,
+            those of `classes` 1 where the category was named.
         """
         found = self.measured(folder, kinds)
         missing = [kind for kind in kinds if kind not in found]
@@ -134,8 +138,11 @@ class RatedImages:
 
     def _measure(self, kind: str, encoder: FrozenEncoder, inputs: Tensor, task: Task, seed: int) -> dict[str, Any]:
         names = task.categories
+        every = np.arange(len(inputs))
         if kind == "classes":
-            return class_probe(inputs, names or [], folds(len(inputs), self.size.folds, names, seed), seed=seed)
+            tests = folds(len(inputs), self.size.folds, names, seed)
+            named = name_categories(inputs, names or [], tests)
+            return {**class_report(names or [], named, seed=seed), "predictions": keep(task, every, named == names, tests)}
         if kind == "map":
             points = tsne(inputs, seed)
             about = neighbourhood(points, names or [], task.scores)
@@ -143,12 +150,13 @@ class RatedImages:
         channels = self.size.channels if kind == "icnet" else None
         fit = fitter(kind, encoder, seed, channels=channels)
         if task.test is None:
-            rows = np.arange(len(inputs))
-            predictions = cross_validate(fit, inputs, task.scores, folds(len(inputs), self.size.folds, names, seed))
+            rows, tests = every, folds(len(inputs), self.size.folds, names, seed)
+            predictions = cross_validate(fit, inputs, task.scores, tests)
         else:
             rows = np.flatnonzero(task.test)
-            predictions = fit(inputs[task.train], task.scores[task.train], None).predict(inputs[rows])
-        return report(task.scores[rows], predictions, [names[i] for i in rows] if names else None, seed=seed)
+            tests, predictions = [rows], fit(inputs[task.train], task.scores[task.train], None).predict(inputs[rows])
+        found = report(task.scores[rows], predictions, [names[i] for i in rows] if names else None, seed=seed)
+        return {**found, "predictions": keep(task, rows, predictions, tests)}
 
 
 def supervised(name: str, rated: RatedImages, work: Path, seed: int) -> dict[str, Any]:

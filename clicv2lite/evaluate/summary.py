@@ -1,8 +1,8 @@
-"""Rows of a suite beside the paper's: mean, range and interval over seeds, and whether the direction agrees (chapter 11)."""
+"""Rows of a suite beside the paper's: mean and range over seeds, and the paired difference from the reference (chapter 11)."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +11,9 @@ from clicv2lite.extras import extra
 with extra("evaluate"):
     from scipy.stats import t
 
+from clicv2lite.evaluate.paired import LEVEL, RATE, Paired, Verdict
 from clicv2lite.provenance import code_version
 
-Verdict = Literal["agrees", "disagrees", "undecided"]
-LEVEL = 0.95
 ANY = (-math.inf, math.inf)
 LIMITS = {"pcc": (-1.0, 1.0), "srcc": (-1.0, 1.0), "variance": (0.0, 1.0), "top1": (0.0, 100.0), "class_agreement": (0.0, 1.0)}
 """Name of a number -> where its mean can lie; `score_r2` has no lower limit."""
@@ -43,20 +42,11 @@ def spread(values: Sequence[float], limits: tuple[float, float] = ANY) -> dict[s
     }
 
 
-def above(left: Mapping[str, Any] | None, right: Mapping[str, Any] | None) -> Verdict:
-    """Whether the left spread lies above the right one: it agrees or disagrees only where the intervals do not overlap."""
-    if not left or not right or left["interval"] is None or right["interval"] is None:
+def direction(paper: float, pair: Paired) -> Verdict:
+    """Whether a paired difference has the sign of the paper's, if both intervals leave out zero."""
+    if paper == 0 or pair.p is None or pair.p > RATE:
         return "undecided"
-    if left["interval"][0] > right["interval"][1]:
-        return "agrees"
-    return "disagrees" if left["interval"][1] < right["interval"][0] else "undecided"
-
-
-def direction(paper: float, ours: Mapping[str, Any] | None, paper_reference: float, reference: Mapping[str, Any]) -> Verdict:
-    """Whether a row lies on the same side of the reference row as in the paper; a tie in the paper decides nothing."""
-    if paper == paper_reference:
-        return "undecided"
-    return above(ours, reference) if paper > paper_reference else above(reference, ours)
+    return "agrees" if paper * pair.mean > 0 else "disagrees"
 
 
 def numbers(result: Mapping[str, Any], metric: str) -> dict[str, float]:
@@ -88,20 +78,27 @@ def markdown(result: Mapping[str, Any]) -> str:
     head = ["", "paper PCC"]
     for name in heads:
         head += [f"ours, {name} [range]", "95 % interval"]
-    head += [f"direction against {result['reference']}"]
+    paired = ["minus reference", "95 % over seeds", "95 % over images", "direction"]
+    head += paired
     if tops:
-        head += ["paper top-1, %", "our classes, % [range]", "direction"]
+        head += ["paper top-1, %", "our classes, % [range]", *paired]
     lines = [f"**{result['caption']}**", "", _line(head), _line(["---"] * len(head))]
     for row in result["rows"]:
         cells = [row["label"] + _backbone(row), _number(row["paper"].get("pcc"))]
         for name in heads:
             found = (row["ours"] or {}).get(name, {}).get("pcc")
             cells += [_spread(found), _interval(found)]
-        cells += [row["missing"] or row["direction"]["pcc"] or ""]
+        cells += [*_difference(row["difference"]["pcc"]), row["missing"] or row["direction"]["pcc"] or ""]
         if tops:
-            found = (row["ours"] or {}).get("top1")
-            cells += [_number(row["paper"].get("top1"), 1), _spread(found, 1), row["direction"]["top1"] or ""]
+            found, against = (row["ours"] or {}).get("top1"), row["difference"]["top1"]
+            cells += [_number(row["paper"].get("top1"), 1), _spread(found, 1), *_difference(against, 1)]
+            cells += [row["direction"]["top1"] or ""]
         lines.append(_line(cells))
+    lines += [
+        "",
+        f"Reference: {result['reference']}. Differences are paired: same seeds, images and folds. A direction is decided",
+    ]
+    lines[-1] += " where both intervals leave out zero; it is not corrected for the number of rows, as a claim is."
     seeds = ", ".join(map(str, result["seeds"]))
     images = f"{result['n']} rated images, {result['metric']}"
     lines += ["", f"Size {result['size']}, seeds {seeds}; {images}; {code_version(result)}; `{result['command']}`", ""]
@@ -130,6 +127,15 @@ def _spread(found: Mapping[str, Any] | None, digits: int = 3) -> str:
 
 
 def _interval(found: Mapping[str, Any] | None) -> str:
-    if found is None or found["interval"] is None:
-        return ""
-    return f"{_number(found['interval'][0])} to {_number(found['interval'][1])}"
+    return "" if found is None else _ends(found["interval"])
+
+
+def _difference(found: Mapping[str, Any] | None, digits: int = 3) -> list[str]:
+    """Mean and both intervals."""
+    if found is None:
+        return ["", "", ""]
+    return [f"{found['mean']:+.{digits}f}", _ends(found["over_seeds"], digits), _ends(found["over_images"], digits)]
+
+
+def _ends(interval: Sequence[float] | None, digits: int = 3) -> str:
+    return "" if interval is None else f"{_number(interval[0], digits)} to {_number(interval[1], digits)}"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from clicv2lite.arrays import Floats, Rows
+from clicv2lite.arrays import Floats, Names, Rows
 from clicv2lite.data.names import as_cell
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_seed
@@ -57,10 +57,20 @@ def class_probe(
         accuracy with accuracy_ci (95 %); chance: the share of the largest category, which a constant answer reaches;
         balanced_accuracy: the mean over categories of the share found, whose chance is 1 / categories.
     """
+    return class_report(categories, name_categories(features, categories, tests), resamples, seed)
+
+
+def name_categories(features: Tensor, categories: Sequence[str], tests: list[Rows]) -> Names:
+    """(n,) the category that the class probe names for each image; arguments as :func:`class_probe`."""
     names = np.asarray(categories)
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=1000))
     splits = [(np.setdiff1d(np.arange(len(names)), test), test) for test in tests]
-    found = cross_val_predict(classifier, features.double().numpy(), names, cv=splits)
+    return np.asarray(cross_val_predict(classifier, features.double().numpy(), names, cv=splits))
+
+
+def class_report(categories: Sequence[str], found: Names, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
+    """What :func:`class_probe` returns, of (n,) categories and the (n,) names that were found."""
+    names = np.asarray(categories)
     right = (found == names).astype(float)
     drawn = np.random.default_rng(seed).integers(len(right), size=(resamples, len(right)))
     return {

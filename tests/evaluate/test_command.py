@@ -8,11 +8,14 @@ import pytest
 
 from clicv2lite.cli import main
 from clicv2lite.evaluate import figures, runs
+from clicv2lite.evaluate.pairing import as_json, paired_rows
 from clicv2lite.evaluate.runs import RatedImages, run_key
 from clicv2lite.evaluate.sizes import SIZES, find_data
 from clicv2lite.evaluate.suites import SUITES
 from clicv2lite.evaluate.summary import spread
 from clicv2lite.models.by_name import load_encoder
+from clicv2lite.probe.metrics import report
+from clicv2lite.probe.predictions import unpack, unpack_names
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,8 @@ def test_fig5_has_every_category_of_three_methods(out):
     rows = json.loads((out / "fig5.json").read_text())["rows"]
     assert [row["label"] for row in rows] == ["ICNet", "CLIC", "CLICv2", "untrained ViT"]
     assert all("variance" in row["ours"]["ridge"] for row in rows)
+    assert len({row["predictions"]["ridge"][0]["images"] for row in rows}) == 1  # ICNet can be paired with the others
+    assert len({row["predictions"]["ridge"][0]["folds"] for row in rows}) == 1
     assert all(sum(key.startswith("pcc:") for key in row["ours"]["ridge"]) > 2 for row in rows)
 
 
@@ -104,6 +109,55 @@ def test_a_measurement_is_the_one_of_probe(tmp_path, out):
     common = ["probe", "--encoder", str(folder), "--ratings", str(table), "--folds", "2"]
     assert main([*common, "--json", str(tmp_path / "p.json")]) == 0
     assert json.loads((tmp_path / "p.json").read_text())["mean_pcc"] == run["ours"]["ridge"]["pcc"]["mean"]
+
+
+def test_stored_predictions_give_the_reported_numbers_and_both_intervals(tmp_path):
+    assert evaluate(tmp_path, "table5", "--seeds", "0", "1", "--rows", "entropy 1.0", "pixels 1.0") == 0
+    result = json.loads((tmp_path / "table5.json").read_text())
+    rows = {row["label"]: row for row in result["rows"]}
+    (rated,) = result["rated"].values()
+    scores, names = unpack(rated["scores"]), unpack_names(rated["categories"])
+    assert len(scores) == len(names) == result["n"]
+    for row in rows.values():
+        for place, kept in enumerate(row["predictions"]["ridge"]):
+            again = report(scores, unpack(kept["values"]), names, resamples=0)["mean_pcc"]
+            assert again == pytest.approx(row["ours"]["ridge"]["pcc"]["values"][place], abs=1e-4)
+        right = [100 * unpack(kept["values"]).mean() for kept in row["predictions"]["classes"]]
+        assert right == pytest.approx(row["ours"]["top1"]["values"])
+        assert (row["difference"]["pcc"] is None) == (row["label"] == result["reference"])
+    for key in ("pcc", "top1"):
+        found = rows["entropy 1.0"]["difference"][key]
+        assert found == as_json(paired_rows(result, "entropy 1.0", "none", key))
+        assert found["over_seeds"][0] <= found["mean"] <= found["over_seeds"][1] and len(found["over_images"]) == 2
+        assert rows["entropy 1.0"]["direction"][key] in ("agrees", "disagrees", "undecided")
+    assert paired_rows(result, "entropy 1.0", "entropy 2.0") is None
+
+
+def test_a_measurement_without_predictions_is_made_again_and_its_run_is_not(tmp_path, monkeypatch):
+    assert evaluate(tmp_path, "table4", "--seeds", "0") == 0
+    first = json.loads((tmp_path / "table4.json").read_text())
+    for path in (tmp_path / "runs").rglob("ridge-*.json"):
+        old = json.loads(path.read_text())
+        del old["predictions"]
+        path.write_text(json.dumps(old))
+    monkeypatch.setattr(runs, "pretrain", None)
+    assert evaluate(tmp_path, "table4", "--seeds", "0") == 0
+    again = json.loads((tmp_path / "table4.json").read_text())
+    assert [row["predictions"] for row in again["rows"]] == [row["predictions"] for row in first["rows"]]
+
+
+def test_a_test_table_is_paired_on_its_own_images(tmp_path):
+    data = find_data("ci", None, None, None, tmp_path)
+    head, *lines = data.ratings.read_text().splitlines()
+    tables = [data.ratings.with_name(name) for name in ("fit.csv", "test.csv")]
+    for table, part in zip(tables, (lines[:12], lines[12:]), strict=True):
+        table.write_text("\n".join([head, *part]) + "\n")
+    words = ["--ratings", str(tables[0]), "--test", str(tables[1]), "--seeds", "0", "1"]
+    assert evaluate(tmp_path, "table4", *words) == 0
+    result = json.loads((tmp_path / "table4.json").read_text())
+    (rated,) = result["rated"].values()
+    assert len(unpack(rated["scores"])) == result["n"] == len(lines) - 12
+    assert len(result["rows"][1]["difference"]["pcc"]["over_images"]) == 2
 
 
 def test_both_heads_stand_side_by_side(tmp_path):
@@ -184,9 +238,11 @@ def test_too_few_rated_images_are_refused_before_anything_is_trained(tmp_path, c
 def test_a_row_without_a_pcc_is_left_out_of_the_figure(tmp_path, name):
     suite = SUITES[name]
     found = {"ridge": {"pcc": spread([0.5, 0.6])}}
-    rows = [{"label": row.label, "paper": dict(row.paper), "ours": found} for row in suite.rows]
-    rows[0]["ours"] = {"ridge": {}}
-    result = {"suite": name, "size": "ci", "caption": suite.caption, "heads": ["ridge"], "rows": rows}
+    pair = {"mean": 0.1, "over_seeds": [0.0, 0.2], "over_images": None}
+    rows = [{"label": row.label, "paper": dict(row.paper), "ours": found, "difference": {"pcc": pair}} for row in suite.rows]
+    rows[0]["ours"], rows[-1]["difference"] = {"ridge": {}}, {"pcc": None}
+    about = {"suite": name, "size": "ci", "caption": suite.caption, "reference": suite.reference}
+    result = {**about, "heads": ["ridge"], "rows": rows}
     figures.draw(result, tmp_path / name)
     assert (tmp_path / f"{name}.png").is_file()
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
-from clicv2lite.evaluate.summary import above, direction, markdown, numbers, over_seeds, spread
+from clicv2lite.evaluate.paired import Paired
+from clicv2lite.evaluate.summary import direction, markdown, numbers, over_seeds, spread
 from clicv2lite.probe.metrics import report
 
 VALUES = st.lists(st.floats(-1, 1), min_size=2, max_size=6).filter(lambda v: np.std(v) > 1e-3)
@@ -25,25 +26,23 @@ def test_spread_by_hand():
     assert found["interval"] == pytest.approx([0.62 - 0.04968, 0.62 + 0.04968], abs=1e-5)
 
 
-def test_a_single_seed_has_no_interval_and_decides_nothing():
+def test_a_single_seed_has_no_interval():
     assert spread([0.5])["interval"] is None
-    assert above(spread([0.5]), spread([0.1, 0.11])) == "undecided"
-
-
-@pytest.mark.parametrize(
-    ("left", "right", "verdict"),
-    [((0.5, 0.6), (0.3, 0.4), "agrees"), ((0.3, 0.4), (0.5, 0.6), "disagrees"), ((0.3, 0.5), (0.4, 0.6), "undecided")],
-)
-def test_only_intervals_that_do_not_overlap_decide(left, right, verdict):
-    assert above({"interval": left}, {"interval": right}) == verdict
 
 
 def test_direction_follows_the_paper_whichever_way_it_points():
-    low, high = {"interval": (0.1, 0.2)}, {"interval": (0.3, 0.4)}
-    assert direction(0.8, high, 0.7, low) == "agrees"
-    assert direction(0.7, low, 0.8, high) == "agrees"
-    assert direction(0.7, high, 0.8, low) == "disagrees"
-    assert direction(0.8, high, 0.8, low) == "undecided"
+    up, down = (Paired((sign * 0.1, sign * 0.11, sign * 0.12), sign * np.linspace(0.05, 0.15, 99)) for sign in (1, -1))
+    assert direction(0.1, up) == direction(-0.1, down) == "agrees"
+    assert direction(-0.1, up) == direction(0.1, down) == "disagrees"
+    assert direction(0.0, up) == "undecided"  # a tie in the paper
+
+
+def test_direction_needs_both_intervals():
+    seeds, images = (0.1, 0.11, 0.12), np.linspace(0.05, 0.15, 99)
+    assert direction(0.1, Paired((-0.1, 0.11, 0.3), images)) == "undecided"
+    assert direction(0.1, Paired(seeds, images - 0.06)) == "undecided"
+    assert direction(0.1, Paired((0.1,), images)) == "undecided"
+    assert direction(0.1, Paired(seeds, lack="no predictions stored")) == "undecided"
 
 
 def test_numbers_are_those_of_the_report():
@@ -67,17 +66,22 @@ def test_markdown_has_a_line_a_row_with_as_many_cells():
     ours = {"ridge": {"pcc": spread([0.6, 0.7])}, "top1": spread([50.0, 51.0])}
     row = {"label": "x", "paper": {"pcc": 0.865, "top1": 34.6}, "ours": ours, "missing": None}
     row["runs"] = [{"seed": 0, "backbone": "resnet18", "weights": "scratch"}]
-    rows = [row | {"direction": {"pcc": "agrees", "top1": None}}]
-    rows.append(
-        {"label": "y", "paper": {}, "ours": None, "missing": "not built", "runs": [], "direction": {"pcc": None, "top1": None}}
-    )
+    pcc = {"mean": 0.05, "over_seeds": [0.01, 0.09], "over_images": [-0.012, 0.11]}
+    top1 = {"mean": -1.25, "over_seeds": [-2.5, 0.0], "over_images": None}
+    none = {"pcc": None, "top1": None}
+    rows = [row | {"direction": {"pcc": "undecided", "top1": None}, "difference": {"pcc": pcc, "top1": top1}}]
+    rows.append({"label": "y", "paper": {}, "ours": None, "missing": "not built", "runs": [], "direction": none})
+    rows[1]["difference"] = none
     about = {"suite": "s", "size": "ci", "caption": "C", "metric": "pcc", "heads": ["ridge"], "seeds": [0, 1], "reference": "x"}
     text = markdown({**about, "n": 5, "rows": rows, "commit": "abc", "command": "clicv2lite"})
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 4
     assert len({line.count("|") for line in lines}) == 1
     assert "| x (here resnet18, scratch) | 0.865 | 0.650 [0.600, 0.700] |" in text
+    assert "| +0.050 | 0.010 to 0.090 | -0.012 to 0.110 | undecided |" in text
+    assert "| -1.2 | -2.5 to 0.0 |  |  |" in text  # Python rounds a half to the even digit
     assert "not built" in lines[-1]
+    assert "Reference: x. Differences are paired" in text
 
 
 def test_the_interval_of_a_correlation_ends_at_one():

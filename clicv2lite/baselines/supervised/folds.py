@@ -24,6 +24,7 @@ from clicv2lite.device import CPU
 from clicv2lite.files import write_json
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.metrics import RESAMPLES, report
+from clicv2lite.probe.predictions import keep
 from clicv2lite.probe.task import Task, keep_rows
 from clicv2lite.provenance import commit
 
@@ -40,8 +41,8 @@ def measure(
 
     Returns:
         What :func:`clicv2lite.probe.metrics.report` returns, and model, settings, weights, parameters, evaluation, folds, seed,
-        skipped (names of unreadable images); seconds and commits, of the training of all folds (an
-        installed package has no commit).
+        skipped (names of unreadable images); seconds and commits, of the training of all folds (an installed package has no
+        commit); predictions, kept by :func:`clicv2lite.probe.predictions.keep`.
 
     Raises:
         UserError: where weights or a package are missing, for a wrong number of folds, or a loss that is not finite.
@@ -71,6 +72,7 @@ def measure(
         "seed": seed,
         "seconds": sum(part["seconds"] for part in parts),
         "commits": sorted({part["commit"] for part in parts if part.get("commit")}),
+        "predictions": keep(task, rows, predictions[rows], [np.array(part["rows"]) for part in parts]),
     }
 
 

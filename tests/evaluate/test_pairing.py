@@ -1,0 +1,84 @@
+"""Two rows of a result: which numbers and predictions are compared, and what keeps them from being compared."""
+
+import numpy as np
+import pytest
+
+from clicv2lite.errors import UserError
+from clicv2lite.evaluate.paired import paired_difference
+from clicv2lite.evaluate.pairing import as_json, paired_rows, spreads
+from clicv2lite.evaluate.summary import spread
+from clicv2lite.probe.metrics import report
+from clicv2lite.probe.predictions import pack
+
+NAMES = ["art", "text"] * 60
+
+
+def result(metric="mean_pcc"):
+    """Two rows of two seeds, measured by ridge and by a class probe."""
+    rng = np.random.default_rng(0)
+    scores, rows = rng.random(120), []
+    for label, noise in (("ours", 0.2), ("theirs", 0.5)):
+        made, right = scores + rng.normal(0, noise, (2, 120)), rng.random((2, 120)) < 1 - noise
+        ours = {"ridge": {"pcc": spread([report(scores, one, NAMES, resamples=0)[metric] for one in made])}}
+        ours["top1"] = spread([100 * one.mean() for one in right])
+        kept = {
+            kind: [{"images": "i", "folds": f"f{s}", "values": pack(one)} for s, one in enumerate(values)]
+            for kind, values in (("ridge", made), ("classes", right))
+        }
+        rows.append({"label": label, "ours": ours, "runs": [{"seed": 0}, {"seed": 1}], "predictions": kept, "made": made})
+    codes = {"names": ["art", "text"], "codes": pack(np.arange(120) % 2)}
+    rated = {"i": {"scores": pack(scores), "categories": codes}}
+    return {"suite": "s", "heads": ["ridge"], "metric": metric, "rows": rows, "rated": rated, "scores": scores}
+
+
+@pytest.mark.parametrize("metric", ["mean_pcc", "pcc"])
+def test_a_pair_is_that_of_the_predictions_of_the_first_head(metric):
+    one = result(metric)
+    want = paired_difference(*(row["made"] for row in one["rows"]), one["scores"], NAMES, metric)
+    got = paired_rows(one, "ours", "theirs")
+    np.testing.assert_allclose(got.values, want.values, atol=1e-9)
+    np.testing.assert_allclose(got.resampled, want.resampled, atol=1e-3)
+    assert as_json(got)["p"] == got.p and as_json(got)["over_images"][0] > 0
+    assert paired_rows(one, "theirs", "ours").mean == pytest.approx(-got.mean)
+
+
+def test_classes_are_paired_by_who_was_right():
+    got = paired_rows(result(), "ours", "theirs", "top1")
+    assert got.mean == pytest.approx(np.mean(got.resampled), abs=1) and got.over_images[0] > 0
+
+
+def test_a_number_beside_the_heads_is_found_with_those_of_the_head():
+    assert set(spreads(result()["rows"][0], "ridge")) == {"pcc", "top1"}
+    assert spreads({"ours": None}, "ridge") == {}
+
+
+def test_what_was_not_measured_has_no_pair():
+    one = result()
+    assert paired_rows(one, "ours", "nobody") is None
+    assert paired_rows(one, "ours", "theirs", "variance") is None
+    one["rows"][1]["ours"] = None
+    assert paired_rows(one, "ours", "theirs") is None
+
+
+def test_a_number_of_a_map_needs_no_predictions():
+    one = result()
+    for row in one["rows"]:
+        row["ours"]["score_r2"] = spread([0.1, 0.2])
+        del row["predictions"]
+    assert paired_rows(one, "ours", "theirs", "score_r2").undecided is None
+    assert paired_rows(one, "ours", "theirs").undecided == "no predictions stored: no interval over images"
+
+
+@pytest.mark.parametrize("key", ["images", "folds"])
+def test_other_images_or_folds_are_not_compared_image_by_image(key):
+    one = result()
+    one["rows"][1]["predictions"]["ridge"][1][key] = "other"
+    got = paired_rows(one, "ours", "theirs")
+    assert got.resampled is None and got.undecided.startswith("other images or folds") and got.over_seeds
+
+
+def test_different_seeds_are_refused():
+    one = result()
+    one["rows"][1]["runs"] = [{"seed": 1}, {"seed": 0}]
+    with pytest.raises(UserError, match="'ours' and 'theirs' have different seeds"):
+        paired_rows(one, "ours", "theirs")
