@@ -127,7 +127,14 @@ def test_the_table_says_in_words_which_code_made_it(made, words):
 
 
 def test_a_supervised_row_without_a_backbone_names_none():
-    row = {"label": "x", "paper": {}, "ours": None, "missing": None, "direction": {"pcc": None, "top1": None}}
+    row = {
+        "label": "x",
+        "paper": {},
+        "ours": None,
+        "missing": None,
+        "direction": {"pcc": None, "top1": None},
+        "difference": {"pcc": None, "top1": None},
+    }
     row["runs"] = [{"seed": 0, "backbone": None, "weights": "scratch"}]
     about = {"size": "ci", "caption": "C", "metric": "pcc", "heads": ["ridge"], "seeds": [0], "reference": "x", "n": 5}
     assert "| x (here scratch) |" in markdown({**about, "rows": [row], "commit": "a", "command": "clicv2lite"})
