@@ -37,7 +37,7 @@ NOT_EXECUTED = {  # how a command line of the README starts -> why
     "clicv2lite pretrain --recipe mine.toml": "its file is yours",
 }
 SHORT = {
-    "clicv2lite pretrain --recipe lite": " --set passes=64 batch=32 store=64",
+    "clicv2lite pretrain --recipe lite": " --set passes=64 batch=32",
     "clicv2lite probe": " --folds 2",
 }  # not minutes
 
@@ -105,9 +105,9 @@ def folder(tmp_path_factory):
     for name in ("photo.jpg", *(f"{place}/{i}.jpg" for place in places for i in range(8))):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (160, 200, 3), dtype=np.uint8)).save(folder / name)
-    (folder / "shards").mkdir()
+    (folder / "tars").mkdir()
     for number in range(10):
-        with tarfile.open(folder / "shards" / f"{number:03d}.tar", "w") as tar:
+        with tarfile.open(folder / "tars" / f"{number:03d}.tar", "w") as tar:
             tar.add(folder / "photo.jpg", "photo.jpg")
     rows = ["image,score", *(f"{i}.jpg,{i / 8}" for i in range(8))]
     (folder / "savoias" / "ratings.csv").write_text("\n".join(rows), encoding="utf-8")
