@@ -112,7 +112,7 @@ def _open_streams() -> None:
 
 def _what(error: OSError) -> str:
     """The file and what is wrong with it; what is full and has no name is the standard output."""
-    from clicv2lite.data.names import one_line  # not above: it imports NumPy, which `clicv2lite --help` does not need
+    from clicv2lite.errors import one_line  # not above: it imports NumPy, which `clicv2lite --help` does not need
 
     if error.filename is not None:
         return f"{one_line(os.fsdecode(error.filename))}: {reason(error)}"

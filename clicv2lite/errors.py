@@ -1,8 +1,31 @@
 """The one exception for a user's mistake; the command line prints its single line and exits with status 2."""
 
+import re
+
+LONGEST = 400  # letters of a word in a message: few paths are longer, and nobody reads a value of 5,000 digits
+
 
 class UserError(ValueError):
-    """A mistake of the user: one line that names the file or option, what is wrong, and what to do."""
+    """A mistake of the user: one line that names the file or option, what is wrong, and what to do.
+
+    It is one line that can be printed, and not an endless one, whatever stands in the names and values that it repeats.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(re.sub(rf"\S{{{LONGEST},}}", _shortened, message)))
+
+
+def one_line(text: str) -> str:
+    r"""`text` on one line that can be printed: a line break, or a byte of a name that is not valid UTF-8, becomes its escape.
+
+    >>> one_line("two\nlines.png")
+    'two\\nlines.png'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _shortened(word: re.Match[str]) -> str:
+    return f"{word[0][: LONGEST // 2]}...{word[0][-LONGEST // 4 :]}"
 
 
 def check_counts(**options: int | None) -> None:

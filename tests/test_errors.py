@@ -3,6 +3,8 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clicv2lite.errors import UserError, check_counts, check_positive, check_seed
 
@@ -25,3 +27,10 @@ def test_the_first_option_that_cannot_be_used_is_named(check, options, message):
     with pytest.raises(UserError) as error:
         check(**options)
     assert str(error.value) == message
+
+
+@given(st.text(), st.integers(0, 5000))
+def test_a_message_is_one_printable_line_of_a_bearable_length_whatever_it_repeats(name, digits):
+    message = str(UserError(f"--set size={'9' * digits} in {name}: write a number"))
+    assert message.isprintable() and message.endswith(": write a number") and len(message) < 20 * len(name) + 500
+    assert digits > 300 or f"size={'9' * digits} " in message

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from clicv2lite.data.formats import HEAD, NOT_IMAGES, PLUGIN_OF, PLUGINS, RAW, has_decoder, is_unread, of_head, other
-from clicv2lite.data.names import ending, is_hidden, is_image_name, one_line
+from clicv2lite.data.names import ending, is_hidden, is_image_name
 from clicv2lite.data.regular import open_regular
+from clicv2lite.errors import one_line
 
 
 @dataclass

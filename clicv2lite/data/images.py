@@ -21,12 +21,12 @@ from torch import Tensor
 
 from clicv2lite.data.budget import PIXELS
 from clicv2lite.data.formats import HEAD, PLUGINS, image_format, instead
-from clicv2lite.data.names import one_line
 from clicv2lite.data.pillow import open_image, quietly
 from clicv2lite.data.reduced import draft, memory
 from clicv2lite.data.regular import ImageError as ImageError  # the package knows it by this module
 from clicv2lite.data.regular import check_size, open_encoded
 from clicv2lite.data.rgb import REDUCING_GAP, few_levels, rgb, squashed, upright
+from clicv2lite.errors import one_line
 
 Source = str | Path | bytes
 # How Pillow's decoders say that they know better than to read a file, which is whole.
@@ -106,7 +106,7 @@ def square_of(image: Image.Image, size: int, name: str = "image", note: Callable
     except ImageError:
         raise
     except Exception as error:
-        raise ImageError(f"{label}: cannot be decoded ({one_line(str(error))}); open it again") from None
+        raise ImageError(f"{label}: cannot be decoded ({error!s}); open it again") from None
 
 
 @contextmanager

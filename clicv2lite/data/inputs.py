@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Tensor
 
 from clicv2lite.data.images import read_square, square_of
-from clicv2lite.data.names import one_line
 from clicv2lite.data.regular import MOST_BYTES
 from clicv2lite.data.rgb import check_floats
 from clicv2lite.device import cores
@@ -108,7 +107,7 @@ def _content(file: Any, name: str) -> bytes:
             file.seek(0)
         data = file.read(MOST_BYTES + 1)
     except (OSError, ValueError, AttributeError, TypeError) as error:  # ValueError: it is closed, or holds no text
-        raise UserError(f"{name}: {type(file).__name__} cannot be read ({one_line(str(error))}); open it again") from None
+        raise UserError(f"{name}: {type(file).__name__} cannot be read ({error!s}); open it again") from None
     if not isinstance(data, bytes):
         raise UserError(f"{name}: this file gives {type(data).__name__}, not bytes; open it with mode 'rb'")
     return data

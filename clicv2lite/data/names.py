@@ -25,7 +25,7 @@ def is_image_name(path: str) -> bool:
 
 def is_hidden(path: str) -> bool:
     """True for `.git/a.jpg` and macOS's `._a.jpg`."""
-    return any(part.startswith(".") and part not in (".", "..") for part in path.split("/"))
+    return any(part.startswith(".") and part not in (".", "..") for part in path.replace(os.sep, "/").split("/"))
 
 
 def ending(path: str) -> str:
@@ -79,15 +79,6 @@ def storable(member: str, windows: bool = os.name == "nt") -> PurePath:
         parts = [re.sub(r'[<>:"|?*\\\x00-\x1f]|[. ]$', "_", part) for part in parts]
         parts = [f"_{part}" if RESERVED.match(part) else part for part in parts]
     return PurePath(*parts)
-
-
-def one_line(text: str) -> str:
-    r"""`text` on one line that can be printed: a line break, or a byte of a name that is not valid UTF-8, becomes its escape.
-
-    >>> one_line("two\nlines.png")
-    'two\\nlines.png'
-    """
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 class PackedNames:

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from clicv2lite.data.names import one_line
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, one_line
 
 MOST_BYTES = 2**30  # of an encoded image: uncompressed with four channels of 16 bits, PIL's most pixels take 0.7 GB
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from clicv2lite.data.folders import holds_image, kind_passed, list_folder, matching, passed_over
 from clicv2lite.data.images import read_image, read_square
-from clicv2lite.data.names import is_tar_name, one_line, storable
+from clicv2lite.data.names import is_tar_name, storable
 from clicv2lite.data.tars.braces import expand_braces
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, one_line
 from clicv2lite.lines import say
 
 if TYPE_CHECKING:

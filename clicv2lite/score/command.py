@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from clicv2lite.data.names import as_text, is_image_name, one_line
+from clicv2lite.data.names import as_text, is_image_name
 from clicv2lite.device import add_device, cores
-from clicv2lite.errors import UserError, check_counts
+from clicv2lite.errors import UserError, check_counts, one_line
 from clicv2lite.files import put_json, reason
 from clicv2lite.models.model import Model, load_model
 from clicv2lite.outputs import Output, add_output, check_inputs, claimed

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clicv2lite.data.images import ImageError
-from clicv2lite.data.names import one_line
+from clicv2lite.errors import one_line
 from clicv2lite.files import write_bytes
 from clicv2lite.score.arguments import ImageRow
 

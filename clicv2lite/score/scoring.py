@@ -21,8 +21,7 @@ from torch import Tensor
 
 from clicv2lite.data.budget import PIXELS
 from clicv2lite.data.images import ImageError
-from clicv2lite.data.names import one_line
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, one_line
 from clicv2lite.files import atomic, make_folder, reason
 from clicv2lite.heads.heatmap import overlay, relative, smooth
 from clicv2lite.lines import Notes, progress, say

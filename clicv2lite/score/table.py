@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from clicv2lite.data.names import as_cell, as_text, from_cell, one_line
-from clicv2lite.errors import UserError
+from clicv2lite.data.names import as_cell, as_text, from_cell
+from clicv2lite.errors import UserError, one_line
 from clicv2lite.files import atomic, reason, regular
 from clicv2lite.models.model import Model
 from clicv2lite.score.arguments import ImageRow
@@ -169,7 +169,7 @@ def check_same_model(table: Table, rows: Sequence[ImageRow], model: Model) -> No
         want = known[key]
         if not abs(score - want) <= TOLERANCE:
             raise UserError(
-                f"--csv {path}: it says {want:.4f} for {one_line(row.image)}, this model {score:.4f}: it is of another model, "
+                f"--csv {path}: it says {want:.4f} for {row.image}, this model {score:.4f}: it is of another model, "
                 "or the image has changed; name another file"
             )
     if not checked:

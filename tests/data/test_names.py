@@ -7,7 +7,8 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clicv2lite.data.names import as_text, one_line
+from clicv2lite.data.names import as_text
+from clicv2lite.errors import one_line
 
 names = st.binary(min_size=1, max_size=20).map(os.fsdecode)  # any bytes may name a file
 

@@ -25,8 +25,7 @@ from clicv2lite.data.cache import cache_dir
 from clicv2lite.data.ic1m import guard
 from clicv2lite.data.ic1m.guard import Limits
 from clicv2lite.data.ic1m.rounds import Pace
-from clicv2lite.data.names import one_line
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, one_line
 
 RELEASE = "img2dataset==1.47.0"
 TOO_NEW = (3, 13)  # has no imghdr, which img2dataset imports

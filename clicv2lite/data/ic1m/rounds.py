@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from clicv2lite.data.ic1m.metadata import parquet
-from clicv2lite.data.names import one_line
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, one_line
 from clicv2lite.extras import extra
 from clicv2lite.files import atomic, write_json
 

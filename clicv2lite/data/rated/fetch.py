@@ -22,8 +22,7 @@ from pathlib import Path
 
 import filelock
 
-from clicv2lite.data.names import one_line
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, one_line
 
 STATE = ".fetch.json"  # {"url", "commit"}; commit is null until everything is there
 FETCH = (

@@ -6,9 +6,8 @@ A line is `name  score`: two blanks, score in 0..1 (https://github.com/tinglyfen
 from collections.abc import Iterator
 from pathlib import Path
 
-from clicv2lite.data.names import one_line
 from clicv2lite.data.rated.table import RatingRow, Ratings, check_rows
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, one_line
 
 SPLITS = ("train", "test")
 

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clicv2lite.data.names import one_line
 from clicv2lite.data.rated.table import Ratings
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, one_line
 from clicv2lite.extras import extra
 
 URL = "https://github.com/esaraee/Savoias-Dataset"

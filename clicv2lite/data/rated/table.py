@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clicv2lite.data.names import as_cell, from_cell, one_line
-from clicv2lite.errors import UserError
+from clicv2lite.data.names import as_cell, from_cell
+from clicv2lite.errors import UserError, one_line
 from clicv2lite.files import reason, write_bytes
 from clicv2lite.outputs import check_is_no_output
 
@@ -188,7 +188,7 @@ def _header(cells: list[str], where: str) -> list[str]:
         if column not in cells:
             separated = len(cells) == 1 and any(mark in cells[0] for mark in ";\t|")
             advice = "separate the columns by commas" if separated else "the header is image,score[,category][,split]"
-            raise UserError(f"{where}: there is no column {column} (found: {one_line(', '.join(cells))}); {advice}")
+            raise UserError(f"{where}: there is no column {column} (found: {', '.join(cells)}); {advice}")
     for column in COLUMNS:
         if cells.count(column) > 1:
             raise UserError(f"{where}: the column {column} is there {cells.count(column)} times; keep one")

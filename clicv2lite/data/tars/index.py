@@ -13,11 +13,11 @@ import numpy as np
 
 from clicv2lite.data.folders import passed_over
 from clicv2lite.data.formats import is_unread
-from clicv2lite.data.names import PackedNames, ending, is_hidden, is_image_name, one_line
+from clicv2lite.data.names import PackedNames, ending, is_hidden, is_image_name
 from clicv2lite.data.regular import ImageError, NotRegular, check_size, open_regular
 from clicv2lite.data.tars import remote
 from clicv2lite.data.tars.kept import TarIndex, keep, load, settled
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, one_line
 
 COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ\x00": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
 OPEN_TARS = 64  # descriptors a process holds at most
@@ -128,7 +128,7 @@ def index_tar(path: str | Path) -> TarImages:
         raise UserError(f"{path}: a damaged or truncated tar, or none at all ({error}); fetch it again") from None
     except Exception as error:  # each file system has its own, and tarfile has many for a damaged header
         if not elsewhere:
-            raise UserError(f"{path}: a damaged tar ({one_line(str(error))}); fetch it again") from None
+            raise UserError(f"{path}: a damaged tar ({error!s}); fetch it again") from None
         raise UserError(f"{path}: the connection broke while its headers were read ({error}); start again") from None
     if kept:
         keep(address, size, mark, index)
@@ -146,7 +146,7 @@ def _scan(path: str, file: BinaryIO) -> TarIndex:
     with tarfile.open(fileobj=file, mode="r:", tarinfo=_Member) as archive:
         for member in archive:
             if member.size < 0:  # a second header may say so, and the search would go back and never end
-                raise UserError(f"{path}: a damaged tar ({one_line(member.name)} has a size below 0); fetch it again")
+                raise UserError(f"{path}: a damaged tar ({member.name} has a size below 0); fetch it again")
             if not member.isreg() or member.sparse is not None or is_hidden(member.name):
                 continue
             if is_image_name(member.name):
