@@ -2,12 +2,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup lock lint unit unit-floor notebooks book browser test results model release-check serve lab clean
+.PHONY: help setup lock lint unit fuzz unit-floor notebooks book browser test results model release-check serve lab clean
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PORT ?= 8000
 JOBS ?= 2
+EXAMPLES ?= 5000
 BIN := .venv/bin
 
 # The kernel is .venv's, whatever the reader's own Jupyter, IPython and Python settings say.
@@ -71,6 +72,9 @@ unit-floor: setup  ## the unit tests with the oldest packages that pyproject.tom
 	done
 	PYTHONPATH=. _build/floor/core/bin/python -m clicv2lite score book/_static/picture.png --map _build/floor/maps
 	PYTHONPATH=. _build/floor/all/bin/python -m pytest tests --ignore=tests/browser --ignore=tests/notebooks -n $(JOBS) --dist worksteal
+
+fuzz: setup  ## attack readers, settings and commands with EXAMPLES damaged inputs each, other ones each time
+	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz -n $(JOBS) --dist worksteal
 
 # --nbval-lax: every cell must run; those marked NBVAL_CHECK_OUTPUT must also print what is stored.
 notebooks: setup $(KERNEL)

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import clicv2lite
 from clicv2lite.data.tars.braces import expand_braces
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, one_line
 from clicv2lite.extras import MissingPackage
 from clicv2lite.files import reason
 from clicv2lite.outputs import claimed, inputs_of, outputs_of
@@ -112,8 +112,6 @@ def _open_streams() -> None:
 
 def _what(error: OSError) -> str:
     """The file and what is wrong with it; what is full and has no name is the standard output."""
-    from clicv2lite.errors import one_line  # not above: it imports NumPy, which `clicv2lite --help` does not need
-
     if error.filename is not None:
         return f"{one_line(os.fsdecode(error.filename))}: {reason(error)}"
     if error.errno == errno.ENOSPC:  # every file that we write is named
