@@ -64,7 +64,7 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
                 raise TypeError
             wanted = np.asarray(ratings, dtype=np.float64)
         except (TypeError, ValueError):
-            raise UserError("ratings: not all of them are real numbers; give one number per image") from None
+            raise UserError("ratings: not all of them are numbers; give one real number per image") from None
         if wanted.ndim != 1 or len(wanted) < 2:
             raise UserError(f"ratings: shape {wanted.shape}; give two or more numbers, one per image")
         if not (finite := np.isfinite(wanted)).all():

@@ -1,6 +1,7 @@
 """`clicv2lite score`: the complexity of your own images, in 0..1 (book chapter 12)."""
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -76,7 +77,7 @@ def _check_outputs(outputs: Mapping[str, Path | None], rows: Sequence[ImageRow],
     files = [Output(option, path) for option, path in outputs.items() if path and option != "--map"]
     maps = outputs["--map"]
     named = [maps / name for name in map_names(rows) if name] if maps else []
-    files += [Output("--map", path) for path in named if path.is_file()]
+    files += [Output("--map", path) for path in named if os.path.isfile(path)]
     check_inputs(files, {row.image for row in rows if row.archive is None})
 
 

@@ -148,5 +148,5 @@ def _write_map(path: Path, row: ImageRow, complexity: np.ndarray) -> str | None:
     except OSError as error:
         return f"--map {one_line(str(path))}: cannot be written ({reason(error)}); its score is kept"
     except UserError as error:
-        return one_line(str(error))
+        return f"--map {one_line(str(error).removeprefix('--map '))}; its score is kept"
     return None

@@ -97,6 +97,9 @@ def test_it_does_not_clip_to_the_range_of_a_rating_scale(encoder):
         (np.append(RATINGS[:-1], np.nan), "finite"),
         (["much"] * 20, "not all of them are numbers"),
         ([None] * 20, "finite"),
+        (RATINGS + 1j, "real number"),
+        ([1 + 2j] * 20, "real number"),
+        (np.append(RATINGS[:-1], -np.inf), "number 19 is -inf"),
     ],
 )
 def test_ratings_that_cannot_be_used_are_named_in_one_line(ratings, said, encoder):

@@ -19,6 +19,7 @@ from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import Model, load_model, save_model
+from clicv2lite.score import scoring
 from clicv2lite.score.arguments import ImageRow, find_images
 from clicv2lite.score.scoring import score_rows
 from clicv2lite.score.table import write_csv
@@ -282,3 +283,55 @@ def test_features_of_the_shipped_shape_do_not_depend_on_the_batch_size(folder):
     images = torch.stack([read_square(folder / name, encoder.size) for name in GOOD])
     alone = torch.cat([encoder.features(image[None]) for image in images])
     torch.testing.assert_close(encoder.features(images), alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("fault", ["long", "full", "in the way"])
+def test_a_map_that_cannot_be_written_costs_no_score(models, tmp_path, monkeypatch, capsys, fault):
+    (tmp_path / "in").mkdir()
+    names = ["a.png", "b" * 248 + ".png" if fault == "long" else "b.png"]  # .png is added to it
+    for i, name in enumerate(names):
+        noise(i).save(tmp_path / "in" / name)
+    if fault == "in the way":
+        (tmp_path / "m" / "b.png.png" / "x").mkdir(parents=True)
+    if fault == "full":
+        original = scoring.overlay
+
+        def full(picture, complexity):
+            if full.calls:
+                raise OSError(28, "No space left on device")
+            full.calls.append(1)
+            return original(picture, complexity)
+
+        full.calls = []
+        monkeypatch.setattr(scoring, "overlay", full)
+    words = ["score", "--model", str(models / "ridge"), str(tmp_path / "in"), "--map", str(tmp_path / "m"), "--jobs", "1"]
+    assert main([*words, "--csv", str(tmp_path / "s.csv")]) == 1
+    assert all(row["score"] and not row["error"] for row in scored(tmp_path / "s.csv").values())
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and "--map" in lines[0] and lines[1] == "clicv2lite: 1 of 2 maps could not be written"
+    assert [p.name for p in (tmp_path / "m").iterdir() if p.is_file()] == ["a.png.png"]
+
+
+def test_a_map_does_not_replace_an_image(models, tmp_path, capsys):
+    for name in ("a.jpg", "a.jpg.png"):
+        noise(1).save(tmp_path / name)
+    before = (tmp_path / "a.jpg.png").read_bytes()
+    words = [str(tmp_path / "a.jpg"), str(tmp_path / "a.jpg.png"), "--map", str(tmp_path)]
+    assert main(["score", "--model", str(models / "ridge"), *words]) == 2
+    assert "a.jpg.png: this file is read" in capsys.readouterr().err and (tmp_path / "a.jpg.png").read_bytes() == before
+
+
+def test_scores_whose_page_cannot_be_written_are_printed(folder, models, tmp_path, monkeypatch, capsys):
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("clicv2lite.score.gallery.write_bytes", full)
+    words = [str(folder / "one.png"), "--top", "1", "--html", str(tmp_path / "p.html")]
+    assert main(["score", "--model", str(models / "ridge"), *words]) == 2
+    captured = capsys.readouterr()
+    assert "one.png" in captured.out and "p.html: cannot be written (the disk is full)" in captured.err
+    monkeypatch.undo()
+    monkeypatch.setattr("clicv2lite.files.write_bytes", full)
+    words = [str(folder / "one.png"), "--json", str(tmp_path / "p.json")]
+    assert main(["score", "--model", str(models / "ridge"), *words]) == 2
+    assert json.loads(capsys.readouterr().out)["images"][0]["score"] > 0

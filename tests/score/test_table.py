@@ -1,4 +1,8 @@
 import csv
+import errno
+import os
+import re
+import tarfile
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,7 +12,7 @@ from clicv2lite.cli import main
 from clicv2lite.data.names import as_text
 from clicv2lite.errors import UserError
 from clicv2lite.models.model import load_model, save_model
-from clicv2lite.score import scoring
+from clicv2lite.score import scoring, table
 from clicv2lite.score.arguments import ImageRow
 from clicv2lite.score.table import read_table, write_csv
 
@@ -143,3 +147,106 @@ def test_a_cut_table_is_read_as_a_beginning_of_its_rows(tmp_path, scores, cut):
         pytest.fail("a torn table was refused")
     assert got == {as_text(name): pytest.approx(scores[name], abs=1e-6) for name in list(scores)[: len(got)]}
     assert len(got) == len(scores) if cut == 0 else len(got) < len(scores)
+
+
+@pytest.fixture
+def twins(tmp_path, photos):
+    """A tar of nine members, six of which have one name."""
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        for i, photo in enumerate(sorted(photos.iterdir())):
+            archive.add(photo, "same.png" if i % 3 else f"{i}.png")
+    return path
+
+
+@pytest.mark.parametrize("lines", range(1, 11))
+def test_images_of_one_name_keep_their_own_scores(twins, models, tmp_path, lines):
+    words = ["score", "--model", models[0], str(twins), "--csv", str(tmp_path / "s.csv"), "--batch-size", "1"]
+    assert main(words) == 0
+    whole = (tmp_path / "s.csv").read_bytes()
+    assert len(set(whole.splitlines())) == 10  # nine scores, all different
+    (tmp_path / "s.csv").write_bytes(b"".join(whole.splitlines(keepends=True)[:lines]))
+    assert main(words) == 0 and (tmp_path / "s.csv").read_bytes() == whole
+
+
+def test_after_an_error_the_rows_of_one_name_are_scored_again(twins, models, tmp_path, monkeypatch):
+    words = ["score", "--model", models[0], str(twins), "--csv", str(tmp_path / "s.csv"), "--batch-size", "1", "--jobs", "1"]
+    assert main(words) == 0
+    whole = (tmp_path / "s.csv").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if b"same.png" in line)
+    lines[at] = lines[at].split(b",")[0] + b",,gone for a moment\n"
+    (tmp_path / "s.csv").write_bytes(b"".join(lines))
+    original, calls = scoring._score, []
+
+    def stopped(rows, targets, model):
+        calls.append(rows)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(rows, targets, model)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scoring, "_score", stopped)
+        assert main(words) == 130
+    assert main(words) == 0 and (tmp_path / "s.csv").read_bytes() == whole
+
+
+def test_names_like_formulas_are_written_as_paths_and_found_again(models, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(photos)
+    names = ["=1.png", "+2.png", "@3.png", "＝4.png"]
+    for old, new in zip(sorted(photos.iterdir()), names, strict=False):
+        old.rename(new)
+    words = ["score", "--model", models[0], *names, "--csv", str(tmp_path / "s.csv")]
+    assert main([*words[:-2], "=gone.png", *words[-2:]]) == 1
+    rows = list(csv.reader((tmp_path / "s.csv").open(encoding="utf-8")))[1:]
+    assert [row[0] for row in rows] == [f"./{name}" for name in (*names, "=gone.png")]
+    assert rows[-1][2].startswith("'=gone.png: ")
+    assert list(read_table(tmp_path / "s.csv")) == names
+    before = (tmp_path / "s.csv").read_bytes().splitlines(keepends=True)[:-1]
+    (tmp_path / "s.csv").write_bytes(b"".join(before).replace(b"./", b""))  # as an earlier version wrote it
+    capsys.readouterr()
+    assert main(words) == 0 and (tmp_path / "s.csv").read_bytes() == b"".join(before)
+    assert "4 of 4 images are in" in capsys.readouterr().err
+
+
+def test_maps_of_known_images_add_no_second_row(run, tmp_path, monkeypatch):
+    run()
+    before = (tmp_path / "s.csv").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(table.Table, "finish", lambda self, rows: None)  # stopped just before
+        run("--map", str(tmp_path / "m"))
+    assert (tmp_path / "s.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("size", [20, 60_000])
+def test_a_stray_quote_is_named_and_the_table_left_alone(run, tmp_path, size, capsys):
+    data = 'image,score,error\na.png,0.500000,\n"b.png,0.500000,\n' + "c.png,0.500000,\n" * size
+    (tmp_path / "s.csv").write_text(data)
+    run(status=2)
+    error = capsys.readouterr().err
+    assert re.search("line (3|[0-9]+): broken CSV", error) and error.count("\n") == 1
+    assert (tmp_path / "s.csv").read_text() == data
+
+
+def test_bytes_without_a_line_end_are_no_torn_table(run, tmp_path, capsys):
+    (tmp_path / "s.csv").write_bytes(b"\x89PNG")
+    run(status=2)
+    assert "not UTF-8" in capsys.readouterr().err and (tmp_path / "s.csv").read_bytes() == b"\x89PNG"
+
+
+def test_a_full_disk_keeps_the_scores_before_it(run, tmp_path, monkeypatch, capsys):
+    fsync, calls = os.fsync, []
+
+    def full(number):
+        calls.append(number)
+        if len(calls) > 6:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        run("--batch-size", "1", "--jobs", "1", status=2)
+    error = capsys.readouterr().err
+    assert "s.csv: cannot be written (the disk is full)" in error and error.count("\n") == 1
+    there = len(read_table(tmp_path / "s.csv"))
+    assert 1 <= there < 9 and len(run()) == 9 - there

@@ -256,3 +256,23 @@ def test_procedural_worlds_are_packed_as_they_are_drawn(tmp_path):
     for i, world in enumerate(sample(6, 1)[0]):
         difference = np.abs(np.asarray(read_image(images.read(i)), float) - np.asarray(world, float)).mean()
         assert difference < 8, i
+
+
+def test_no_cell_of_the_manifest_is_a_formula(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "=in").mkdir()
+    Image.new("RGB", (20, 20)).save("=in/a.png")
+    Path("=in/b.png").write_bytes(b"no image")
+    done = packed("=in", tmp_path / "out")
+    good, bad = rows(tmp_path / "out")
+    assert (good["name"], bad["name"], bad["error"][:10]) == ("./=in/a.png", "./=in/b.png", "'=in/b.png")
+    assert done.failed[0].startswith("=in/b.png: ")
+    assert packed("=in", tmp_path / "out").made == 0  # and it is found again
+
+
+def test_a_manifest_of_somebody_else_is_not_replaced(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.csv").write_text("mine")
+    with pytest.raises(UserError, match=r"it holds a manifest\.csv that this command did not write"):
+        packed(folder, tmp_path / "out")
+    assert (tmp_path / "out" / "manifest.csv").read_text() == "mine"

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +141,38 @@ def test_the_known_scores_are_992():
 @pytest.mark.skipif("CLICV2LITE_DATA" not in os.environ, reason="CLICV2LITE_DATA names no folder with savoias/")
 def test_the_copy_that_results_were_computed_from_has_the_known_scores():
     check_scores(Path(os.environ["CLICV2LITE_DATA"]) / "savoias")
+
+
+def changed(path: Path, old: bytes, new: bytes) -> None:
+    """The same workbook with other bytes in its sheet."""
+    with zipfile.ZipFile(path) as book:
+        parts = {part: book.read(part) for part in book.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    assert old in parts[sheet]
+    parts[sheet] = parts[sheet].replace(old, new, 1)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
+        for part, data in parts.items():
+            book.writestr(part, data)
+
+
+def test_a_row_far_below_the_others_is_refused_and_not_counted_up_to(tmp_path):
+    add_images(tmp_path, "Art", "0.jpg")
+    path = write_table(tmp_path, "Art", [10, 20])
+    changed(path, b'<row r="3"><c r="A3"', b'<row r="2000000000"><c r="A2000000000"')
+    fails(tmp_path, str(path), "more than 100,000 rows")
+
+
+def test_merged_cells_and_a_wrong_size_cost_nothing(tmp_path):
+    add_images(tmp_path, "Art", "0.jpg", "1.jpg")
+    path = write_table(tmp_path, "Art", [10, 20])
+    changed(path, b"</sheetData>", b'</sheetData><mergeCells count="1"><mergeCell ref="A2:XFD1048576"/></mergeCells>')
+    changed(path, b'ref="A1:A3"', b'ref="A1:A1"')
+    assert savoias_ratings(tmp_path).scores.tolist() == [0.1, 0.2]
+
+
+def test_a_table_that_is_large_when_unpacked_is_refused_before_it_is(tmp_path):
+    add_images(tmp_path, "Art", "0.jpg")
+    path = write_table(tmp_path, "Art", [10])
+    changed(path, b"</sheetData>", b"</sheetData>" + b" " * (65 << 20))
+    assert path.stat().st_size < 1 << 20
+    fails(tmp_path, str(path), "more than 64 MiB")

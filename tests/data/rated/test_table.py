@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from clicv2lite.data.rated.table import Ratings, read_ratings, write_ratings
 from clicv2lite.errors import UserError
+from clicv2lite.outputs import Output, claimed
 
 
 @pytest.fixture
@@ -204,3 +205,40 @@ def test_a_failed_write_leaves_the_old_table_and_no_scrap(folder):
     assert (folder / "ratings.csv").read_text() == "old" and not list(folder.glob("*.part"))
     with pytest.raises(UserError, match=re.escape("a.jpg/t.csv: the table cannot be written")):
         write_ratings(ratings, "a.jpg/t.csv")
+
+
+def test_what_spreadsheets_make_of_a_table_is_read(folder):
+    want = read_ratings(table("image,score,category\na.jpg,0.5,x\nsub/d.png,1,y\n"))
+    for text in (
+        "\ufeffimage,score,category\na.jpg,0.5,x\nsub/d.png,1,y\n",
+        "sep=,\r\nimage,score,category\r\na.jpg,0.5,x\r\nsub/d.png,1,y\r\n",
+        "\ufeffsep=;\r\n Image ; SCORE;Category\r\na.jpg;0.5;x\r\nsub/d.png;1;y\r\n",
+        '"sep=\t"\n\nIMAGE\tScore\tcategory\na.jpg\t0.5\tx\nsub/d.png\t1\ty\n',
+    ):
+        got = read_ratings(table(text))
+        assert got.paths == want.paths and got.scores.tolist() == [0.5, 1] and got.categories == ["x", "y"]
+
+
+def test_lines_are_counted_with_what_stands_before_the_header(folder):
+    fails("sep=;\nimage;score\na.jpg;0.5\nb.jpg;1,0\n", "line 4: score '1,0' is not a number", "with a point")
+    fails("image,score,Score\na.jpg,0.5,0.5\n", "column score is there 2 times")
+    fails("image,score\na.jpg,0.5\nb.jpg,1+2j\n", "line 3: score '1+2j' is not a number")
+    fails("image,score\na.jpg,inf\n", "line 2: score inf is not finite")
+
+
+def test_names_that_look_like_formulas_come_back(folder):
+    for name in ("=1.jpg", "-2.jpg", "@3.jpg"):
+        (folder / name).touch()
+    paths = [folder / name for name in ("=1.jpg", "-2.jpg", "@3.jpg")]
+    ratings = Ratings(paths, np.array([0.0, 0.5, 1.0]), ["=cmd()", "'=x", "'y"], ["+a", "b", "-"])
+    write_ratings(ratings, folder / "t.csv")
+    rows = list(csv.reader((folder / "t.csv").open(encoding="utf-8")))
+    assert [row[0] for row in rows[1:]] == ["./=1.jpg", "./-2.jpg", "./@3.jpg"]
+    assert [row[2:] for row in rows[1:]] == [["'=cmd()", "'+a"], ["''=x", "b"], ["'y", "'-"]]
+    got = read_ratings(folder / "t.csv")
+    assert got.paths == paths and got.categories == ratings.categories and got.splits == ratings.splits
+
+
+def test_an_image_that_the_command_will_replace_is_refused(folder):
+    with claimed([Output("--json", folder / "b.jpg")]), pytest.raises(UserError, match=r"--json .*b.jpg: .*ratings.csv line 3"):
+        read_ratings(table("image,score\na.jpg,0\nb.jpg,1\n"))
