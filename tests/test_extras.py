@@ -132,6 +132,7 @@ def run_without(tries, folder):
     done = subprocess.run([sys.executable, "-c", CHILD, json.dumps(tries)], cwd=folder, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     files = [folder / f"said-{number}.json" for number in range(len(tries))]
+    assert all(file.is_file() for file in files), done.stderr
     found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     for file in files:
         file.unlink()
@@ -173,7 +174,7 @@ NEEDS = [  # what is run, what it asks for first, the extra that brings it, who 
     (["pretrain", "--recipe", "ci", "--out", "run", "--images", "a.png"], "simplejpeg", "train", "pretrain"),
     (["pretrain", "--recipe", "vit-l16", "--dry-run"], "psutil", "train", "pretrain"),
     (["probe", "--encoder", "default", *RATED], "sklearn", "probe", "probe"),
-    (SUITE, "sklearn", "probe", "evaluate"),
+    (SUITE, "scipy", "probe", "evaluate"),
     (["data", "savoias", "--out", "s", "--url", "nowhere"], "openpyxl", "data", "data"),
     (["bench"], "simplejpeg", "train", "bench"),
     (["measures", *RATED], "skimage", "evaluate", "measures"),
@@ -182,7 +183,7 @@ NEEDS = [  # what is run, what it asks for first, the extra that brings it, who 
     (["imagenet-features", *RATED], "sklearn", "probe", "imagenet-features"),
     (["pairs", "--images", "a.png"], "skimage", "evaluate", "pairs"),
     (["invariance", "--encoder", "default", *RATED], "sklearn", "probe", "invariance"),
-    (["claims"], "scipy", "evaluate", "claims"),
+    (["claims"], "scipy", "probe", "claims"),
     (["onnx", "--out", "m.onnx"], "onnx", "onnx", "onnx"),
     (["release", "run", *RATED], "sklearn", "probe", "release"),
     ("import clicv2lite; clicv2lite.ComplexityRegressor()", "sklearn", "probe", None),

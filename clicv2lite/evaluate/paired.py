@@ -13,10 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control, ttest_1samp
 
 from clicv2lite.arrays import Floats
+from clicv2lite.extras import extra
 from clicv2lite.probe.metrics import SMALLEST_CATEGORY, interval
+
+with extra("evaluate"):
+    from scipy.stats import false_discovery_control, ttest_1samp
 
 Verdict = Literal["agrees", "disagrees", "undecided", "not run"]
 LEVEL, RATE = 0.95, 0.05  # of an interval; of false discoveries among the verdicts
