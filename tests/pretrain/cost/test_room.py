@@ -11,7 +11,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("settings", [
-    ["width=16384", "depth=256", "heads=4"], ["batch=1000000", "micro=1000000", "width=256"], ["decoder_width=16384", "decoder_depth=256"],
+    ["width=16384", "depth=256", "heads=4"], ["batch=1000000", "micro=1000000", "width=256"],
+    ["decoder_width=16384", "decoder_depth=256"],
     ["size=8192", "patch=32", "width=1024", "batch=100000"],
 ])  # fmt: skip
 def test_what_no_memory_holds_is_refused_in_one_line(settings, monkeypatch):
