@@ -13,7 +13,7 @@ from clicv2lite.method.views import draws_per_image, make_views
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.pretrain.engine import Pretraining, pretrain
 from clicv2lite.pretrain.export import export, load_pretraining, load_recipe
-from clicv2lite.recipes.library import ci
+from clicv2lite.recipes.library import ci, get_recipe
 
 RECIPE = replace(ci(), passes=96, warmup=16, save_every=3)
 
@@ -112,7 +112,7 @@ def test_what_is_no_pretraining_is_named_in_one_line(tmp_path, run):
 
 def test_a_run_of_another_method_is_refused(tmp_path, run):
     config = json.loads((run / "config.json").read_text())
-    config["recipe"]["method"] = "moco"
+    config["recipe"] = get_recipe("ci", ["method=moco"]).flat()
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert "method moco" in one_line_of(tmp_path)
 

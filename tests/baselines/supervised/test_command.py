@@ -77,7 +77,7 @@ def test_the_folds_are_those_of_the_probe_and_no_image_trains_its_own_score(tiny
     names = ["a"] * 12 + ["b"] * 8
     seen = []
 
-    def fake(name, settings, part, ratings, seed, label):
+    def fake(name, settings, part, ratings, seed, label, device):
         seen.append(part)
         return Brightness("", "")
 
@@ -225,3 +225,17 @@ def test_a_mistake_is_one_line(table, capsys, words, message):
 def test_a_loss_that_is_not_finite_stops_the_training(tiny):
     with pytest.raises(UserError, match=r"the loss became .* lower --lr"):
         train("tiny", replace(tiny, lr=1e30, epochs=50), *bright(8), seed=0)
+
+
+def test_a_network_without_a_backbone_is_said_to_have_none(table, tmp_path, tiny, monkeypatch):
+    """Also at the sizes that replace the paper's backbone by a small one; and an installed package has no commit."""
+    paper = replace(tiny, backbone=None)
+    monkeypatch.setitem(BASELINES, "p2pfm", Baseline(BASELINES["tiny"].build, paper))
+    assert all(BASELINES["p2pfm"].settings(size).backbone is None for size in SIZES)
+    assert Baseline(BASELINES["tiny"].build, replace(tiny, backbone="resnet50")).settings("ci").backbone == "resnet18"
+    monkeypatch.setattr(supervised, "commit", lambda: None)
+    out = tmp_path / "tiny.json"
+    words = ["--model", "p2pfm", "--ratings", str(table), "--size", "ci", "--device", "cpu", "--json", str(out)]
+    assert main(["supervised", *words]) == 0
+    result = json.loads(out.read_text())
+    assert result["settings"]["backbone"] is None and result["commits"] == [] and "resnet" not in out.read_text()
