@@ -34,6 +34,8 @@ class _OtherThreads:
 class _PillowHere:
     """In place of a warning filter's pattern for modules: fits Pillow's, in a thread that decodes here."""
 
+    pattern = r"PIL\."  # joblib, in scikit-learn, copies the filters of a program to its workers
+
     def match(self, module: str) -> bool:
         return bool(_here.decoding) and module.startswith("PIL.")
 

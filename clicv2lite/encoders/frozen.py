@@ -81,7 +81,7 @@ def _wrong_pooling(shape: EncoderConfig, pool: PoolConfig) -> str | None:
         return f"pool_blocks: with depth={depth} they must be in {-depth}..{depth - 1}"
     if size % (patch << pool.halvings):
         halved = f" halved {pool.halvings} times" if pool.halvings else ""
-        return f"pool_size={pool.size}: patches of {patch} px do not tile it{halved}"
+        return f"pool_size={size}: patches of {patch} px do not tile it{halved}"
     if size // patch > ROWS:
         return f"pool_size={size}: {size // patch} patches in a row, and {ROWS} are allowed"
     return None

@@ -134,8 +134,8 @@ def test_nothing_readable_is_one_line(data, tmp_path):
     (["--encoder", "{tmp}"], "encoder"),
     (["--seed", -1], "--seed -1"),
     (["--set", "pool_size=20"], "--set pool_size=20: patches of 8 px do not tile it"),
-    (["--set", "pool_halvings=3"], "--set pool_size=32: patches of 8 px do not tile it, halved 3 times"),
-    (["--set", "pool_blocks=1"], "pool_blocks: this encoder has the blocks -1..0"),
+    (["--set", "pool_halvings=3"], "--set pool_size=32: patches of 8 px do not tile it halved 3 times"),
+    (["--set", "pool_blocks=1"], "pool_blocks: with depth=1 they must be in -1..0"),
     (["--set", "depth=2"], "--set depth=2"),
 ])  # fmt: skip
 def test_mistakes_are_one_line_each(data, tmp_path, options, message):

@@ -13,7 +13,6 @@ from PIL import Image
 from clicv2lite import lines
 from clicv2lite.cli import main
 from clicv2lite.data.images import read_square
-from clicv2lite.errors import UserError
 from clicv2lite.models.model import load_model
 from clicv2lite.score import scoring
 from clicv2lite.score.arguments import ImageRow, find_images
@@ -82,7 +81,7 @@ def rows_named(*names):
 
 def test_names_of_maps_are_different_and_short_enough_for_a_file_system():
     long = "l" * 300
-    names = scoring._map_names(rows_named("x.jpg", "x.jpg", "x.jpg-2", long, long + "m", f"{'é' * 200}/a.png"))
+    names = scoring.map_names(rows_named("x.jpg", "x.jpg", "x.jpg-2", long, long + "m", f"{'é' * 200}/a.png"))
     assert [str(name) for name in names[:3]] == ["x.jpg.png", "x.jpg-2.png", "x.jpg-2-2.png"]
     assert len(set(names)) == 6 and all(len(os.fsencode(part)) <= 210 for name in names for part in name.parts)
 
@@ -105,17 +104,18 @@ def test_a_map_that_cannot_be_written_is_one_line_and_the_others_are_written(pho
     (tmp_path / "maps").mkdir()
     (tmp_path / "maps" / "0.png.png").mkdir()  # where a file should be
     done = [row for part in score_rows(find_images([str(photos)]), model, maps=tmp_path / "maps") for row in part]
-    assert "its map cannot be written" in done[0].error and all(row.score is not None for row in done[1:])
+    assert "0.png.png" in done[0].map_error and not any(row.map_error for row in done[1:])
+    assert all(row.score is not None and row.error is None for row in done)
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_a_full_disk_ends_the_run_with_one_line(photos, model, tmp_path, monkeypatch):
+def test_a_full_disk_costs_the_maps_and_no_score(photos, model, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(UserError, match=r"--map .*: cannot be written \(No space left on device\); make room"):
-        list(score_rows(find_images([str(photos)]), model, maps=tmp_path / "maps"))
+    done = [row for part in score_rows(find_images([str(photos)]), model, maps=tmp_path / "maps") for row in part]
+    assert all(row.score is not None and "the disk is full" in row.map_error for row in done)
 
 
 def test_levels_of_12_bits_are_scored_as_they_are_and_said(tmp_path, model, capsys):

@@ -153,7 +153,7 @@ class Broken(ImageSet):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_workers_exception_comes_out_where_the_batches_are_taken(images, workers):
     before = threading.active_count()
-    with pytest.raises(ZeroDivisionError, match="image 7"), Feed(Broken(images._parts), recipe(0, workers)) as feed:
+    with pytest.raises(ZeroDivisionError, match="image 7"), Feed(Broken(images.parts), recipe(0, workers)) as feed:
         list(feed)
     assert threading.active_count() == before
 
