@@ -128,7 +128,8 @@ def _loop(
                 now = time.perf_counter()
                 rate, wait = (step - done) * recipe.batch / (now - first), feed.waited / (now - first)
                 monitor.record(batch.step, output, norm, rate, wait, monitor.seconds + now - began)
-                bar.set_postfix_str(" ".join(f"{name} {value.item():.3f}" for name, value in monitor.losses(output).items()))
+                losses = " ".join(f"{name} {value.item():.3f}" for name, value in monitor.losses(output).items())
+                bar.set_postfix_str(losses, refresh=False)  # the bar itself says when: every 30 s in a log file
             if monitor and monitor.probe_due(batch.step):
                 monitor.probe(batch.step, model)
             stopping = stop.anywhere(ranks)

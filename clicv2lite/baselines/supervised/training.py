@@ -61,7 +61,7 @@ def train(
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-            bar.set_postfix(loss=loss.item())
+            bar.set_postfix(loss=loss.item(), refresh=False)
     return net.eval()
 
 
