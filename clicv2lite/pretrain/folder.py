@@ -5,9 +5,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from clicv2lite.distributed import Ranks
 from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes, write_json
-from clicv2lite.pretrain.distributed import Ranks
 from clicv2lite.provenance import provenance
 from clicv2lite.recipes.recipe import EXECUTION, Recipe
 from clicv2lite.recipes.settings import stored_recipe

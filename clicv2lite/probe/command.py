@@ -1,4 +1,7 @@
-"""`clicv2lite probe`: how well a head on a frozen encoder predicts human ratings (book chapter 8)."""
+"""`clicv2lite probe`: how well a head on a frozen encoder predicts human ratings (book chapter 8).
+
+With `--imagenet` in place of `--ratings`: how well a linear classifier names classes (:mod:`clicv2lite.probe.imagenet`).
+"""
 
 import argparse
 import time
@@ -12,9 +15,11 @@ from clicv2lite.arrays import Floats, Names, Rows
 from clicv2lite.errors import UserError, check_counts, check_positive, check_seed
 from clicv2lite.files import check_output_file, make_folder, write_json
 from clicv2lite.heads.base import KINDS
+from clicv2lite.heads.classifier import RATES, ClassifierTraining
 from clicv2lite.heads.icnet import IcnetTraining
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import Model, save_model, use_device
+from clicv2lite.probe import imagenet
 from clicv2lite.probe.crossval import Fit, cross_validate, fit_rows, folds
 from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.fitting import fitter
@@ -31,11 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "how its tokens are read, where not as stored: pool_read, pool_size, pool_statistics, pool_blocks, pool_halvings"
     )
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=pool_help)
-    parser.add_argument("--ratings", required=True, metavar="CSV", help="table image,score[,category][,split]")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--ratings", metavar="CSV", help="table image,score[,category][,split]")
+    target.add_argument("--imagenet", metavar="DIR", help="folder of train/CLASS/ and val/CLASS/: classify instead of rating")
     parser.add_argument("--test", metavar="CSV", help="table to test on; both tables are then used whole")
     parser.add_argument("--head", choices=sorted(KINDS), default="ridge", help="ridge (linear) or icnet (the paper's)")
     parser.add_argument("--json", type=Path, metavar="F", help="write the result to this file")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write the model here, for `score --model DIR`")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write the model here, for `score --model DIR`; or the features"
+    )
     parser.add_argument("--folds", type=int, metavar="K", help="cross-validate (default: the table's split column, else K = 5)")
     parser.add_argument("--seed", type=int, default=0, help="of folds, head, random encoder and bootstrap (default 0)")
     add_within_categories(parser)
@@ -43,13 +52,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images encoded at once (default 64)")
     paper = IcnetTraining()
     group = parser.add_argument_group("icnet", "options of --head icnet; the defaults are the paper's and ICNet's")
-    group.add_argument("--epochs", type=int, help=f"passes over the training rows (default {paper.epochs})")
-    group.add_argument("--lr", type=float, help=f"learning rate of SGD (default {paper.lr})")
+    epochs_help = f"passes over the training rows (default {paper.epochs}; of --imagenet {ClassifierTraining().epochs})"
+    group.add_argument("--epochs", type=int, help=epochs_help)
+    rate_help = f"learning rate of SGD (default {paper.lr}; of --imagenet, per 256 images: the best of {len(RATES)})"
+    group.add_argument("--lr", type=float, help=rate_help)
     group.add_argument("--channels", type=int, help="width of the head (default 512; 64 is 12 times cheaper)")
+    imagenet.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the probe: encode every image once, fit, predict, report."""
+    if args.imagenet is not None:
+        return imagenet.run(args)
     began = time.perf_counter()
     _check_options(args)
     _check_outputs(args)
@@ -112,6 +126,8 @@ def _check_options(args: argparse.Namespace) -> None:
         value = getattr(args, option)
         if value is not None and args.head != "icnet":
             raise UserError(f"--{option} {value}: only --head icnet has it")
+    if args.imagenet_batch is not None:
+        raise UserError(f"--imagenet-batch {args.imagenet_batch}: an option of --imagenet; leave it out with --ratings")
     check_positive(epochs=args.epochs, lr=args.lr, channels=args.channels)
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import torch
@@ -126,11 +127,12 @@ def without_exchange(model: nn.Module) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def join(device: str | None) -> Iterator[Ranks]:
+def join(device: str | None, patience: timedelta | None = None) -> Iterator[Ranks]:
     """Join the other ranks that torchrun started. Without torchrun there is only this rank.
 
     Args:
         device: ``cuda`` or ``cpu``; None takes a GPU if there is one. Each local rank has its own GPU.
+        patience: how long a rank waits for another one; None is torch's choice, minutes.
 
     Raises:
         UserError: if there is no such GPU.
@@ -152,7 +154,7 @@ def join(device: str | None) -> Iterator[Ranks]:
     store, rank, _ = next(dist.rendezvous("env://"))
     if os.environ.get("GROUP_WORLD_SIZE") == "1":  # one machine: torchrun's store still has addresses of killed ranks
         store = dist.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo", store=store, rank=rank, world_size=size)
+    dist.init_process_group("nccl" if kind == "cuda" else "gloo", store=store, rank=rank, world_size=size, timeout=patience)
     yield Ranks(dist.get_rank(), size, where)
     # Free wrapped models first. Freed later, they could end the group while holding Python's lock, and gloo's threads may wait
     # for that lock.

@@ -1,0 +1,44 @@
+"""Resize and centre crop: how classifiers on ImageNet see an image (timm, MAE, torchvision's references; book chapter 9).
+
+The probes of ratings squash the whole image to a square (:func:`clicv2lite.data.images.to_square`), as complexity is a
+property of all of it. A class is one of the object in the middle, with its proportions.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from clicv2lite.data.images import read_image
+
+
+def short_side(size: int) -> int:
+    """What the short side is resized to before a crop of `size` px: 256 for 224, as usual."""
+    return round(size * 256 / 224)
+
+
+def read_centre(source: str | Path | bytes, size: int, name: str | None = None) -> Tensor:
+    """The middle of an image: its short side becomes `short_side(size)` pixels, and the centre of it is cut out.
+
+    Args:
+        source: a file's path, or the bytes of an encoded image. size: side of the crop in pixels.
+        name: what to call the image in an error.
+
+    Returns:
+        (3, size, size) uint8: torchvision's `Resize` with antialiased bicubic, then `CenterCrop`, to within a level.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    short = short_side(size)
+    image = read_image(source, name, at_least=2 * short)
+    w, h = image.size
+    # torchvision's roundings
+    width, height = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    box = (left * w / width, top * h / height, (left + size) * w / width, (top + size) * h / height)
+    # only what is kept is resized: a picture of 1 x 20,000 pixels would take gigabytes otherwise
+    part = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return torch.from_numpy(np.array(part)).permute(2, 0, 1).contiguous()
