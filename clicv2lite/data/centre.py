@@ -27,18 +27,23 @@ def read_centre(source: str | Path | bytes, size: int, name: str | None = None) 
         name: what to call the image in an error.
 
     Returns:
-        (3, size, size) uint8: torchvision's `Resize` with antialiased bicubic, then `CenterCrop`, to within a level.
+        (3, size, size) uint8: torchvision's `Resize` (bicubic) and `CenterCrop`; the same pixels, but of JPEGs
+        above twice the size and images longer than 8 to 1.
 
     Raises:
         ImageError: as `read_image`.
     """
     short = short_side(size)
-    image = read_image(source, name, at_least=2 * short)
+    image = _without_ends(read_image(source, name, at_least=2 * short))
     w, h = image.size
-    # torchvision's roundings
-    width, height = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
+    width, height = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)  # torchvision's roundings
     left, top = round((width - size) / 2), round((height - size) / 2)
-    box = (left * w / width, top * h / height, (left + size) * w / width, (top + size) * h / height)
-    # only what is kept is resized: a picture of 1 x 20,000 pixels would take gigabytes otherwise
-    part = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return torch.from_numpy(np.array(part)).permute(2, 0, 1).contiguous()
+    whole = image.resize((width, height), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(whole.crop((left, top, left + size, top + size)))).permute(2, 0, 1).contiguous()
+
+
+def _without_ends(image: Image.Image) -> Image.Image:
+    """An image of at most 8 to 1: resized whole, one of 1 x 20,000 pixels would take gigabytes, and its ends are cut off."""
+    w, h = (min(side, 8 * min(image.size)) for side in image.size)
+    left, top = (image.width - w) // 2, (image.height - h) // 2
+    return image if (w, h) == image.size else image.crop((left, top, left + w, top + h))

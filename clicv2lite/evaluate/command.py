@@ -11,13 +11,25 @@ from typing import Any
 from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.figures import draw, need_matplotlib
-from clicv2lite.evaluate.runs import RatedImages, about_run, check_measures, run_key, supervised, train, untrained
+from clicv2lite.evaluate.runs import (
+    RatedImages,
+    about_run,
+    check_measures,
+    classes_in,
+    run_key,
+    supervised,
+    top1,
+    train,
+    untrained,
+)
 from clicv2lite.evaluate.sizes import SIZES, Data, SuiteSize, find_data
 from clicv2lite.evaluate.suites import SUITES, Suite, SuiteRow
 from clicv2lite.evaluate.summary import direction, markdown, numbers, over_seeds
 from clicv2lite.files import check_output_file, make_folder, write_bytes, write_json
+from clicv2lite.probe.imagenet import RESULT as TOP1
 from clicv2lite.probe.task import add_score_range
 from clicv2lite.provenance import provenance
+from clicv2lite.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,7 @@ class Plan:
     seeds: tuple[int, ...]
     heads: tuple[str, ...]  # the first one decides
     measures: tuple[str, ...]  # beside the heads
+    imagenet: Path | None = None  # for the column top-1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--heads", nargs="+", choices=["ridge", "icnet"], help="the first one decides (default: the size's)")
     parser.add_argument("--rows", nargs="+", metavar="LABEL", help="only these rows, and the one they are compared with")
     parser.add_argument("--json", type=Path, metavar="F", help="write the result here, too")
+    imagenet_help = (
+        "folder of train/CLASS/ and val/CLASS/, for our top-1 in table3 and table5 (default: what is measured already)"
+    )
+    parser.add_argument("--imagenet", type=Path, metavar="DIR", help=imagenet_help)
     parser.add_argument("--list", action="store_true", help="print the commands of the missing runs, and start none")
     parser.epilog = (
         "A stopped suite goes on when the command is given again; suites in one DIR share their runs. `full` pretrains nothing"
@@ -64,16 +81,23 @@ def run(args: argparse.Namespace) -> int:
     data = find_data(args.size, args.images, args.ratings, args.test, args.out)
     rated = RatedImages(data, size, args.score_range)
     check_measures(rated, suite.measures, suite.name)
+    if args.imagenet:
+        classes_in(args.imagenet)  # refuses what cannot be used before the long part
     chosen = [row for row in suite.rows if not args.rows or row.label in (*args.rows, suite.reference)]
     if args.list or size.name == "full":
         lines = missing_commands(chosen, size, data, args.out, seeds)
-        print("".join(f"{line}\n" for line in lines), end="")
+        probes = [] if args.imagenet or size.name != "full" else missing_probes(suite, chosen, size, data, args.out, seeds)
+        if args.list or lines:
+            print("".join(f"{line}\n" for line in (*lines, *probes)), end="")
         if args.list:
             return 0
         if lines:
             print(f"clicv2lite: {len(lines)} runs are missing; start them, then evaluate again", file=sys.stderr)
             return 1
-    plan = Plan(suite.name, args.out / "runs", seeds, heads, suite.measures)
+        if probes:
+            print("".join(f"{line}\n" for line in probes), end="", file=sys.stderr)
+            print("clicv2lite: no top-1 on ImageNet: start these, or give --imagenet DIR, and evaluate again", file=sys.stderr)
+    plan = Plan(suite.name, args.out / "runs", seeds, heads, suite.measures, args.imagenet)
     rows = [_row(row, rated, plan) for row in chosen]
     compare(rows, suite.reference, heads[0])
     result: dict[str, Any] = {
@@ -103,12 +127,13 @@ def compare(rows: list[dict[str, Any]], reference: str, head: str) -> None:
     """Enter, for each number that the paper prints, whether a row lies on the paper's side of the reference row."""
     (base,) = [row for row in rows if row["label"] == reference]
     for row in rows:
-        row["direction"] = {"pcc": None, "top1": None}
+        row["direction"] = {"pcc": None, "top1": None, "category_accuracy": None}
         for key in row["direction"]:
+            printed = "pcc" if key == "pcc" else "top1"
             ours, other = (((r["ours"] or {}).get(head, {}) if key == "pcc" else r["ours"] or {}).get(key) for r in (row, base))
-            if row is base or ours is None or other is None or key not in row["paper"] or key not in base["paper"]:
+            if row is base or ours is None or other is None or printed not in row["paper"] or printed not in base["paper"]:
                 continue
-            row["direction"][key] = direction(row["paper"][key], ours, base["paper"][key], other)
+            row["direction"][key] = direction(row["paper"][printed], ours, base["paper"][printed], other)
 
 
 def missing_commands(rows: list[SuiteRow], size: SuiteSize, data: Data, out: Path, seeds: tuple[int, ...]) -> list[str]:
@@ -126,6 +151,23 @@ def missing_commands(rows: list[SuiteRow], size: SuiteSize, data: Data, out: Pat
                     f" --set {shlex.join(settings)}  # {row.label}"
                 )
     return list({line.partition("  #")[0]: line for line in lines}.values())
+
+
+def missing_probes(
+    suite: Suite, rows: list[SuiteRow], size: SuiteSize, data: Data, out: Path, seeds: tuple[int, ...]
+) -> list[str]:
+    """Shell commands, one a run whose top-1 accuracy on ImageNet a suite compares and nobody has measured."""
+    lines = []
+    for row in rows if "classes" in suite.measures else ():
+        for seed in seeds if row.trained else ():
+            folder = out / "runs" / run_key(size.recipe(row, seed), data.images)
+            if not (folder / TOP1).is_file():
+                where = shlex.quote(str(folder))
+                lines.append(
+                    f"torchrun --standalone --nproc-per-node=gpu -m clicv2lite probe --encoder {where} --imagenet DIR"
+                    f" --out {where} --seed {seed}  # {row.label}"
+                )
+    return lines
 
 
 def _row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any]:
@@ -146,7 +188,9 @@ def _row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any]:
         heads = [head for head in plan.heads if head in found[0]]
         ours = {head: over_seeds([numbers(one[head], rated.size.metric) for one in found]) for head in heads}
         if "classes" in found[0]:
-            ours |= over_seeds([{"top1": 100 * one["classes"]["accuracy"]} for one in found])
+            ours |= over_seeds([{"category_accuracy": 100 * one["classes"]["accuracy"]} for one in found])
+        if all("imagenet" in one for one in found):
+            ours |= over_seeds([{"top1": 100 * one["imagenet"]["top1"]} for one in found])
         if "map" in found[0]:
             keys = ("class_agreement", "score_r2")
             ours |= over_seeds([{key: one["map"][key] for key in keys} for one in found])
@@ -166,16 +210,27 @@ def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> tuple[dict
     if not row.trained:
         shape = [str(value) for value in (recipe.encoder, recipe.pool)]
         folder = plan.runs / "untrained" / run_key(recipe, images)
-        return {"shape": shape}, rated.measure(folder, untrained(recipe), kinds, seed)
+        return {"shape": shape}, rated.measure(folder, untrained(recipe), kinds, seed) | _top1(plan, folder, recipe, seed)
     folder = plan.runs / run_key(recipe, images)
     print(f"{plan.suite}: {row.label}, seed {seed}, {folder}", file=sys.stderr)
     train(recipe, images, folder)
-    return {"key": folder.name, **about_run(folder)}, rated.measure(folder, None, kinds, seed)
+    return {"key": folder.name, **about_run(folder)}, rated.measure(folder, None, kinds, seed) | _top1(plan, folder, None, seed)
+
+
+def _top1(plan: Plan, folder: Path, recipe: Recipe | None, seed: int) -> dict[str, dict[str, Any]]:
+    """The linear classifier on ImageNet, if the suite compares it and it is there or can be made; a recipe: untrained."""
+    if "classes" not in plan.measures:
+        return {}
+    found = top1(folder, plan.imagenet, untrained(recipe) if recipe else None, seed)
+    return {"imagenet": found} if found else {}
 
 
 def _check(args: argparse.Namespace, suite: Suite, seeds: tuple[int, ...]) -> None:
     if min(seeds) < 0 or max(seeds) >= 2**32 or len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds {' '.join(map(str, seeds))}: give different whole numbers from 0 to {2**32 - 1}")
+    if args.imagenet and "classes" not in suite.measures:
+        having = " and ".join(name for name, one in SUITES.items() if "classes" in one.measures)
+        raise UserError(f"--imagenet {args.imagenet}: only {having} have a column top-1; leave it out")
     labels = [row.label for row in suite.rows]
     for label in args.rows or ():
         if label not in labels:

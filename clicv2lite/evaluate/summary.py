@@ -9,6 +9,8 @@ from scipy.stats import t
 
 Verdict = Literal["agrees", "disagrees", "undecided"]
 LEVEL = 0.95
+CLASSIFIERS = {"top1": "ours, top-1 on ImageNet", "category_accuracy": "ours, category probe"}
+"""Numbers of ours that lie beside the paper's top-1 -> their columns; the second is about other classes, and fewer."""
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
@@ -72,13 +74,16 @@ def over_seeds(found: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 
 def markdown(result: Mapping[str, Any]) -> str:
     """A suite's result as a Markdown table, with where it comes from below."""
-    heads, tops = result["heads"], any("top1" in (row["ours"] or {}) for row in result["rows"])
+    heads = result["heads"]
+    named = [key for key in CLASSIFIERS if any(key in (row["ours"] or {}) for row in result["rows"])]
     head = ["", "paper PCC"]
     for name in heads:
         head += [f"ours, {name} [range]", "95 % interval"]
     head += [f"direction against {result['reference']}"]
-    if tops:
-        head += ["paper top-1, %", "our classes, % [range]", "direction"]
+    if named:
+        head += ["paper top-1 on ImageNet, %"]
+    for key in named:
+        head += [f"{CLASSIFIERS[key]}, % [range]", "direction"]
     lines = [f"**{result['caption']}**", "", _line(head), _line(["---"] * len(head))]
     for row in result["rows"]:
         cells = [row["label"] + _backbone(row), _number(row["paper"].get("pcc"))]
@@ -86,9 +91,10 @@ def markdown(result: Mapping[str, Any]) -> str:
             found = (row["ours"] or {}).get(name, {}).get("pcc")
             cells += [_spread(found), _interval(found)]
         cells += [row["missing"] or row["direction"]["pcc"] or ""]
-        if tops:
-            found = (row["ours"] or {}).get("top1")
-            cells += [_number(row["paper"].get("top1"), 1), _spread(found, 1), row["direction"]["top1"] or ""]
+        if named:
+            cells += [_number(row["paper"].get("top1"), 1)]
+        for key in named:
+            cells += [_spread((row["ours"] or {}).get(key), 1), row["direction"][key] or ""]
         lines.append(_line(cells))
     seeds = ", ".join(map(str, result["seeds"]))
     images = f"{result['n']} rated images, {result['metric']}"

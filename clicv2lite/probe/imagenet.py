@@ -88,11 +88,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def measure_imagenet(encoder: FrozenEncoder, root: Path, out: Path | None, probe: ImagenetProbe) -> dict[str, Any]:
+def measure_imagenet(encoder: FrozenEncoder, images: ClassFolders, out: Path | None, probe: ImagenetProbe) -> dict[str, Any]:
     """The probe in this process alone.
 
     Args:
-        root: holds train/CLASS/ and val/CLASS/. out: features are kept below it; None is the user's cache.
+        out: features are kept below it; None is the user's cache.
 
     Returns:
         top1 with top1_ci (Wilson, 95 %) and top5, shares of the n readable images of `val`; per_class: {name: {n_train, n,
@@ -100,10 +100,9 @@ def measure_imagenet(encoder: FrozenEncoder, root: Path, out: Path | None, probe
         were read and the classifier was fitted; skipped: the unreadable images.
 
     Raises:
-        UserError: for folders, images or features that cannot be used.
+        UserError: for images or features that cannot be used.
     """
-    images, ranks = class_folders(root), Ranks()
-    return _classified(encoder, images, _encoded(encoder, images, out, probe, ranks), probe)
+    return _classified(encoder, images, _encoded(encoder, images, out, probe, Ranks()), probe)
 
 
 def summary(result: dict[str, Any]) -> str:

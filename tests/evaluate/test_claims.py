@@ -25,7 +25,7 @@ def result(suite, metric="pcc", **values):
     rows = []
     for label, value in values.items():
         numbers = {metric: spread([value - 0.001, value, value + 0.001])}
-        ours = numbers if metric in ("top1", "class_agreement") else {"ridge": numbers}
+        ours = numbers if metric in ("top1", "category_accuracy", "class_agreement") else {"ridge": numbers}
         rows.append({"label": label, "ours": None if value is None else ours})
     return {"suite": suite, "size": "lite", "heads": ["ridge"], "rows": rows}
 
@@ -103,9 +103,13 @@ def test_no_change_needs_narrow_intervals_close_together():
     assert judge(same, wide)["verdict"] == "undecided"
 
 
-def test_class_accuracy_is_read_beside_the_heads():
-    lower = claim("entropy-lowers-classes")
-    assert judge(lower, result("table5", "top1", **{"pixels 1.0": 50.0, "entropy 1.0": 45.0}))["verdict"] == "agrees"
+def test_accuracy_on_classes_is_judged_by_the_category_probe_and_says_so_unless_imagenet_was_measured():
+    lower, values = claim("entropy-lowers-classes"), {"pixels 1.0": 50.0, "entropy 1.0": 45.0}
+    measured, stand_in = (judge(lower, result("table5", key, **values)) for key in ("top1", "category_accuracy"))
+    assert (measured["verdict"], measured["metric"]) == ("agrees", "top1")
+    assert (stand_in["verdict"], stand_in["metric"]) == ("agrees", "category_accuracy")
+    assert set(stand_in["ours"]["pixels 1.0"]) == {"category_accuracy"} and set(measured["ours"]["pixels 1.0"]) == {"top1"}
+    assert stand_in["paper"] == measured["paper"] == {"pixels 1.0": 42.2, "entropy 1.0": 32.9}
 
 
 def test_the_command_writes_what_claims_returns(tmp_path, capsys):

@@ -64,13 +64,12 @@ def test_what_one_seed_lacks_has_no_spread():
 
 
 def test_markdown_has_a_line_a_row_with_as_many_cells():
-    ours = {"ridge": {"pcc": spread([0.6, 0.7])}, "top1": spread([50.0, 51.0])}
+    ours = {"ridge": {"pcc": spread([0.6, 0.7])}, "category_accuracy": spread([50.0, 51.0])}
     row = {"label": "x", "paper": {"pcc": 0.865, "top1": 34.6}, "ours": ours, "missing": None}
     row["runs"] = [{"seed": 0, "backbone": "resnet18", "weights": "scratch"}]
-    rows = [row | {"direction": {"pcc": "agrees", "top1": None}}]
-    rows.append(
-        {"label": "y", "paper": {}, "ours": None, "missing": "not built", "runs": [], "direction": {"pcc": None, "top1": None}}
-    )
+    rows = [row | {"direction": {"pcc": "agrees", "top1": None, "category_accuracy": None}}]
+    nothing = {"pcc": None, "top1": None, "category_accuracy": None}
+    rows.append({"label": "y", "paper": {}, "ours": None, "missing": "not built", "runs": [], "direction": nothing})
     about = {"suite": "s", "size": "ci", "caption": "C", "metric": "pcc", "heads": ["ridge"], "seeds": [0, 1], "reference": "x"}
     text = markdown({**about, "n": 5, "rows": rows, "commit": "abc", "command": "clicv2lite"})
     lines = [line for line in text.splitlines() if line.startswith("|")]
@@ -78,3 +77,9 @@ def test_markdown_has_a_line_a_row_with_as_many_cells():
     assert len({line.count("|") for line in lines}) == 1
     assert "| x (here resnet18, scratch) | 0.865 | 0.650 [0.600, 0.700] |" in text
     assert "not built" in lines[-1]
+    assert "| paper top-1 on ImageNet, % | ours, category probe, % [range] | direction |" in text
+    assert "| 34.6 | 50.5 [50.0, 51.0] |" in text and "ours, top-1" not in text
+    ours["top1"] = spread([30.0, 32.0])  # measured, too: each has a column
+    text = markdown({**about, "n": 5, "rows": rows, "commit": "abc", "command": "clicv2lite"})
+    assert "| ours, top-1 on ImageNet, % [range] | direction | ours, category probe, % [range] | direction |" in text
+    assert "| 34.6 | 31.0 [30.0, 32.0] |  | 50.5 [50.0, 51.0] |" in text

@@ -1,4 +1,4 @@
-"""The classifier's accuracy against scikit-learn's; features that survive a kill and do not depend on ranks; one-line errors."""
+"""Accuracy against scikit-learn's; features that survive a kill and do not depend on ranks; one-line errors."""
 
 import json
 import os
@@ -15,8 +15,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from clicv2lite.cli import main
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
-from clicv2lite.method.encoder import EncoderConfig, build_vit
+from clicv2lite.distributed import Ranks
+from clicv2lite.encoders.frozen import FrozenConfig, untrained_encoder
+from clicv2lite.errors import UserError
+from clicv2lite.method.encoder import EncoderConfig
+from clicv2lite.models.by_name import load_encoder
+from clicv2lite.probe import feature_shards
 from clicv2lite.probe.class_folders import class_folders
 from clicv2lite.probe.feature_shards import FeatureShards
 from clicv2lite.probe.imagenet import ImagenetProbe, measure_imagenet
@@ -42,15 +46,19 @@ def make(folder, blur, train=24, val=8):
     return folder
 
 
+def tiny(seed):
+    config = EncoderConfig(size=32, patch=8, width=16, depth=1, heads=2)
+    return untrained_encoder("tiny", FrozenConfig(config), seed)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Ten classes that lie apart, ten that overlap, and an encoder that never learned anything."""
     here = tmp_path_factory.mktemp("imagenet")
     make(here / "apart", 10)
     make(here / "overlap", 150)
-    torch.manual_seed(0)
-    config = EncoderConfig(size=32, patch=8, width=16, depth=1, heads=2)
-    FrozenEncoder("tiny", build_vit(config), FrozenConfig(config)).save(here / "encoder")
+    for seed, name in enumerate(("encoder", "other")):
+        tiny(seed).save(here / name)
     return here
 
 
@@ -104,7 +112,7 @@ def test_features_are_made_once_an_encoder_and_a_way_to_read_it(data, tmp_path, 
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "features").glob("*/*.npy")}
     assert main(words(data, *common, "--set", "pool_statistics=mean")) == 0
     assert len(list((tmp_path / "features").iterdir())) == 2
-    assert main(words(data, *common, "--encoder", "random")) == 0
+    assert main(words(data, *common, "--encoder", data / "other")) == 0
     assert len(list((tmp_path / "features").iterdir())) == 3
 
 
@@ -114,9 +122,13 @@ def test_without_out_features_are_kept_in_the_cache(data, tmp_path, monkeypatch)
     assert sorted(kept(tmp_path)) == ["train-00000.npy", "val-00000.npy"]
 
 
+def quick(data, out):
+    return words(data, data / "apart", "--out", out, "--lr", 1, "--epochs", 2)
+
+
 def start(launcher, data, out, **environment):
-    command = [sys.executable, *launcher, str(SCRIPT), *words(data, data / "apart", "--out", out, "--lr", 1, "--epochs", 2)]
     known = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **environment}
+    command = [sys.executable, *launcher, str(SCRIPT), *quick(data, out)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=known)
 
 
@@ -125,30 +137,30 @@ def outcome(out):
     return {key: got[key] for key in ("top1", "top5", "per_class", "n", "n_train", "skipped")}
 
 
-def test_a_killed_run_goes_on_with_the_shards_that_are_missing_and_two_ranks_make_those_of_one(data, tmp_path):
-    whole, killed, ranks = tmp_path / "whole", tmp_path / "killed", tmp_path / "ranks"
-    done = start([], data, whole)
-    assert done.returncode == 0, done.stderr
-    assert len(kept(whole)) == 15 + 5
+@pytest.fixture
+def small(monkeypatch):
+    """Shards of 16 images, as in the script."""
+    monkeypatch.setattr(feature_shards, "ROWS", 16)
 
+
+def test_a_killed_run_goes_on_with_the_shards_that_are_missing(data, tmp_path, small):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert main(quick(data, whole)) == 0 and len(kept(whole)) == 15 + 5
     assert start([], data, killed, DIE_AT="train-00007.npy").returncode == -9
     assert sorted(kept(killed)) == [f"train-{k:05d}.npy" for k in range(7)]
     before = {path: path.stat().st_mtime_ns for path in (killed / "features").glob("*/*.npy")}
-    assert start([], data, killed).returncode == 0
+    assert main(quick(data, killed)) == 0
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert kept(killed) == kept(whole) and outcome(killed) == outcome(whole)
 
-    done = start(["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"], data, ranks)
+
+def test_two_ranks_have_the_features_and_the_accuracy_of_one(data, tmp_path, small):
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert main(quick(data, one)) == 0
+    done = start(["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"], data, two)
     assert done.returncode == 0, done.stderr
-    assert kept(ranks) == kept(whole) and outcome(ranks) == outcome(whole)
-    assert json.loads((ranks / "imagenet.json").read_text())["ranks"] == 2 and done.stdout.count("top-1") == 1
-
-
-def test_a_mistake_is_told_by_one_rank_alone(data, tmp_path):
-    (tmp_path / "train").mkdir()
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = start(launcher, {"x": 0} and data, data / "encoder" / "encoder.safetensors")
-    assert done.returncode == 1 and done.stderr.count("clicv2lite: ") == 1 and "cannot be made" in done.stderr
+    assert kept(two) == kept(one) and outcome(two) == outcome(one)
+    assert json.loads((two / "imagenet.json").read_text())["ranks"] == 2 and done.stdout.count("top-1") == 1
 
 
 def test_a_damaged_shard_is_made_again(data, tmp_path):
@@ -270,21 +282,14 @@ def test_one_of_ratings_and_imagenet_is_needed(data, capsys):
 
 
 def test_features_that_are_not_finite_are_refused_and_not_kept(data, tmp_path):
-    encoder = FrozenEncoder("tiny", build_vit(EncoderConfig(32, 8, 16, 1, 2)), FrozenConfig(EncoderConfig(32, 8, 16, 1, 2)))
-    encoder.features = lambda images: torch.full((len(images), 4), 1e9)  # no float16 either
-    images = class_folders(data / "apart").val
-    shards = FeatureShards(tmp_path, "val", images)
-    from clicv2lite.distributed import Ranks
-    from clicv2lite.errors import UserError
-
+    encoder = tiny(0)
+    encoder.features = lambda images: torch.full((len(images), 4), 1e9)  # infinite as float16
     with pytest.raises(UserError, match="not finite"):
-        shards.encode(encoder, 8, Ranks())
+        FeatureShards(tmp_path, "val", class_folders(data / "apart").val).encode(encoder, 8, Ranks())
     assert not list(tmp_path.iterdir())
 
 
 def test_the_function_is_the_command(data, tmp_path):
-    from clicv2lite.models.by_name import load_encoder
-
     assert main(words(data, data / "overlap", "--out", tmp_path)) == 0
-    got = measure_imagenet(load_encoder(str(data / "encoder")), data / "overlap", tmp_path, ImagenetProbe())
+    got = measure_imagenet(load_encoder(str(data / "encoder")), class_folders(data / "overlap"), tmp_path, ImagenetProbe())
     assert got["top1"] == json.loads((tmp_path / "imagenet.json").read_text())["top1"]
