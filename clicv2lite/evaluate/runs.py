@@ -21,6 +21,7 @@ from clicv2lite.data.sources import open_images
 from clicv2lite.encoders.frozen import WEIGHTS, FrozenConfig, FrozenEncoder, untrained_encoder
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.sizes import Data, SuiteSize
+from clicv2lite.evaluate.stored import read_json
 from clicv2lite.files import write_json
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import use_device
@@ -160,8 +161,8 @@ def top1(folder: Path, root: Path | None, encoder: FrozenEncoder | None, seed: i
     """
     path = folder / RESULT
     if path.is_file():
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if root is None or Path(found["imagenet"]).resolve() == root.resolve():
+        found = read_json(path)
+        if root is None or Path(found.get("imagenet", "")).resolve() == root.resolve():
             return found
     if root is None:
         return None

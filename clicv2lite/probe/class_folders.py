@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from clicv2lite.arrays import Rows
-from clicv2lite.data.names import PackedNames
+from clicv2lite.data.names import PackedNames, one_line
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
 
@@ -62,10 +62,10 @@ def class_folders(root: Path) -> ClassFolders:
     classes = {part: sorted({name.partition("/")[0] for name in names[part]}) for part in PARTS}
     known = classes["train"]
     if unknown := sorted(set(classes["val"]) - set(known)):
-        some = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
+        some = one_line(", ".join(unknown[:3])) + (", ..." if len(unknown) > 3 else "")
         raise UserError(f"--imagenet {root}: {len(unknown)} classes of val are not in train ({some}); give both the same")
     if len(known) < 2:
-        raise UserError(f"--imagenet {root}: train has one class, {known[0]}; a classifier needs two or more")
+        raise UserError(f"--imagenet {root}: train has one class, {one_line(known[0])}; a classifier needs two or more")
     place = {name: i for i, name in enumerate(known)}
     train, val = (
         ClassFolder(root / part, PackedNames(names[part]), np.array([place[n.partition("/")[0]] for n in names[part]]))
@@ -85,7 +85,9 @@ def _names(root: Path, part: str) -> list[str]:
         how = "move each into the folder of its class, val/CLASS/, as the ground truth of ImageNet's devkit names it"
         raise UserError(f"--imagenet {root}: the {len(found)} images of {part} lie flat; {how.replace('val/', part + '/')}")
     if empty := sorted(set(_folders(folder)) - {name.partition("/")[0] for name in arranged}):
-        raise UserError(f"{folder / empty[0]}: a class without images, one of {len(empty)}; fill or remove these folders")
+        raise UserError(
+            f"{one_line(str(folder / empty[0]))}: a class without images, one of {len(empty)}; fill or remove these folders"
+        )
     return arranged
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from clicv2lite.data.cache import cache_dir
 from clicv2lite.data.centre import short_side
+from clicv2lite.data.names import as_text, one_line
 from clicv2lite.distributed import Ranks, join
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError, check_counts, check_positive, check_seed
@@ -83,7 +84,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         write_json(args.json, result)
     if result["skipped"]:
-        print(f"clicv2lite: {len(result['skipped'])} images could not be read: {result['skipped'][0]} ...", file=sys.stderr)
+        print(
+            f"clicv2lite: {len(result['skipped'])} images could not be read, {one_line(result['skipped'][0])} ...",
+            file=sys.stderr,
+        )
     print(summary(result))
     return 0
 
@@ -171,7 +175,7 @@ def _classified(
     top1, top5 = right[:, 0].numpy(), right.any(1).numpy()
     interval = binomtest(int(top1.sum()), len(top1)).proportion_ci(method="wilson")
     skipped = [
-        str(path)
+        as_text(str(path))
         for one, mask in ((images.train, read), (images.val, read_val))
         for i in np.flatnonzero(~mask)
         for path in one.paths(slice(int(i), int(i) + 1))
@@ -202,7 +206,7 @@ def _per_class(classes: tuple[str, ...], y: Tensor, y_val: Tensor, top1: Any, to
         for labels, weights in ((y, None), (y_val, None), (y_val, top1), (y_val, top5))
     )
     return {
-        name: {
+        as_text(name): {
             "n_train": int(fitted[i]),
             "n": int(tested[i]),
             "top1": first[i] / tested[i] if tested[i] else None,

@@ -182,7 +182,19 @@ def test_unreadable_images_are_named_counted_and_left_out_also_when_their_shard_
         assert main(words(data, tmp_path / "some", "--out", tmp_path, "--lr", 1)) == 0
         got = json.loads((tmp_path / "imagenet.json").read_text())
         assert got["skipped"] == [str(path) for path in bad] and (got["n"], got["n_train"]) == (20, 30)
-        assert "2 images could not be read" in capsys.readouterr().err
+        assert "2 images could not be read, " in capsys.readouterr().err
+
+
+def test_names_that_are_not_utf8_or_have_two_lines_are_reported(data, tmp_path, capsys):
+    root = make(tmp_path / "some", 10, train=3, val=2)
+    odd = os.fsencode(root) + b"/%s/odd\xff\nname"
+    for part in (b"train", b"val"):
+        os.mkdir(odd % part)
+        Path(os.fsdecode(odd % part), "broken.png").touch()
+    assert main(words(data, root, "--out", tmp_path, "--lr", 1)) == 0
+    got = json.loads((tmp_path / "imagenet.json").read_text())
+    assert got["per_class"]["odd\\udcff\nname"] == {"n_train": 0, "n": 0, "top1": None, "top5": None}
+    assert len(got["skipped"]) == 2 and "odd\\udcff\\nname" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_labels_are_those_of_imagefolder(data, tmp_path):
