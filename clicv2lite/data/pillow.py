@@ -34,6 +34,8 @@ class _OtherThreads:
 class _PillowHere:
     """In place of a warning filter's pattern for modules: fits Pillow's, in a thread that decodes here."""
 
+    pattern = r"PIL\."  # scikit-learn reads it, to give its threads the filters of the one that calls it
+
     def match(self, module: str) -> bool:
         return bool(_here.decoding) and module.startswith("PIL.")
 

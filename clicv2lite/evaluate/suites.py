@@ -43,8 +43,11 @@ class Suite:
     caption: str
     rows: tuple[SuiteRow, ...]
     reference: str  # label of the row that the others are compared with
-    measures: tuple[str, ...] = ()  # beside the heads: classes (a class probe), map (t-SNE)
+    measures: tuple[str, ...] = ()  # beside the heads: classes (the category probe), map (t-SNE)
 
+
+CATEGORY_PROBE = "category probe: share of images whose semantic category is right"
+"""What `category_accuracy` is, in percent; the paper's top-1, on the thousand classes of ImageNet, is another number."""
 
 UNTRAINED = SuiteRow("untrained ViT", trained=False)
 
@@ -91,7 +94,7 @@ def _table3() -> Suite:
         settings = (*(() if row["shift"] else ("max_shift=0",)), *(() if kind == "patch" else (f"augment={kind}",)))
         label = f"({row['case']}) {'shift' if row['shift'] else 'no shift'}, augmentation {kind}"
         rows.append(SuiteRow(label, _values(row), settings, share=2 / 3))
-    return Suite("table3", paper_caption(3), (*rows, UNTRAINED), rows[0].label, ("classes",))
+    return Suite("table3", f"{paper_caption(3)}; {CATEGORY_PROBE}", (*rows, UNTRAINED), rows[0].label, ("classes",))
 
 
 def _table4() -> Suite:
@@ -108,7 +111,7 @@ def _table5() -> Suite:
             rows.append(SuiteRow("none", _values(row), ("target=none",)))
         else:
             rows.append(SuiteRow(f"{target} {weight}", _values(row), (f"target={target}", f"weight={weight}")))
-    return Suite("table5", paper_caption(5), (*rows, UNTRAINED), "none", ("classes",))
+    return Suite("table5", f"{paper_caption(5)}; {CATEGORY_PROBE}", (*rows, UNTRAINED), "none", ("classes",))
 
 
 def _fig5() -> Suite:

@@ -11,9 +11,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from clicv2lite.distributed import Ranks
 from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes
-from clicv2lite.pretrain.distributed import Ranks
 
 KEEP = 2
 MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
