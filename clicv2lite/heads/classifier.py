@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from clicv2lite.ranges import Count, Share
 
-RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # per 256 images, tried side by side
+RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # per 256 images, tried side by side
 EPS = 1e-6  # of the normalisation, as in MAE
 
 
