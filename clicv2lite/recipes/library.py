@@ -54,7 +54,11 @@ def vit_l16() -> Recipe:
 
 
 def vit_l16_star() -> Recipe:
-    """The paper's ViT-L/16*: half of the images get CLIC's data-set augmentation (:mod:`clicv2lite.method.crop_mix`)."""
+    """For the paper's ViT-L/16*, on a set without mosaics: half of the images become mixes of their own crops as they are read.
+
+    The paper's star means CLIC's additional images. For these, pack the set with ``data pack --mosaics published`` and take
+    ``vit-l16`` (:mod:`clicv2lite.data.packing.mosaics`); :mod:`clicv2lite.method.crop_mix` says how this one differs.
+    """
     return _paper("vit-l16-star", "vit-l", 16, micro=64, crop_mix=0.5)
 
 

@@ -10,7 +10,7 @@ import io
 import json
 import tarfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -26,12 +26,13 @@ FILTER = Image.Resampling.LANCZOS  # antialiased; a large JPEG is first decoded 
 
 
 class Images(Protocol):
-    """What can be packed: `about` adds to each image's JSON."""
+    """What can be packed: `about` adds to each image's JSON; `make` makes another picture of its bytes, if not None."""
 
     def __len__(self) -> int: ...
     def name(self, i: int) -> str: ...
     def read(self, i: int) -> bytes: ...
     def about(self, i: int) -> dict[str, str]: ...
+    def make(self, i: int) -> Callable[[bytes, str], Image.Image] | None: ...
 
 
 @dataclass(frozen=True)
@@ -70,26 +71,31 @@ class _NoImage(Exception):
 FIELDS = tuple(field.name for field in fields(ShardRow))
 
 
-def small_jpeg(data: bytes, name: str, side: int, quality: int) -> Small:
+def small_jpeg(
+    data: bytes, name: str, side: int, quality: int, make: Callable[[bytes, str], Image.Image] | None = None
+) -> Small:
     """Make the short side of an image `side` pixels long; its aspect ratio stays, and nothing is enlarged.
 
     A gray or RGB JPEG that is upright and small enough is decoded, to check that it is whole, and kept byte for byte.
     Anything else is resized with a Lanczos filter and written as a JPEG of `quality` with 4:2:0 chroma.
 
+    Args:
+        make: makes another picture of the bytes, which is packed instead of the image.
+
     Raises:
         ImageError: as `read_image`.
     """
-    image = read_image(data, name, at_least=round(side * REDUCING_GAP))
+    image = make(data, name) if make else read_image(data, name, at_least=round(side * REDUCING_GAP))
     kind, mode, (width, height), turned = _header(data)
     if turned >= 5:  # EXIF: lies on its side
         width, height = height, width
-    if min(width, height) <= side:
-        if kind == "JPEG" and mode in ("RGB", "L") and turned == 1:
-            return Small(data, width, height, width, height)
-    else:
-        scale = side / min(width, height)
-        size = max(side, round(width * scale)), max(side, round(height * scale))
+    whole = image.size if make else (width, height)  # `read_image` may have decoded it smaller
+    if min(whole) > side:
+        scale = side / min(whole)
+        size = max(side, round(whole[0] * scale)), max(side, round(whole[1] * scale))
         image = image.resize(size, FILTER, reducing_gap=REDUCING_GAP)
+    elif not make and kind == "JPEG" and mode in ("RGB", "L") and turned == 1:
+        return Small(data, width, height, width, height)
     buffer = io.BytesIO()
     try:
         image.save(buffer, "JPEG", quality=quality)
@@ -138,7 +144,7 @@ def _packed(images: Images, i: int, shard: str, side: int, quality: int) -> tupl
     try:
         data = images.read(i)
         source = {"source_sha256": hashlib.sha256(data).hexdigest(), "source_bytes": str(len(data))}
-        small = small_jpeg(data, name, side, quality)
+        small = small_jpeg(data, name, side, quality, images.make(i))
     except ImageError as error:
         return ShardRow(key, as_text(name), status="failed", error=str(error), **source), None
     source |= {"source_width": str(small.source_width), "source_height": str(small.source_height)}
