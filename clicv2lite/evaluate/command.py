@@ -131,7 +131,7 @@ def missing_commands(rows: list[SuiteRow], size: SuiteSize, data: Data, out: Pat
 def _row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any]:
     """Run and measure one row for every seed."""
     out: dict[str, Any] = {"label": row.label, "paper": dict(row.paper), "settings": list(row.settings), "ours": None}
-    out |= {"missing": row.missing, "runs": []}
+    out |= {"note": row.note, "missing": row.missing, "runs": []}
     found: list[dict[str, dict[str, Any]]] = []
     try:
         for seed in () if row.missing else plan.seeds:

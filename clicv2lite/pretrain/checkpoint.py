@@ -94,8 +94,8 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 
 
 def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    fields = ("step", "exp_avg", "exp_avg_sq")
+    fields = ("momentum_buffer",) if isinstance(optimizer, torch.optim.SGD) else ("step", "exp_avg", "exp_avg_sq")
     for name, p in _trained(model).items():
-        if f"optimizer.step.{name}" not in tensors:  # it had no gradient: the decoder, when nothing is masked
+        if f"optimizer.{fields[0]}.{name}" not in tensors:  # it had no gradient: the decoder, when nothing is masked
             continue
         optimizer.state[p] = {field: tensors[f"optimizer.{field}.{name}"].to(p.device) for field in fields}

@@ -92,7 +92,8 @@ def get_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     asked = read_settings(settings)
     recipe, changes = RECIPES[base](), changes | asked
     method = METHODS[changes.get("method", recipe.method)]
-    changed = recipe.changed({**method.brings, **changes})
+    recipe = recipe.changed(method.brings)
+    changed = recipe.changed(changes)
     if method.crops > 1 and "store" not in changes and not changed.store:
         changed = changed.changed({"store": changed.size * 8 // 7})  # 256 for 224
     if reason := misfit(changed):
