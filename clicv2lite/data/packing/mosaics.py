@@ -12,7 +12,8 @@ All mosaics of a scale are written under one file name there, so that only the l
 the ten that are made, ``as-written`` the three that are left; these are the same pictures in both.
 
 Our choices: the random numbers depend only on (seed, number of the image, number of the mosaic); a mosaic is packed like any
-other image, so the largest is made smaller when its side is above ``--side``.
+other image, so the largest is made smaller when its side is above ``--side``. Pack the files as they came: in images that are
+small already, a twelfth of the side is a few pixels.
 """
 
 from collections.abc import Callable
@@ -70,7 +71,7 @@ class WithMosaics:
 
     def read(self, i: int) -> bytes:
         """The bytes of the image; a mosaic is made of them."""
-        return self.images.read(self._which(i)[0])
+        return _read(self.images, self._which(i)[0])
 
     def about(self, i: int) -> dict[str, str]:
         """What is known of the image, and which mosaic it is."""
@@ -131,6 +132,11 @@ def _from_bytes(data: bytes, name: str, mosaic: Mosaic, seed: int, index: int) -
     return draw_mosaic(image, mosaic, rng)
 
 
-@lru_cache(maxsize=1)  # an image's mosaics follow each other
+@lru_cache(maxsize=1)  # an image's mosaics follow each other, and it may be far away
+def _read(images: Images, source: int) -> bytes:
+    return images.read(source)
+
+
+@lru_cache(maxsize=1)
 def _decoded(data: bytes, name: str) -> Image.Image:
     return read_image(data, name)

@@ -191,6 +191,14 @@ def test_a_folder_packed_without_mosaics_goes_on_as_before(folder, tmp_path):
         command("--images", folder, "--out", tmp_path / "out", "--mosaics", "published", "--jobs", 1)
 
 
+def test_an_image_is_read_and_decoded_once_for_all_its_mosaics(folder, tmp_path, monkeypatch):
+    images, read, decoded = Opened(open_images([str(folder)])), [], []
+    monkeypatch.setattr(Opened, "read", lambda self, i: (read.append(i), self.images.read(i))[1])
+    monkeypatch.setattr(mosaics, "read_image", lambda data, name: (decoded.append(name), read_image(data, name))[1])
+    pack(WithMosaics(images, "published"), tmp_path / "out", Form())
+    assert read == [0, 1, 2] and decoded == [str(folder / f"{i}.png") for i in range(3)]
+
+
 def test_a_large_mosaic_becomes_as_small_as_any_image(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 420, 3), np.uint8)).save(tmp_path / "a.png")
     command("--images", tmp_path / "a.png", "--out", tmp_path / "out", "--mosaics", "published", "--side", 64, "--jobs", 1)
