@@ -195,7 +195,7 @@ def missing_probes(
 def _row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any]:
     """Run and measure one row for every seed."""
     out: dict[str, Any] = {"label": row.label, "paper": dict(row.paper), "settings": list(row.settings), "ours": None}
-    out |= {"missing": row.missing, "runs": [], "predictions": {}}
+    out |= {"note": row.note, "missing": row.missing, "runs": [], "predictions": {}}
     found: list[dict[str, dict[str, Any]]] = []
     try:
         for seed in () if row.missing else plan.seeds:

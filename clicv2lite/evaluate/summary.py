@@ -113,9 +113,11 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def _backbone(row: Mapping[str, Any]) -> str:
-    """What a supervised baseline was trained from."""
+    """What was built or run, and what a supervised baseline was trained from."""
     about = next((run for run in row["runs"] if "backbone" in run), None)
-    return f" (here {', '.join(filter(None, (about['backbone'], about['weights'])))})" if about else ""
+    said = [f"here {', '.join(filter(None, (about['backbone'], about['weights'])))}"] if about else []
+    said += [row["note"]] if row.get("note") else []  # results of earlier versions have none
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def _line(cells: Sequence[str]) -> str:

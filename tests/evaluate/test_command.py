@@ -53,6 +53,9 @@ def test_table1_runs_every_method(out):
     assert [label for label, row in rows.items() if row["ours"] is None and "pip install" not in row["missing"]] == [
         "CLIC Swin-B"
     ]
+    table = (out / "table1.md").read_text()
+    assert rows["Kyle et al."]["note"] == "built from its abstract alone" and "; built from its abstract alone) |" in table
+    assert "not method=moco_published) |" in table and "not CLIC's added mosaics) |" in table
 
 
 def test_fig5_has_every_category_of_three_methods(out):
