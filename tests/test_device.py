@@ -7,9 +7,9 @@ import torch
 import clicv2lite
 from clicv2lite.cli import COMMANDS
 from clicv2lite.device import autocast, choose_device, has_fast_bfloat16
+from clicv2lite.distributed import join
 from clicv2lite.errors import UserError
 from clicv2lite.models.hub import ComplexityModel
-from clicv2lite.pretrain.distributed import join
 
 CPU = torch.device("cpu")
 

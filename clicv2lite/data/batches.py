@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,13 @@ from clicv2lite.device import cores
 from clicv2lite.lines import Notes, progress, say
 
 
+class Reader(Protocol):
+    """How a file becomes a square."""
+
+    def __call__(self, source: Path, size: int, /, *, note: Callable[[str], object] | None) -> Tensor:
+        """A file and a side in pixels -> (3, side, side) uint8; `note` as in `read_square`; ImageError if it cannot be read."""
+
+
 class ImageBatch(NamedTuple):
     """What was read of one stretch of the paths."""
 
@@ -25,12 +32,14 @@ class ImageBatch(NamedTuple):
     errors: dict[int, str]  # which path could not be read -> one line that names the file
 
 
-def batches(paths: Sequence[Path], size: int, batch_size: int, label: str) -> Iterator[ImageBatch]:
+def batches(
+    paths: Sequence[Path], size: int, batch_size: int, label: str, reader: Reader = read_square
+) -> Iterator[ImageBatch]:
     """Read images in order, `batch_size` files at a time, with a progress bar (img/s) on stderr.
 
     Args:
         paths: image files. size: side of the square that the encoder sees, in pixels.
-        label: what the bar says.
+        label: what the bar says. reader: how a file becomes a square.
     """
     with (
         ThreadPoolExecutor(max_workers=min(16, cores())) as pool,
@@ -39,7 +48,7 @@ def batches(paths: Sequence[Path], size: int, batch_size: int, label: str) -> It
     ):
         for start in range(0, len(paths), batch_size):
             group = paths[start : start + batch_size]
-            read = dict(enumerate(pool.map(partial(_read, size=size, note=note), group), start))
+            read = dict(enumerate(pool.map(partial(_read, reader, size=size, note=note), group), start))
             good = {i: r for i, r in read.items() if isinstance(r, Tensor)}
             images = torch.stack(list(good.values())) if good else torch.empty(0, 3, size, size, dtype=torch.uint8)
             yield ImageBatch(list(good), images, {i: r for i, r in read.items() if isinstance(r, str)})
@@ -47,7 +56,12 @@ def batches(paths: Sequence[Path], size: int, batch_size: int, label: str) -> It
 
 
 def map_images(
-    work: Callable[[Tensor], Tensor], paths: Sequence[Path], size: int, batch_size: int, label: str
+    work: Callable[[Tensor], Tensor],
+    paths: Sequence[Path],
+    size: int,
+    batch_size: int,
+    label: str,
+    reader: Reader = read_square,
 ) -> tuple[Tensor, Mask, list[str]]:
     """What `work` makes of every image that can be read; each of the others is one line on stderr.
 
@@ -59,7 +73,7 @@ def map_images(
         the others.
     """
     parts, read, skipped = [torch.empty(0)], np.zeros(len(paths), dtype=bool), []
-    for batch in batches(paths, size, batch_size, label):
+    for batch in batches(paths, size, batch_size, label, reader):
         for i, error in batch.errors.items():
             say(f"{error} (skipped)")
             skipped.append(str(paths[i]))
@@ -76,8 +90,8 @@ def read_squares(paths: Sequence[Path], size: int) -> tuple[Tensor, Mask, list[s
     return map_images(lambda images: images, paths, size, 64, "reading")
 
 
-def _read(path: Path, size: int, note: Notes) -> Tensor | str:
+def _read(reader: Reader, path: Path, size: int, note: Notes) -> Tensor | str:
     try:
-        return read_square(path, size, note=note)
+        return reader(path, size, note=note)
     except ImageError as error:
         return str(error)

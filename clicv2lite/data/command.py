@@ -13,6 +13,7 @@ from clicv2lite.data.rated import savoias
 from clicv2lite.data.rated.fetch import fetch_folders
 from clicv2lite.data.rated.ic9600 import SPLITS, ic9600_ratings
 from clicv2lite.data.rated.table import write_ratings
+from clicv2lite.errors import check_seed
 from clicv2lite.extras import extra
 from clicv2lite.outputs import add_output
 
@@ -42,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     part.add_argument("--images", nargs="+", required=True, metavar="SRC", help="folders, tars, brace patterns of tars, images")
     add_output(part, "--out", folder=True, locked=False, required=True, help="where 000000.tar ... and manifest.csv go")
     add_form(part)
+    text = "also mosaics of each image's crops, as CLIC has them: ten of each, or the three that its code leaves (default none)"
+    part.add_argument("--mosaics", choices=["none", "published", "as-written"], default="none", help=text)
+    part.add_argument("--seed", type=int, default=0, metavar="N", help="of the mosaics (default 0)")
     part.epilog = (
         "Aspect ratios stay and nothing is enlarged; a JPEG that is small enough is copied byte for byte. Images that cannot"
         " be used are listed in the manifest. An interrupted run goes on when the command is run again."
@@ -93,7 +97,15 @@ def _pack(args: argparse.Namespace) -> int:
     from clicv2lite.data.sources import open_images
 
     form, began = Form(args.side, args.quality, args.shard), time.monotonic()
-    packed = pack(Opened(open_images(args.images)), args.out, form, args.jobs)
+    check_seed(args.seed)
+    images = Opened(open_images(args.images))
+    if args.mosaics == "none":
+        packed = pack(images, args.out, form, args.jobs)
+    else:
+        from clicv2lite.data.packing.mosaics import WithMosaics
+
+        asked = {"mosaics": args.mosaics, "seed": args.seed}
+        packed = pack(WithMosaics(images, **asked), args.out, form, args.jobs, asked)
     _say_packed(packed, time.monotonic() - began)
     return 0
 

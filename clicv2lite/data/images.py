@@ -45,7 +45,9 @@ RARE = (
 )  # TIFF's compressions
 
 
-def read_image(source: Source, name: str | None = None, *, at_least: int | None = None) -> Image.Image:
+def read_image(
+    source: Source, name: str | None = None, *, at_least: int | None = None, note: Callable[[str], object] | None = None
+) -> Image.Image:
     """Decode one image.
 
     Args:
@@ -53,6 +55,7 @@ def read_image(source: Source, name: str | None = None, *, at_least: int | None 
         name: what to call the image in an error; by default the path, or "image" for bytes.
         at_least: when the image is only wanted small, the side in pixels that it must keep: a JPEG or a JPEG 2000 is then
             decoded at a fraction of its size with both sides >= `at_least`, several times faster.
+        note: as in `read_square`.
 
     Returns:
         A PIL image of mode RGB, detached from its file (which is closed).
@@ -60,7 +63,7 @@ def read_image(source: Source, name: str | None = None, *, at_least: int | None 
     Raises:
         ImageError: if the file is missing, unreadable, no regular file, not an image, corrupt, truncated, or too large.
     """
-    with _decoded(source, name, at_least) as (image, label):
+    with _decoded(source, name, at_least, note) as (image, label):
         return rgb(image, label)
 
 

@@ -1,5 +1,6 @@
 """A frozen encoder turns images into tokens and pooled features, the inputs of probes and scores (book chapter 8)."""
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -219,6 +220,13 @@ class FrozenEncoder:
         names = self.config.pool.statistics
         return torch.cat([pool(part.flatten(1, 2), name) for part in self.channels(images) for name in names], dim=1)
 
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of the weights and of how they are read: what features depend on, beside the images."""
+        found = hashlib.sha256(json.dumps(asdict(self.config)).encode())
+        for name, tensor in sorted(self._state().items()):
+            found.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
     def check_storable(self, option: str) -> None:
         """Refuse early an encoder that `save` could write but nothing could load again.
 
@@ -241,10 +249,12 @@ class FrozenEncoder:
             half: round the weights to float16, which halves the file. They are float32 again when they are loaded.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        state = self.net.timm_state() if isinstance(self.net, PlainViT) else self.net.state_dict()
-        state = {k: (v.half() if half else v).contiguous() for k, v in state.items()}
+        state = {k: (v.half() if half else v).contiguous() for k, v in self._state().items()}
         metadata = {METADATA: json.dumps(asdict(self.config))}  # a single entry: safetensors writes several in random order
         write_bytes(folder / WEIGHTS, safetensors.torch.save(state, metadata))
+
+    def _state(self) -> dict[str, Tensor]:
+        return self.net.timm_state() if isinstance(self.net, PlainViT) else self.net.state_dict()
 
 
 @own_settings()

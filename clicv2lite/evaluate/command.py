@@ -8,20 +8,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.figures import draw
 from clicv2lite.evaluate.pairing import as_json, paired_rows
-from clicv2lite.evaluate.runs import RatedImages, about_run, check_measures, run_key, supervised, train, untrained
+from clicv2lite.evaluate.runs import (
+    RatedImages,
+    about_run,
+    check_measures,
+    classes_in,
+    run_key,
+    supervised,
+    top1,
+    train,
+    untrained,
+)
 from clicv2lite.evaluate.sizes import SIZES, Data, SuiteSize, find_data
 from clicv2lite.evaluate.suites import SUITES, Suite, SuiteRow
 from clicv2lite.evaluate.summary import direction, markdown, numbers, over_seeds
 from clicv2lite.extras import extra
 from clicv2lite.files import put_json, write_bytes, write_json
 from clicv2lite.outputs import add_output
+from clicv2lite.probe.imagenet import RESULT as TOP1
 from clicv2lite.probe.task import add_score_range
 from clicv2lite.provenance import provenance
+from clicv2lite.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,7 @@ class Plan:
     seeds: tuple[int, ...]
     heads: tuple[str, ...]  # the first one decides
     measures: tuple[str, ...]  # beside the heads
+    imagenet: Path | None = None  # for the column top-1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--heads", nargs="+", choices=["ridge", "icnet"], help="the first one decides (default: the size's)")
     parser.add_argument("--rows", nargs="+", metavar="LABEL", help="only these rows, and the one they are compared with")
     add_output(parser, "--json", help="write the result here, too")
+    imagenet_help = (
+        "folder of train/CLASS/ and val/CLASS/, for our top-1 in table3 and table5 (default: what is measured already)"
+    )
+    parser.add_argument("--imagenet", type=Path, metavar="DIR", help=imagenet_help)
     parser.add_argument("--list", action="store_true", help="print the commands of the missing runs, and start none")
     parser.epilog = (
         "A stopped suite goes on when the command is given again; suites in one DIR share their runs. `full` pretrains nothing"
@@ -73,16 +92,23 @@ def run(args: argparse.Namespace) -> int:
     data = find_data(args.size, args.images, args.ratings, args.test, args.out)
     rated = RatedImages(data, size, args.score_range, device)
     check_measures(rated, suite.measures, suite.name)
+    if args.imagenet:
+        classes_in(args.imagenet)  # refuses what cannot be used before the long part
     chosen = [row for row in suite.rows if not args.rows or row.label in (*args.rows, suite.reference)]
     if args.list or size.name == "full":
         lines = missing_commands(chosen, size, data, args.out, seeds)
-        print("".join(f"{line}\n" for line in lines), end="")
+        probes = [] if args.imagenet or size.name != "full" else missing_probes(suite, chosen, size, data, args.out, seeds)
+        if args.list or lines:
+            print("".join(f"{line}\n" for line in (*lines, *probes)), end="")
         if args.list:
             return 0
         if lines:
             print(f"clicv2lite: {len(lines)} runs are missing; start them, then evaluate again", file=sys.stderr)
             return 1
-    plan = Plan(suite.name, args.out / "runs", seeds, heads, suite.measures)
+        if probes:
+            print("".join(f"{line}\n" for line in probes), end="", file=sys.stderr)
+            print("clicv2lite: no top-1 on ImageNet: start these, or give --imagenet DIR, and evaluate again", file=sys.stderr)
+    plan = Plan(suite.name, args.out / "runs", seeds, heads, suite.measures, args.imagenet)
     rows = [_row(row, rated, plan) for row in chosen]
     result: dict[str, Any] = {
         "suite": suite.name,
@@ -109,17 +135,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+PRINTED = {"pcc": "pcc", "top1": "top1", "category_accuracy": "top1"}
+"""Number of ours that is compared with the reference row's -> the paper's number beside it."""
+
+
 def compare(result: dict[str, Any]) -> None:
     """Enter each row's paired difference from the reference row, and whether it lies on the side that the paper prints."""
-    reference, metrics = result["reference"], ("pcc", "top1")
+    reference = result["reference"]
     (base,) = [row for row in result["rows"] if row["label"] == reference]
     for row in result["rows"]:
-        row["difference"], row["direction"] = dict.fromkeys(metrics), dict.fromkeys(metrics)
-        for key in metrics if row is not base else ():
+        row["difference"], row["direction"] = dict.fromkeys(PRINTED), dict.fromkeys(PRINTED)
+        for key, printed in PRINTED.items() if row is not base else ():
             pair = paired_rows(result, row["label"], reference, key)
             row["difference"][key] = pair and as_json(pair)
-            if pair and key in row["paper"] and key in base["paper"]:
-                row["direction"][key] = direction(row["paper"][key] - base["paper"][key], pair)
+            if pair and printed in row["paper"] and printed in base["paper"]:
+                row["direction"][key] = direction(row["paper"][printed] - base["paper"][printed], pair)
 
 
 def take_rated(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -145,10 +175,27 @@ def missing_commands(rows: list[SuiteRow], size: SuiteSize, data: Data, out: Pat
     return list({line.partition("  #")[0]: line for line in lines}.values())
 
 
+def missing_probes(
+    suite: Suite, rows: list[SuiteRow], size: SuiteSize, data: Data, out: Path, seeds: tuple[int, ...]
+) -> list[str]:
+    """Shell commands, one a run whose top-1 accuracy on ImageNet a suite compares and nobody has measured."""
+    lines = []
+    for row in rows if "classes" in suite.measures else ():
+        for seed in seeds if row.trained else ():
+            folder = out / "runs" / run_key(size.recipe(row, seed), data.images)
+            if not (folder / TOP1).is_file():
+                where = shlex.quote(str(folder))
+                lines.append(
+                    f"torchrun --standalone --nproc-per-node=gpu -m clicv2lite probe --encoder {where} --imagenet DIR"
+                    f" --out {where} --seed {seed}  # {row.label}"
+                )
+    return lines
+
+
 def _row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any]:
     """Run and measure one row for every seed."""
     out: dict[str, Any] = {"label": row.label, "paper": dict(row.paper), "settings": list(row.settings), "ours": None}
-    out |= {"missing": row.missing, "runs": [], "predictions": {}}
+    out |= {"note": row.note, "missing": row.missing, "runs": [], "predictions": {}}
     found: list[dict[str, dict[str, Any]]] = []
     try:
         for seed in () if row.missing else plan.seeds:
@@ -163,13 +210,15 @@ def _row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any]:
         heads = [head for head in plan.heads if head in found[0]]
         ours = {head: over_seeds([numbers(one[head], rated.size.metric) for one in found]) for head in heads}
         if "classes" in found[0]:
-            ours |= over_seeds([{"top1": 100 * one["classes"]["accuracy"]} for one in found])
+            ours |= over_seeds([{"category_accuracy": 100 * one["classes"]["accuracy"]} for one in found])
+        if all("imagenet" in one for one in found):
+            ours |= over_seeds([{"top1": 100 * one["imagenet"]["top1"]} for one in found])
         if "map" in found[0]:
             keys = ("class_agreement", "score_r2")
             ours |= over_seeds([{key: one["map"][key] for key in keys} for one in found])
             out["map"] = {key: found[0]["map"][key] for key in ("points", "categories", "scores")}
         out["ours"] = ours
-        kinds = [kind for kind in found[0] if "predictions" in found[0][kind]]
+        kinds = [kind for kind in found[0] if all("predictions" in one.get(kind, {}) for one in found)]
         out["predictions"] = {kind: [one[kind]["predictions"] for one in found] for kind in kinds}
     return out
 
@@ -185,16 +234,31 @@ def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> tuple[dict
     if not row.trained:
         shape = [str(value) for value in (recipe.encoder, recipe.pool)]
         folder = plan.runs / "untrained" / run_key(recipe, images)
-        return {"shape": shape}, rated.measure(folder, untrained(recipe), kinds, seed)
+        return {"shape": shape}, rated.measure(folder, untrained(recipe), kinds, seed) | _top1(
+            plan, folder, recipe, seed, rated.device
+        )
     folder = plan.runs / run_key(recipe, images)
     print(f"{plan.suite}: {row.label}, seed {seed}, {folder}", file=sys.stderr)
     train(recipe, images, folder, str(rated.device))
-    return {"key": folder.name, **about_run(folder)}, rated.measure(folder, None, kinds, seed)
+    return {"key": folder.name, **about_run(folder)}, rated.measure(folder, None, kinds, seed) | _top1(
+        plan, folder, None, seed, rated.device
+    )
+
+
+def _top1(plan: Plan, folder: Path, recipe: Recipe | None, seed: int, device: torch.device) -> dict[str, dict[str, Any]]:
+    """The linear classifier on ImageNet, if the suite compares it and it is there or can be made; a recipe: untrained."""
+    if "classes" not in plan.measures:
+        return {}
+    found = top1(folder, plan.imagenet, untrained(recipe) if recipe else None, seed, device)
+    return {"imagenet": found} if found else {}
 
 
 def _check(args: argparse.Namespace, suite: Suite, seeds: tuple[int, ...]) -> None:
     if min(seeds) < 0 or max(seeds) >= 2**32 or len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds {' '.join(map(str, seeds))}: give different whole numbers from 0 to {2**32 - 1}")
+    if args.imagenet and "classes" not in suite.measures:
+        having = " and ".join(name for name, one in SUITES.items() if "classes" in one.measures)
+        raise UserError(f"--imagenet {args.imagenet}: only {having} have a column top-1; leave it out")
     labels = [row.label for row in suite.rows]
     for label in args.rows or ():
         if label not in labels:

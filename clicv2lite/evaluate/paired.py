@@ -91,9 +91,10 @@ def paired_difference(
 
     Args:
         left, right: (seeds, n) predictions of the same images by the same folds; row s of both has the same seed.
-        scores: (n,) ratings; for `top1` they are not read. categories: (n,), within which images are resampled.
-        statistic: mean_pcc, over categories; pcc, over all images; pcc:NAME, in one category; variance, over categories;
-            top1, the mean in percent. As in :func:`clicv2lite.probe.metrics.report`.
+        scores: (n,) ratings; the last two statistics do not read them. categories: (n,), within which images are resampled.
+        statistic: mean_pcc, over categories; pcc, over all images; pcc:NAME, in one category; variance, over categories, as in
+            :func:`clicv2lite.probe.metrics.report`; category_accuracy, the mean in percent; top1, the same of many images,
+            whose categories are not read.
 
     Returns:
         Values by seed and on resampled images, all seeds on the same ones.
@@ -104,6 +105,8 @@ def paired_difference(
     a, b, x = (np.asarray(v, dtype=np.float64) for v in (left, right, scores))
     if a.ndim != 2 or a.shape != b.shape or x.shape != a.shape[1:]:
         raise ValueError(f"predictions (seeds, n) twice and (n,) scores are needed, not {a.shape}, {b.shape} and {x.shape}")
+    if statistic == "top1":
+        return Paired(tuple((100 * (a - b).mean(1)).tolist()), _drawn_means(100 * (a - b).mean(0), resamples, seed))
     names = tuple(categories) if categories is not None else ("",) * len(x)
     both, every = np.concatenate([a, b]), np.ones((1, len(x)))
     observed = statistic_of(statistic, x, both, names, every)[0]
@@ -128,7 +131,7 @@ def draws(categories: tuple[str, ...], resamples: int, seed: int) -> NDArray[np.
 def statistic_of(statistic: str, scores: Floats, predictions: Floats, categories: Sequence[str], counts: ArrayLike) -> Floats:
     """(B, k) values of a statistic for (k, n) predictions, each image counted as (B, n) `counts` say; nan where not defined."""
     weights = np.asarray(counts)
-    if statistic == "top1":
+    if statistic == "category_accuracy":
         return np.asarray(100 * (weights @ predictions.T) / weights.sum(1, keepdims=True))
     if statistic == "pcc":
         return _pcc(scores, predictions, weights)
@@ -183,6 +186,13 @@ def alike(pairs: Sequence[Paired], margin: float) -> tuple[bool, float | None]:
 def adjusted(ps: Sequence[float]) -> list[float]:
     """P-values adjusted to control the false discovery rate (Benjamini and Hochberg, 1995): reject those up to `RATE`."""
     return [float(q) for q in false_discovery_control(ps)] if len(ps) else []
+
+
+def _drawn_means(values: Floats, resamples: int, seed: int) -> Floats:
+    """(resamples,) means of (n,) values drawn with replacement. Few values differ: drawn is how often each comes."""
+    distinct, count = np.unique(values, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(len(values), count / len(values), size=resamples)
+    return np.asarray(drawn @ distinct / len(values), dtype=np.float64)
 
 
 def _pcc(scores: Floats, predictions: Floats, weights: NDArray[Any]) -> Floats:

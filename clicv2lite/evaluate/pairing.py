@@ -9,11 +9,13 @@ from clicv2lite.errors import UserError
 from clicv2lite.evaluate.paired import Paired, paired_difference
 from clicv2lite.probe.predictions import unpack, unpack_names
 
+PREDICTED = {"top1": "imagenet", "category_accuracy": "classes"}
+"""Number beside the heads -> whose predictions are its own."""
 OF_A_MAP = ("class_agreement", "score_r2")  # numbers of a whole t-SNE map: no bootstrap over images
 
 
 def spreads(row: Mapping[str, Any], head: str) -> dict[str, Any]:
-    """Every number of a row, metric -> spread: those of one head, and those beside the heads (top1, of a map)."""
+    """Every number of a row, metric -> spread: those of one head, and those beside the heads (of classifiers, of a map)."""
     ours = row["ours"] or {}
     return {key: value for key, value in ours.items() if "values" in value} | ours.get(head, {})
 
@@ -23,7 +25,7 @@ def paired_rows(result: Mapping[str, Any], left: str, right: str, metric: str = 
 
     Args:
         result: as `evaluate` writes it. left, right: labels of rows.
-        metric: pcc, variance, pcc:NAME, top1, class_agreement or score_r2.
+        metric: pcc, variance, pcc:NAME, top1, category_accuracy, class_agreement or score_r2.
 
     Returns:
         Left minus right; without a bootstrap, and with the reason, where predictions are not stored or do not belong together.
@@ -44,7 +46,7 @@ def paired_rows(result: Mapping[str, Any], left: str, right: str, metric: str = 
     difference = tuple((np.array(values[0]) - np.array(values[1])).tolist())
     if metric in OF_A_MAP:
         return Paired(difference)
-    kept = [row.get("predictions", {}).get("classes" if metric == "top1" else head) for row in pair]
+    kept = [row.get("predictions", {}).get(PREDICTED.get(metric, head)) for row in pair]
     if not kept[0] or not kept[1]:
         return Paired(difference, lack="no predictions stored: no interval over images")
     images, folds = {one["images"] for seeds in kept for one in seeds}, [[one["folds"] for one in seeds] for seeds in kept]

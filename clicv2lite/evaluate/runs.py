@@ -25,19 +25,22 @@ from clicv2lite.device import CPU
 from clicv2lite.encoders.frozen import WEIGHTS, FrozenConfig, FrozenEncoder, untrained_encoder
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.sizes import Data, SuiteSize
+from clicv2lite.evaluate.stored import read_json
 from clicv2lite.files import make_folder, write_json
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.outputs import locked
 from clicv2lite.pretrain.engine import Pretraining, pretrain
 from clicv2lite.pretrain.log import read_log
-from clicv2lite.probe.crossval import cross_validate, folds
+from clicv2lite.probe.class_folders import class_folders
+from clicv2lite.probe.crossval import predicted, splits
 from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.fitting import fitter
+from clicv2lite.probe.imagenet import RESULT, ImagenetProbe, measure_imagenet
 from clicv2lite.probe.invariance import PERPLEXITY, class_report, name_categories, neighbourhood, tsne
 from clicv2lite.probe.metrics import report
 from clicv2lite.probe.predictions import keep
 from clicv2lite.probe.task import Task, keep_rows, load_task
-from clicv2lite.provenance import provenance
+from clicv2lite.provenance import provenance, stamped
 from clicv2lite.recipes.recipe import EXECUTION, Recipe
 
 BATCH = 64  # images encoded at once
@@ -96,7 +99,8 @@ class RatedImages:
     def path(self, folder: Path, kind: str) -> Path:
         """Where a measurement of the run in a folder is kept."""
         width = f"{self.size.channels}" if kind == "icnet" else ""
-        return folder / f"{kind}{width}-{self.size.folds}-{self.digest}.json"
+        how = "split" if kind == "classes" and self.task.test is not None else self.size.folds
+        return folder / f"{kind}{width}-{how}-{self.digest}.json"
 
     def measured(self, folder: Path, kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Those measurements of a run that are there; one from before predictions were kept is made again."""
@@ -138,25 +142,51 @@ class RatedImages:
 
     def _measure(self, kind: str, encoder: FrozenEncoder, inputs: Tensor, task: Task, seed: int) -> dict[str, Any]:
         names = task.categories
-        every = np.arange(len(inputs))
         if kind == "classes":
-            tests = folds(len(inputs), self.size.folds, names, seed)
-            named = name_categories(inputs, names or [], tests)
-            return {**class_report(names or [], named, seed=seed), "predictions": keep(task, every, named == names, tests)}
+            tests, train = splits(task, self.size.folds, seed)
+            rows, named = name_categories(inputs, names or [], tests, train)
+            true = [names[i] for i in rows] if names else []
+            return {**class_report(true, named, seed=seed), "predictions": keep(task, rows, named == np.array(true), tests)}
         if kind == "map":
             points = tsne(inputs, seed)
             about = neighbourhood(points, names or [], task.scores)
             return {**about, "points": points.round(1).tolist(), "categories": names, "scores": task.scores.tolist()}
         channels = self.size.channels if kind == "icnet" else None
         fit = fitter(kind, encoder, seed, channels=channels)
-        if task.test is None:
-            rows, tests = every, folds(len(inputs), self.size.folds, names, seed)
-            predictions = cross_validate(fit, inputs, task.scores, tests)
-        else:
-            rows = np.flatnonzero(task.test)
-            tests, predictions = [rows], fit(inputs[task.train], task.scores[task.train], None).predict(inputs[rows])
+        rows, predictions = predicted(fit, inputs, task, self.size.folds, seed)
         found = report(task.scores[rows], predictions, [names[i] for i in rows] if names else None, seed=seed)
-        return {**found, "predictions": keep(task, rows, predictions, tests)}
+        return {**found, "predictions": keep(task, rows, predictions, splits(task, self.size.folds, seed)[0])}
+
+
+classes_in = cache(class_folders)  # listing a million files once is enough
+
+
+def top1(
+    folder: Path, root: Path | None, encoder: FrozenEncoder | None, seed: int, device: torch.device = CPU
+) -> dict[str, Any] | None:
+    """The linear classifier on ImageNet's layout of a run in a folder: measured now, or before, or by `probe --imagenet --out`.
+
+    Args:
+        root: the images; None takes what was measured. encoder: None loads the one in the folder.
+
+    Returns:
+        as :func:`clicv2lite.probe.imagenet.measure_imagenet`, with provenance; None if nothing is there and there is no root.
+
+    Raises:
+        UserError: for images or features that cannot be used.
+    """
+    path = folder / RESULT
+    if path.is_file():
+        found = read_json(path)
+        if root is None or Path(found.get("imagenet", "")).resolve() == root.resolve():
+            return found
+    if root is None:
+        return None
+    encoder = (encoder or load_encoder(str(folder))).to(device)
+    began, found = time.perf_counter(), measure_imagenet(encoder, classes_in(root), folder, ImagenetProbe(seed=seed))
+    found = stamped(found | {"encoder": encoder.name, "imagenet": str(root)}, began, device)
+    write_json(path, found)
+    return found
 
 
 def supervised(name: str, rated: RatedImages, work: Path, seed: int) -> dict[str, Any]:
@@ -186,7 +216,9 @@ def check_measures(rated: RatedImages, measures: Sequence[str], suite: str) -> N
     Raises:
         UserError: if it needs categories, or folds or t-SNE more images than there are.
     """
-    if (measures or suite == "fig5") and rated.categories < 2:
+    names = rated.task.categories or []
+    fitted = {name for name, fits in zip(names, rated.task.train, strict=False) if fits and name}
+    if ((measures or suite == "fig5") and rated.categories < 2) or ("classes" in measures and len(fitted) < 2):
         raise UserError(f"{rated.data.ratings}: --suite {suite} needs a category column with two or more categories")
     count = len(rated.task.paths)
     if rated.task.test is None and count < 2 * rated.size.folds:

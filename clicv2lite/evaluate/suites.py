@@ -15,10 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from clicv2lite.baselines.supervised.networks import BASELINES
 from clicv2lite.evaluate.paper_values import paper_caption, paper_settings, paper_table
 
 VALUES = ("pcc", "srcc", "top1")
 SHIFTLESS = ("max_shift=0", "augment=image")
+COMMON = {name: f"trained with the optimiser of CLICv2, not method={name.lower()}_published" for name in ("MoCo", "CLIC")}
+MIXES = "mixes of crops drawn in the run, not CLIC's added mosaics"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class SuiteRow:
     baseline: str | None = None  # a supervised baseline instead
     trained: bool = True  # False: the ViT as it is drawn, the reference of every suite
     missing: str | None = None  # why this row cannot be run here
+    note: str = ""  # what was built or run instead of the paper's; stands behind the label in the table
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,11 @@ class Suite:
     caption: str
     rows: tuple[SuiteRow, ...]
     reference: str  # label of the row that the others are compared with
-    measures: tuple[str, ...] = ()  # beside the heads: classes (a class probe), map (t-SNE)
+    measures: tuple[str, ...] = ()  # beside the heads: classes (the category probe), map (t-SNE)
 
+
+CATEGORY_PROBE = "category probe: share of images whose semantic category is right"
+"""What `category_accuracy` is, in percent; the paper's top-1, on the thousand classes of ImageNet, is another number."""
 
 UNTRAINED = SuiteRow("untrained ViT", trained=False)
 
@@ -62,12 +69,14 @@ def _table1() -> Suite:
             label += " (here ViT-B)"
         if row["supervised"]:
             names = {"Kyle et al.": "kyle", "HyperIQA": "hyperiqa", "P2P-FM": "p2pfm", "ICNet": "icnet", "ICCORN": "iccorn"}
-            rows.append(SuiteRow(label, _values(row), baseline=names[method]))
+            source = f"built from {BASELINES[names[method]].source}"
+            rows.append(SuiteRow(label, _values(row), baseline=names[method], note=source))
         elif backbone == "Swin-B":
             rows.append(SuiteRow(label, _values(row), missing="Swin-B is not built here"))
         else:
             shape = {"ViT-S/32": "S", "ViT-B/32": "B", "ViT-L/16": "L", "ViT-L/16*": "L*", "ResNet50": "B"}[backbone]
-            rows.append(SuiteRow(label, _values(row), (f"method={method.lower()}",), shape))
+            note = COMMON.get(method, MIXES if shape == "L*" else "")
+            rows.append(SuiteRow(label, _values(row), (f"method={method.lower()}",), shape, note=note))
     return Suite("table1", paper_caption(1), (*rows, UNTRAINED), "CLICv2 ViT-L/16")
 
 
@@ -91,7 +100,7 @@ def _table3() -> Suite:
         settings = (*(() if row["shift"] else ("max_shift=0",)), *(() if kind == "patch" else (f"augment={kind}",)))
         label = f"({row['case']}) {'shift' if row['shift'] else 'no shift'}, augmentation {kind}"
         rows.append(SuiteRow(label, _values(row), settings, share=2 / 3))
-    return Suite("table3", paper_caption(3), (*rows, UNTRAINED), rows[0].label, ("classes",))
+    return Suite("table3", f"{paper_caption(3)}; {CATEGORY_PROBE}", (*rows, UNTRAINED), rows[0].label, ("classes",))
 
 
 def _table4() -> Suite:
@@ -108,13 +117,13 @@ def _table5() -> Suite:
             rows.append(SuiteRow("none", _values(row), ("target=none",)))
         else:
             rows.append(SuiteRow(f"{target} {weight}", _values(row), (f"target={target}", f"weight={weight}")))
-    return Suite("table5", paper_caption(5), (*rows, UNTRAINED), "none", ("classes",))
+    return Suite("table5", f"{paper_caption(5)}; {CATEGORY_PROBE}", (*rows, UNTRAINED), "none", ("classes",))
 
 
 def _fig5() -> Suite:
     rows = (
-        SuiteRow("ICNet", baseline="icnet"),
-        SuiteRow("CLIC", {}, ("method=clic",), "figure"),
+        SuiteRow("ICNet", baseline="icnet", note=f"built from {BASELINES['icnet'].source}"),
+        SuiteRow("CLIC", {}, ("method=clic",), "figure", note=COMMON["CLIC"]),
         SuiteRow("CLICv2", shape="figure"),
     )
     return Suite("fig5", "PCC by semantic category, and its variance over categories", (*rows, UNTRAINED), "CLIC")
@@ -127,7 +136,7 @@ def _fig6() -> Suite:
 
 
 def _fig7() -> Suite:
-    rows = (SuiteRow("CLIC", {}, ("method=clic",), "figure"), SuiteRow("CLICv2", shape="figure"))
+    rows = (SuiteRow("CLIC", {}, ("method=clic",), "figure", note=COMMON["CLIC"]), SuiteRow("CLICv2", shape="figure"))
     return Suite("fig7", "t-SNE of features, by category and by complexity", (*rows, UNTRAINED), "CLIC", ("map",))
 
 

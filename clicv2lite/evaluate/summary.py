@@ -15,8 +15,11 @@ from clicv2lite.evaluate.paired import LEVEL, RATE, Paired, Verdict
 from clicv2lite.provenance import code_version
 
 ANY = (-math.inf, math.inf)
-LIMITS = {"pcc": (-1.0, 1.0), "srcc": (-1.0, 1.0), "variance": (0.0, 1.0), "top1": (0.0, 100.0), "class_agreement": (0.0, 1.0)}
+LIMITS = {"pcc": (-1.0, 1.0), "srcc": (-1.0, 1.0), "variance": (0.0, 1.0), "class_agreement": (0.0, 1.0)}
+LIMITS |= {"top1": (0.0, 100.0), "category_accuracy": (0.0, 100.0)}
 """Name of a number -> where its mean can lie; `score_r2` has no lower limit."""
+CLASSIFIERS = {"top1": "ours, top-1 on ImageNet", "category_accuracy": "ours, category probe"}
+"""Numbers of ours that lie beside the paper's top-1 -> their columns; the second is about other classes, and fewer."""
 
 
 def spread(values: Sequence[float], limits: tuple[float, float] = ANY) -> dict[str, Any]:
@@ -74,14 +77,17 @@ def over_seeds(found: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 
 def markdown(result: Mapping[str, Any]) -> str:
     """A suite's result as a Markdown table, with where it comes from below."""
-    heads, tops = result["heads"], any("top1" in (row["ours"] or {}) for row in result["rows"])
+    heads = result["heads"]
+    named = [key for key in CLASSIFIERS if any(key in (row["ours"] or {}) for row in result["rows"])]
     head = ["", "paper PCC"]
     for name in heads:
         head += [f"ours, {name} [range]", "95 % interval"]
     paired = ["minus reference", "95 % over seeds", "95 % over images", "direction"]
     head += paired
-    if tops:
-        head += ["paper top-1, %", "our classes, % [range]", *paired]
+    if named:
+        head += ["paper top-1 on ImageNet, %"]
+    for key in named:
+        head += [f"{CLASSIFIERS[key]}, % [range]", *paired]
     lines = [f"**{result['caption']}**", "", _line(head), _line(["---"] * len(head))]
     for row in result["rows"]:
         cells = [row["label"] + _backbone(row), _number(row["paper"].get("pcc"))]
@@ -89,10 +95,11 @@ def markdown(result: Mapping[str, Any]) -> str:
             found = (row["ours"] or {}).get(name, {}).get("pcc")
             cells += [_spread(found), _interval(found)]
         cells += [*_difference(row["difference"]["pcc"]), row["missing"] or row["direction"]["pcc"] or ""]
-        if tops:
-            found, against = (row["ours"] or {}).get("top1"), row["difference"]["top1"]
-            cells += [_number(row["paper"].get("top1"), 1), _spread(found, 1), *_difference(against, 1)]
-            cells += [row["direction"]["top1"] or ""]
+        if named:
+            cells += [_number(row["paper"].get("top1"), 1)]
+        for key in named:
+            cells += [_spread((row["ours"] or {}).get(key), 1), *_difference(row["difference"][key], 1)]
+            cells += [row["direction"][key] or ""]
         lines.append(_line(cells))
     lines += [
         "",
@@ -106,9 +113,11 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def _backbone(row: Mapping[str, Any]) -> str:
-    """What a supervised baseline was trained from."""
+    """What was built or run, and what a supervised baseline was trained from."""
     about = next((run for run in row["runs"] if "backbone" in run), None)
-    return f" (here {', '.join(filter(None, (about['backbone'], about['weights'])))})" if about else ""
+    said = [f"here {', '.join(filter(None, (about['backbone'], about['weights'])))}"] if about else []
+    said += [row["note"]] if row.get("note") else []  # results of earlier versions have none
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def _line(cells: Sequence[str]) -> str:

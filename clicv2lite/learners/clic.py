@@ -15,6 +15,7 @@ A small ViT needs some choices of our own, so the method is called "CLIC-style":
 - GE is the entropy of the query crop before normalisation, on luma as everywhere in this package;
 - the key is also mirrored top to bottom and turned by a quarter turn, each with probability 1/2. The published augmentation
   turns by up to 30 degrees and adds pixel noise; but black corners and noise change the complexity that the pair should share.
+  :mod:`clicv2lite.learners.clic_published` has them, and CLIC's optimiser, temperature and feature size.
 """
 
 import math

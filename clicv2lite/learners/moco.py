@@ -2,7 +2,8 @@
 
 He et al. 2020 (queue, momentum key), Chen et al. 2020 (crops, two-layer head, temperature 0.2). Our choices: the encoder is
 this package's ViT, with the mean token as the feature of the image (table 1 of the paper has a ResNet-50). Hue jitter and the
-conversion to gray are left out, so that all methods share one augmentation (method.augmentation).
+conversion to gray are left out, and the optimiser is the recipe's, so that all methods share one augmentation and one training
+(method.augmentation). :mod:`clicv2lite.learners.moco_published` has MoCo's own.
 """
 
 from dataclasses import dataclass

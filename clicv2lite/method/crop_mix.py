@@ -1,14 +1,15 @@
-"""Images made of their own crops at two scales, and of augmented copies of them: CLIC's data-set augmentation (chapter 10).
+"""Images made of their own crops at two scales, and of augmented copies of them, drawn while a run reads them (chapter 10).
 
-The paper's best row, ViT-L/16*, was trained with it (table 1). The paper says no more about it. It comes from the first
-version of CLIC (Liu et al. 2024, arXiv 2408.03230), where it is called "Random Crop and Mix": samples consist of local crops
-at several scales, so the training set grows without new images. The texts that we could read do not say how many crops there
-are, at which scales, how they are put together, or how many images are replaced. We choose:
+The paper's best row, ViT-L/16*, was trained with "CLIC's dataset augmentation method" (table 1), which adds mosaics of crops to
+the set of images: ``clicv2lite data pack --mosaics published`` makes them (:mod:`clicv2lite.data.packing.mosaics`). This is a
+variant of ours for a set without them, so that a run with mosaics and one without can read the same images. It differs:
 
 - two by two cells: a crop of 1/2 to 1 of the image's side, a crop of 1/4 to 1/2 (both log-uniform), and an augmented copy of
-  each. A cell is half as wide as the image, so the first crop is shown at 1/2 to 1 of its scale, the second at 1 to 2;
-- the four cells come in random order. The copies are augmented like patches (mirror, colours, blur), the crops are not;
-- a share of the images is replaced, drawn again in every epoch: one half in the recipe ``vit-l16-star``.
+  each. A cell is half as wide as the image, so the first crop is shown at 1/2 to 1 of its scale, the second at 1 to 2. CLIC's
+  crops are 1/3, 1/6 or 1/12 of the side, both of a mosaic of the same scale, cut before the image is made small;
+- the copies are augmented like patches (mirror, colours, blur), and not turned;
+- a share of the images is *replaced*, drawn again in every epoch: one half in the recipe ``vit-l16-star``. CLIC's mosaics stand
+  beside their images, ten for each, drawn once.
 
 The two views, the mask and the entropies are those of the new image.
 """

@@ -31,7 +31,7 @@ class ViewConfig(TargetConfig, AugmentConfig, Grid):
     fill: Literal["zeros", "edge", "image"] = "zeros"  # what enters: zeros, the patch's edge pixels, or its neighbours' pixels
     crop: Literal["resized", "window", "given"] = "resized"  # random resized crop, window at full scale, or cropped already
     crop_min: Share = 0.5  # smallest area of the base crop, as a share of the image
-    crop_mix: Share = 0.0  # share of images that become mixes of their own crops (CLIC's augmentation, see method.crop_mix)
+    crop_mix: Share = 0.0  # share of images that become mixes of their own crops (see method.crop_mix)
     key_patches: Literal["visible", "full"] = "visible"  # the key encoder sees the same patches as the query, or all patches
 
     @property

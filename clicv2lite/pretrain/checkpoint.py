@@ -11,12 +11,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from clicv2lite.distributed import Ranks
 from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes
-from clicv2lite.pretrain.distributed import Ranks
 
 KEEP = 2
-MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
 PATTERN = re.compile(r"step-(\d{9})\.safetensors$")
 
 
@@ -51,7 +50,7 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ra
         UserError: if all whole checkpoints belong to another model.
     """
     ranks = ranks or Ranks()
-    found = ranks.first_alone(lambda: _newest(folder, model))
+    found = ranks.first_alone(lambda: _newest(folder, model, optimizer))
     step: int = ranks.from_first(found[0] if found else 0)
     if step:
         tensors = ranks.tensors_from_first(found[1] if found else {})
@@ -60,12 +59,12 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ra
     return step
 
 
-def _newest(folder: Path, model: nn.Module) -> tuple[int, dict[str, Tensor]]:
+def _newest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, dict[str, Tensor]]:
     """Step and tensors of the newest checkpoint that can be used; (0, {}) if there is none."""
     alien = None
     for path in reversed(_numbered(folder)):
         tensors, reason = _read(path, model)
-        if tensors and _fits(tensors, model):
+        if tensors and _fits(tensors, model, optimizer):
             return int(path.stem.removeprefix("step-")), tensors
         if tensors:
             alien = alien or path
@@ -97,12 +96,18 @@ def _read(path: Path, model: nn.Module) -> tuple[dict[str, Tensor], str]:
         return {}, "damaged (it is not a safetensors file)"
 
 
-def _fits(tensors: dict[str, Tensor], model: nn.Module) -> bool:
-    """Whether these are the tensors that `save` writes of such a model: names, shapes and types."""
+def _fields(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
+    """What it keeps of a parameter: all of its shape, but the number of steps."""
+    return ("momentum_buffer",) if isinstance(optimizer, torch.optim.SGD) else ("step", "exp_avg", "exp_avg_sq")
+
+
+def _fits(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
+    """Whether these are the tensors that `save` writes of such a model and optimizer: names, shapes and types."""
+    fields = _fields(optimizer)
     wanted = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, p in _trained(model).items():
-        if f"optimizer.step.{name}" in tensors:  # else it had no gradient: the decoder, when nothing is masked
-            wanted |= {f"optimizer.step.{name}": torch.zeros(()), **{f"optimizer.{m}.{name}": p for m in MOMENTS}}
+        if f"optimizer.{fields[0]}.{name}" in tensors:  # else it had no gradient: the decoder, when nothing is masked
+            wanted |= {f"optimizer.{field}.{name}": torch.zeros(()) if field == "step" else p for field in fields}
     return wanted.keys() == tensors.keys() and all(
         tensors[name].shape == value.shape and tensors[name].dtype == value.dtype for name, value in wanted.items()
     )
@@ -125,8 +130,8 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 
 
 def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    fields = ("step", *MOMENTS)
+    fields = _fields(optimizer)
     for name, p in _trained(model).items():
-        if f"optimizer.step.{name}" not in tensors:  # it had no gradient: the decoder, when nothing is masked
+        if f"optimizer.{fields[0]}.{name}" not in tensors:  # it had no gradient: the decoder, when nothing is masked
             continue
         optimizer.state[p] = {field: tensors[f"optimizer.{field}.{name}"].to(p.device) for field in fields}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from clicv2lite.ambient import own_settings
 from clicv2lite.data.sources import ImageSet, open_images
 from clicv2lite.device import autocast
+from clicv2lite.distributed import Ranks, join, without_exchange
 from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
 from clicv2lite.extras import extra
 from clicv2lite.files import write_bytes
@@ -25,7 +26,6 @@ from clicv2lite.method.momentum import QueryAndKey
 from clicv2lite.method.views import uniform
 from clicv2lite.pretrain import checkpoint
 from clicv2lite.pretrain.cost.room import check_memory
-from clicv2lite.pretrain.distributed import Ranks, join, without_exchange
 from clicv2lite.pretrain.folder import claim, list_bad
 from clicv2lite.pretrain.input.feed import Batch, Feed
 from clicv2lite.pretrain.monitor import Monitor, Watch
@@ -151,7 +151,7 @@ def train_step(
     and the number of ranks change neither the loss nor its gradient.
 
     Args:
-        model: the model that a method builds, or the same wrapped by :meth:`~clicv2lite.pretrain.distributed.Ranks.wrap`.
+        model: the model that a method builds, or the same wrapped by :meth:`~clicv2lite.distributed.Ranks.wrap`.
         batch: the images of this rank.
         ranks: None if there is only one rank.
 

@@ -9,11 +9,11 @@ from tqdm import tqdm
 
 from clicv2lite.data.identity import identity
 from clicv2lite.data.sources import ImageSet
+from clicv2lite.distributed import Ranks
 from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes, write_json
 from clicv2lite.json_object import read_object
-from clicv2lite.pretrain.distributed import Ranks
 from clicv2lite.provenance import provenance
 from clicv2lite.recipes.recipe import EXECUTION, Recipe
 from clicv2lite.recipes.settings import ignored, stored_recipe

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from clicv2lite.pretrain.distributed import Ranks
+from clicv2lite.distributed import Ranks
 
 
 class Stop:

@@ -1,4 +1,7 @@
-"""`clicv2lite probe`: how well a head on a frozen encoder predicts human ratings (book chapter 8)."""
+"""`clicv2lite probe`: how well a head on a frozen encoder predicts human ratings (book chapter 8).
+
+With `--imagenet` in place of `--ratings`: how well a linear classifier names classes (:mod:`clicv2lite.probe.imagenet`).
+"""
 
 import argparse
 import time
@@ -11,12 +14,14 @@ from torch import Tensor
 from clicv2lite.arrays import Floats, Names, Rows
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_counts, check_positive, check_seed
-from clicv2lite.files import check_output_file, make_folder, put_json, write_json
+from clicv2lite.files import put_json, write_json
 from clicv2lite.heads.base import KINDS
+from clicv2lite.heads.classifier import RATES, ClassifierTraining
 from clicv2lite.heads.icnet import IcnetTraining
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import Model, save_model
 from clicv2lite.outputs import add_output
+from clicv2lite.probe import imagenet
 from clicv2lite.probe.crossval import Fit, cross_validate, fit_rows, folds
 from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.fitting import fitter
@@ -33,11 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "how its tokens are read, where not as stored: pool_read, pool_size, pool_statistics, pool_blocks, pool_halvings"
     )
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=pool_help)
-    parser.add_argument("--ratings", required=True, metavar="CSV", help="table image,score[,category][,split]")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--ratings", metavar="CSV", help="table image,score[,category][,split]")
+    target.add_argument("--imagenet", metavar="DIR", help="folder of train/CLASS/ and val/CLASS/: classify instead of rating")
     parser.add_argument("--test", metavar="CSV", help="table to test on; both tables are then used whole")
     parser.add_argument("--head", choices=sorted(KINDS), default="ridge", help="ridge (linear) or icnet (the paper's)")
     add_output(parser, "--json", help="write the result to this file")
-    add_output(parser, "--out", folder=True, help="write the model here, for `score --model DIR`")
+    add_output(parser, "--out", folder=True, help="write the model here, for `score --model DIR`; or the features")
     parser.add_argument("--folds", type=int, metavar="K", help="cross-validate (default: the table's split column, else K = 5)")
     parser.add_argument("--seed", type=int, default=0, help="of folds, head, random encoder and bootstrap (default 0)")
     add_within_categories(parser)
@@ -46,13 +53,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     paper = IcnetTraining()
     group = parser.add_argument_group("icnet", "options of --head icnet; the defaults are the paper's and ICNet's")
-    group.add_argument("--epochs", type=int, help=f"passes over the training rows (default {paper.epochs})")
-    group.add_argument("--lr", type=float, help=f"learning rate of SGD (default {paper.lr})")
+    epochs_help = f"passes over the training rows (default {paper.epochs}; of --imagenet {ClassifierTraining().epochs})"
+    group.add_argument("--epochs", type=int, help=epochs_help)
+    rate_help = f"learning rate of SGD (default {paper.lr}; of --imagenet, per 256 images: the best of {len(RATES)})"
+    group.add_argument("--lr", type=float, help=rate_help)
     group.add_argument("--channels", type=int, help="width of the head (default 512; 64 is 12 times cheaper)")
+    imagenet.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the probe: encode every image once, fit, predict, report."""
+    if args.imagenet is not None:
+        return imagenet.run(args)
     began = time.perf_counter()
     _check_options(args)
     _check_outputs(args)
@@ -116,13 +128,13 @@ def _check_options(args: argparse.Namespace) -> None:
         value = getattr(args, option)
         if value is not None and args.head != "icnet":
             raise UserError(f"--{option} {value}: only --head icnet has it")
+    if args.imagenet_batch is not None:
+        raise UserError(f"--imagenet-batch {args.imagenet_batch}: an option of --imagenet; leave it out with --ratings")
     check_positive(epochs=args.epochs, lr=args.lr, channels=args.channels)
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
-    check_output_file(args.json, "--json")
     if args.out:
-        make_folder(args.out, "--out")
         source = Path(args.encoder).resolve()
         if args.set and args.out.resolve() in (source, source.parent):
             raise UserError(

@@ -10,6 +10,7 @@ from clicv2lite.arrays import Floats, Mask, Names, Rows
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.heads.base import Head
+from clicv2lite.probe.task import Task
 
 with extra("probe"):
     from sklearn.model_selection import KFold, StratifiedKFold
@@ -58,3 +59,25 @@ def cross_validate(fit: Fit, inputs: Tensor, scores: Floats, tests: list[Rows], 
         train = np.setdiff1d(np.arange(len(scores)), test)
         predictions[test] = fit_rows(fit, inputs, scores, train, groups).predict(inputs[test])
     return predictions
+
+
+def predicted(fit: Fit, inputs: Tensor, task: Task, k: int, seed: int) -> tuple[Rows, Floats]:
+    """What heads that never saw an image predict for it: of the task's test rows, or of all rows in k folds if it has none.
+
+    Args:
+        inputs: (n, ...) of the task's n images. k, seed: of the folds.
+
+    Returns:
+        (m,) rows, ascending; (m,) predictions.
+    """
+    tests, train = splits(task, k, seed)
+    if train is None:
+        return np.arange(len(task.scores)), cross_validate(fit, inputs, task.scores, tests)
+    return tests[0], fit_rows(fit, inputs, task.scores, train).predict(inputs[tests[0]])
+
+
+def splits(task: Task, k: int, seed: int) -> tuple[list[Rows], Rows | None]:
+    """The rows to test on, and those to fit on for it: the task's own, or k folds of all rows and None, all others for each."""
+    if task.test is None:
+        return folds(len(task.scores), k, task.categories, seed), None
+    return [np.flatnonzero(task.test)], np.flatnonzero(task.train)

@@ -1,6 +1,6 @@
 """`clicv2lite invariance`: what an encoder knows of content, not only of complexity (CLICv2, 4.4 and 4.5; chapter 9).
 
-A class probe, the nearest neighbours, and t-SNE.
+A probe for semantic categories, the nearest neighbours, and t-SNE.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from clicv2lite.files import put_json, write_bytes
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.outputs import add_json, add_output
-from clicv2lite.probe.crossval import cross_validate, folds
+from clicv2lite.probe.crossval import cross_validate, predicted, splits
 from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.metrics import RESAMPLES, interval, report
 from clicv2lite.probe.task import Task, add_score_range, keep_rows, load_task
@@ -34,8 +34,6 @@ with extra("probe"):
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.manifold import TSNE
-    from sklearn.metrics import balanced_accuracy_score
-    from sklearn.model_selection import cross_val_predict
     from sklearn.neighbors import NearestNeighbors
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -45,31 +43,51 @@ INVERSE_PENALTY = 0.01  # strong: more features than images; at 0.001 and at 0.1
 
 
 def class_probe(
-    features: Tensor, categories: Sequence[str], tests: list[Rows], resamples: int = RESAMPLES, seed: int = 0
+    features: Tensor,
+    categories: Sequence[str],
+    tests: list[Rows],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    train: Rows | None = None,
 ) -> dict[str, Any]:
-    """How well a linear classifier on standardised features names the category of images it was not fitted on.
+    """The category probe: how well a linear classifier names the semantic category of images it was not fitted on.
+
+    It reads standardised features. The paper's top-1 accuracy is another number, on the thousand classes of ImageNet; see
+    :mod:`clicv2lite.probe.imagenet`.
 
     Args:
-        features: (n, F). categories: (n,) names, two or more. tests: a partition of 0..n-1 into test folds.
-        resamples, seed: of the bootstrap over images.
+        features: (n, F). categories: (n,) names, two or more among the rows that are fitted. tests: rows to test on; for each
+            of them the classifier is fitted anew.
+        resamples, seed: of the bootstrap over images. train: rows to fit on; None: all that are not in the test.
 
     Returns:
-        accuracy with accuracy_ci (95 %); chance: the share of the largest category, which a constant answer reaches;
-        balanced_accuracy: the mean over categories of the share found, whose chance is 1 / categories.
+        accuracy, the share of the tested images whose category is right, with accuracy_ci (95 %); chance: the share of the
+        largest category among them, which a constant answer reaches; balanced_accuracy: the mean over categories of the share
+        found, whose chance is 1 / categories.
     """
-    return class_report(categories, name_categories(features, categories, tests), resamples, seed)
+    rows, found = name_categories(features, categories, tests, train)
+    return class_report([categories[i] for i in rows], found, resamples, seed)
 
 
-def name_categories(features: Tensor, categories: Sequence[str], tests: list[Rows]) -> Names:
-    """(n,) the category that the class probe names for each image; arguments as :func:`class_probe`."""
-    names = np.asarray(categories)
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=1000))
-    splits = [(np.setdiff1d(np.arange(len(names)), test), test) for test in tests]
-    return np.asarray(cross_val_predict(classifier, features.double().numpy(), names, cv=splits))
+def name_categories(
+    features: Tensor, categories: Sequence[str], tests: list[Rows], train: Rows | None = None
+) -> tuple[Rows, Names]:
+    """The (m,) rows that are tested, ascending, and the (m,) categories that the category probe names for them.
+
+    Arguments as in :func:`class_probe`.
+    """
+    names, x = np.asarray(categories), features.double().numpy()
+    found = names.copy()
+    for test in tests:
+        fitted = np.setdiff1d(np.arange(len(names)), test) if train is None else train
+        classifier = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=1000))
+        found[test] = classifier.fit(x[fitted], names[fitted]).predict(x[test])
+    rows = np.sort(np.concatenate(tests))
+    return rows, found[rows]
 
 
 def class_report(categories: Sequence[str], found: Names, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
-    """What :func:`class_probe` returns, of (n,) categories and the (n,) names that were found."""
+    """What :func:`class_probe` returns, of the tested images' (m,) categories and the (m,) that were named."""
     names = np.asarray(categories)
     right = (found == names).astype(float)
     drawn = np.random.default_rng(seed).integers(len(right), size=(resamples, len(right)))
@@ -77,7 +95,7 @@ def class_report(categories: Sequence[str], found: Names, resamples: int = RESAM
         "accuracy": float(right.mean()),
         "accuracy_ci": interval(right[drawn].mean(1)),
         "chance": float(np.unique(names, return_counts=True)[1].max() / len(names)),
-        "balanced_accuracy": float(balanced_accuracy_score(names, found)),
+        "balanced_accuracy": float(np.mean([right[names == name].mean() for name in np.unique(names)])),
     }
 
 
@@ -141,20 +159,21 @@ def invariance(features: Tensor, task: Task, seed: int = 0) -> tuple[dict[str, A
     """Everything that chapter 9 compares encoders by.
 
     Args:
-        features: (n, F) of the task's images, which have categories. seed: of folds, bootstrap and t-SNE.
+        features: (n, F) of the task's images, which have categories. seed: of folds, bootstrap and t-SNE. Where the task has
+            rows to test on, the ridge and the category probe are fitted on its others; the rest is about all images.
 
     Returns:
         the report of the ridge probe (:func:`clicv2lite.probe.metrics.report`) with unseen_category, class_probe, and
         neighbours of features and of the t-SNE map; the (n, 2) map.
     """
     names = task.categories or []
-    tests = folds(len(names), FOLDS, names, seed)
-    predictions = cross_validate(fit_ridge, features, task.scores, tests)
+    tests, train = splits(task, FOLDS, seed)
+    rows, predictions = predicted(fit_ridge, features, task, FOLDS, seed)
     points = tsne(features, seed)
     standardised = StandardScaler().fit_transform(features.double().numpy())
-    result = report(task.scores, predictions, names, seed=seed) | {
+    result = report(task.scores[rows], predictions, [names[i] for i in rows], seed=seed) | {
         "unseen_category": unseen_category(features, names, task.scores, seed),
-        "class_probe": class_probe(features, names, tests, seed=seed),
+        "class_probe": class_probe(features, names, tests, seed=seed, train=train),
         "neighbours": {
             "features": neighbourhood(standardised, names, task.scores),
             "tsne": neighbourhood(points, names, task.scores),
@@ -177,7 +196,7 @@ def write_map(path: Path, task: Task, points: Floats, root: Path) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `invariance`."""
     parser.add_argument("--encoder", required=True, metavar="E", help="run folder, file, default, random, timm name")
-    parser.add_argument("--ratings", required=True, metavar="CSV", help="rating table image,score,category")
+    parser.add_argument("--ratings", required=True, metavar="CSV", help="rating table image,score,category[,split]")
     add_score_range(parser)
     add_device(parser)
     add_json(parser)
@@ -194,7 +213,7 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     check_seed(args.seed)
     device = choose_device(args.device)
-    task = load_task(args.ratings, None, FOLDS, args.score_range)
+    task = load_task(args.ratings, None, None, args.score_range)
     if task.categories is None or len(set(task.categories)) < 2:
         raise UserError(f"--ratings {args.ratings}: needs a category column with two or more categories")
     if len(task.paths) <= PERPLEXITY:

@@ -45,12 +45,18 @@ def keep(task: Task, rows: Rows, predictions: ArrayLike, tests: Sequence[Rows]) 
         rated: their scores and categories, packed; values: the predictions, packed.
     """
     names = [task.categories[i] for i in rows] if task.categories else None
-    scores = task.scores[rows]
-    about = [[task.paths[i].name for i in rows], scores.tolist(), names]
+    return kept([task.paths[i].name for i in rows], task.scores[rows], names, predictions, tests)
+
+
+def kept(
+    images: Sequence[str], scores: ArrayLike, categories: Sequence[str] | None, predictions: ArrayLike, tests: Sequence[Rows]
+) -> dict[str, Any]:
+    """As :func:`keep`, of the names, scores and categories of the m images that were predicted."""
+    y = np.asarray(scores)
     return {
-        "images": _digest(about),
+        "images": _digest([list(images), y.tolist(), categories]),
         "folds": _digest([test.tolist() for test in tests]),
-        "rated": {"scores": pack(scores), "categories": _pack_names(names)},
+        "rated": {"scores": pack(y), "categories": _pack_names(categories)},
         "values": pack(predictions),
     }
 

@@ -56,7 +56,11 @@ def vit_l16() -> Recipe:
 
 
 def vit_l16_star() -> Recipe:
-    """The paper's ViT-L/16*: half of the images get CLIC's data-set augmentation (:mod:`clicv2lite.method.crop_mix`)."""
+    """For the paper's ViT-L/16*, on a set without mosaics: half of the images become mixes of their own crops as they are read.
+
+    The paper's star means CLIC's additional images. For these, pack the set with ``data pack --mosaics published`` and take
+    ``vit-l16`` (:mod:`clicv2lite.data.packing.mosaics`); :mod:`clicv2lite.method.crop_mix` says how this one differs.
+    """
     return _paper("vit-l16-star", "vit-l", 16, micro=64, crop_mix=0.5)
 
 
@@ -88,12 +92,13 @@ def get_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
         where = name if base == name else f"{name}: base = {base!r}"
         raise UserError(f"--recipe {where}: no such recipe; choose one of {', '.join(RECIPES)}, or name a .toml file")
     asked = read_settings(settings)
-    recipe, changes = RECIPES[base](), changes | asked
-    method = METHODS[changes.get("method", recipe.method)]
-    changed = recipe.changed({**method.brings, **changes})
+    plain, changes = RECIPES[base](), changes | asked
+    method = METHODS[changes.get("method", plain.method)]
+    recipe = plain.changed(method.brings)
+    changed = recipe.changed(changes)
     if method.crops > 1 and "store" not in changes and not changed.store:
         changed = changed.changed({"store": changed.size * 8 // 7})  # 256 for 224
-    reason = misfit(changed) or _unread(recipe, changed, asked if "method" in asked else changes)
+    reason = misfit(changed) or _unread(plain, changed, asked if "method" in asked else changes)
     if reason:
         of_file = is_recipe_file(name) and reason.partition("=")[0] not in asked
         raise UserError(f"--recipe {name}: {reason}" if of_file else f"--set {reason}")

@@ -38,10 +38,12 @@ class Recipe(ViewConfig, EncoderConfig, LossConfig):
     batch: Annotated[int, Gt(0), Le(10**6)] = 2048  # images per step
     passes: Passes = 300 * 1_500_000  # images seen in total, with repeats
     warmup: Annotated[int, Ge(0), Le(10**15)] = 40 * 1_500_000  # the first of these passes, with a rising learning rate
+    optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: Positive = 0.003  # highest learning rate, at this batch
-    weight_decay: NonNegative = 0.05
-    beta1: ShareBelowOne = 0.9  # of AdamW; with 1 it would never forget a gradient
-    beta2: ShareBelowOne = 0.95
+    schedule: Literal["cosine", "steps"] = "cosine"  # after the warm-up: to zero, or to a tenth at 60 % and again at 80 %
+    weight_decay: NonNegative = 0.05  # of AdamW's matrices; SGD's of all weights
+    beta1: ShareBelowOne = 0.9  # of AdamW, and the momentum of SGD; with 1 they would never forget a gradient
+    beta2: ShareBelowOne = 0.95  # of AdamW
     clip: Positive = 1.0  # largest gradient norm
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0

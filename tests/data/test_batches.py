@@ -1,10 +1,12 @@
 import io
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from clicv2lite.data.batches import batches, map_images, read_squares
+from clicv2lite.data.centre import read_centre
 from clicv2lite.data.images import read_square
 
 
@@ -50,6 +52,15 @@ def test_what_work_makes_of_the_readable_images_is_joined_and_the_others_are_nam
 def test_without_a_readable_image_nothing_is_worked_on(tmp_path):
     found, read, skipped = map_images(lambda images: images / 0, [tmp_path / "a.png"], 4, 2, "reading")
     assert len(found) == 0 and not read.any() and skipped == [str(tmp_path / "a.png")]
+
+
+@pytest.mark.parametrize("reader", [read_square, read_centre])
+def test_every_reader_tells_of_images_that_are_dark(tmp_path, capsys, reader):
+    Image.fromarray(np.linspace(0, 4095, 64).astype(np.uint16).reshape(8, 8)).save(tmp_path / "a.png")
+    (batch,) = batches([tmp_path / "a.png"], 8, 4, "reading", reader)
+    assert batch.images[0].equal(reader(tmp_path / "a.png", 8))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("clicv2lite: ") and "a.png: its levels use only 12 of 16 bits" in line
 
 
 def test_there_is_no_progress_bar_in_a_file(tmp_path, monkeypatch):

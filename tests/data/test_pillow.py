@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image, ImageFile, TiffImagePlugin
+from sklearn.utils.parallel import Parallel, delayed
 
 from clicv2lite.data.images import ImageError, read_image
 from clicv2lite.data.pillow import open_image, quietly
@@ -81,6 +82,14 @@ def test_pillows_log_is_silent_while_we_decode(caplog):
         log.error("inside")
     log.error("outside")
     assert [record.message for record in caplog.records] == ["outside"]
+
+
+def test_scikit_learn_gives_its_threads_our_filter_too():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_image(encoded())
+        calls = (delayed(abs)(each) for each in (-1, 2))
+        assert Parallel(n_jobs=2, backend="threading")(calls) == [1, 2]
 
 
 def test_the_filters_do_not_grow():

@@ -23,6 +23,9 @@ def claim(name):
     return found
 
 
+CLASSIFIERS = {"top1": "imagenet", "category_accuracy": "classes"}  # their predictions
+
+
 def spot(value, seeds=3, noise=0.001, where=0):
     """Numbers of a few seeds near a value."""
     return [value + noise * (s - (seeds - 1) / 2) * (1 + where / 10) for s in range(seeds)]
@@ -31,13 +34,13 @@ def spot(value, seeds=3, noise=0.001, where=0):
 def result(suite, metric="pcc", seeds=3, images=True, noise=0.001, **values):
     """A suite's result around each value, label -> value; with predictions whose correlations are in their order."""
     rng = np.random.default_rng(0)
-    scores, rows, kind = np.linspace(0, 1, 400), [], "classes" if metric == "top1" else "ridge"
+    scores, rows, kind = np.linspace(0, 1, 400), [], CLASSIFIERS.get(metric, "ridge")
     shared = rng.normal(size=400)
     for where, (label, value) in enumerate(values.items()):
         numbers = {metric: spread(spot(value, seeds, noise, where))}
-        row = {"label": label, "ours": numbers if metric in ("top1", "class_agreement") else {"ridge": numbers}}
+        row = {"label": label, "ours": numbers if metric in (*CLASSIFIERS, "class_agreement") else {"ridge": numbers}}
         # a correlation of about `value` with the scores, or a share of about `value` percent
-        made = (shared < (value - 50) / 50) if metric == "top1" else value * 3.46 * scores + np.sqrt(1 - value**2) * shared
+        made = (shared < (value - 50) / 50) if metric in CLASSIFIERS else value * 3.46 * scores + np.sqrt(1 - value**2) * shared
         kept = [{"images": "i", "folds": f"f{s}", "values": pack(made)} for s in range(seeds)]
         row |= {"runs": [{"seed": s} for s in range(seeds)], "predictions": {kind: kept} if images else {}}
         rows.append(row)
@@ -174,10 +177,15 @@ def test_no_change_is_a_difference_within_the_margin_by_both_tests():
     assert judge(same, found)["verdict"] == "undecided"
 
 
-def test_class_accuracy_is_read_beside_the_heads():
-    lower = claim("entropy-lowers-classes")
-    found = result("table5", "top1", **{"pixels 1.0": 60.0, "entropy 1.0": 45.0})
-    assert judge(lower, found)["verdict"] == "agrees"
+def test_accuracy_on_classes_is_judged_by_the_category_probe_and_says_so_unless_imagenet_was_measured():
+    lower, values = claim("entropy-lowers-classes"), {"pixels 1.0": 60.0, "entropy 1.0": 45.0}
+    measured, stand_in = (judge(lower, result("table5", key, **values)) for key in ("top1", "category_accuracy"))
+    assert (measured["verdict"], measured["metric"]) == ("agrees", "top1")
+    assert (stand_in["verdict"], stand_in["metric"]) == ("agrees", "category_accuracy")
+    for row in (measured, stand_in):
+        assert set(row["ours"]["pixels 1.0"]) == {row["metric"]} == {pair["metric"] for pair in row["pairs"]}
+        assert row["pairs"][0]["over_images"][0] > 0
+    assert stand_in["paper"] == measured["paper"] == {"pixels 1.0": 42.2, "entropy 1.0": 32.9}
 
 
 def test_a_number_of_a_map_is_judged_by_seeds_alone():

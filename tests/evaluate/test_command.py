@@ -4,7 +4,12 @@ import json
 import re
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from clicv2lite.cli import main
 from clicv2lite.evaluate import figures, runs
@@ -14,6 +19,8 @@ from clicv2lite.evaluate.sizes import SIZES, find_data
 from clicv2lite.evaluate.suites import SUITES
 from clicv2lite.evaluate.summary import spread
 from clicv2lite.models.by_name import load_encoder
+from clicv2lite.probe.encoding import encode
+from clicv2lite.probe.invariance import INVERSE_PENALTY
 from clicv2lite.probe.metrics import report
 from clicv2lite.probe.predictions import unpack, unpack_names
 
@@ -46,6 +53,9 @@ def test_table1_runs_every_method(out):
     assert [label for label, row in rows.items() if row["ours"] is None and "pip install" not in row["missing"]] == [
         "CLIC Swin-B"
     ]
+    table = (out / "table1.md").read_text()
+    assert rows["Kyle et al."]["note"] == "built from its abstract alone" and "; built from its abstract alone) |" in table
+    assert "not method=moco_published) |" in table and "not CLIC's added mosaics) |" in table
 
 
 def test_fig5_has_every_category_of_three_methods(out):
@@ -123,9 +133,9 @@ def test_stored_predictions_give_the_reported_numbers_and_both_intervals(tmp_pat
             again = report(scores, unpack(kept["values"]), names, resamples=0)["mean_pcc"]
             assert again == pytest.approx(row["ours"]["ridge"]["pcc"]["values"][place], abs=1e-4)
         right = [100 * unpack(kept["values"]).mean() for kept in row["predictions"]["classes"]]
-        assert right == pytest.approx(row["ours"]["top1"]["values"])
+        assert right == pytest.approx(row["ours"]["category_accuracy"]["values"])
         assert (row["difference"]["pcc"] is None) == (row["label"] == result["reference"])
-    for key in ("pcc", "top1"):
+    for key in ("pcc", "category_accuracy"):
         found = rows["entropy 1.0"]["difference"][key]
         assert found == as_json(paired_rows(result, "entropy 1.0", "none", key))
         assert found["over_seeds"][0] <= found["mean"] <= found["over_seeds"][1] and len(found["over_images"]) == 2
@@ -188,6 +198,104 @@ def test_full_starts_nothing_and_prints_torchrun(tmp_path, capsys):
     assert all(line.startswith("torchrun ") and "--recipe vit-b32" in line for line in said.out.splitlines())
     assert "6 runs are missing" in said.err
     assert not (tmp_path / "table4.json").exists()
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    """Three classes of coloured images, arranged as ImageNet."""
+    root = tmp_path_factory.mktemp("imagenet")
+    for part, count in (("train", 12), ("val", 4)):
+        for name, colour in (("a", "red"), ("b", "lime"), ("c", "navy")):
+            (root / part / name).mkdir(parents=True)
+            for i in range(count):
+                Image.new("RGB", (24 + i, 20), colour).save(root / part / name / f"{i}.JPEG")
+    return root
+
+
+def test_the_category_probe_has_its_own_column_and_top1_is_imagenets(tmp_path, classes, capsys):
+    rows = ["--seeds", "0", "--rows", "entropy 2.0"]
+    assert evaluate(tmp_path, "table5", *rows) == 0
+    before = json.loads((tmp_path / "table5.json").read_text())
+    assert all("category_accuracy" in row["ours"] and "top1" not in row["ours"] for row in before["rows"])
+    assert "share of images whose semantic category is right" in before["caption"] and "ImageNet" not in before["caption"]
+    capsys.readouterr()
+    assert evaluate(tmp_path, "table5", *rows, "--imagenet", str(classes)) == 0
+    after = json.loads((tmp_path / "table5.json").read_text())
+    assert "| ours, top-1 on ImageNet, % [range] |" in capsys.readouterr().out
+    for old, new in zip(before["rows"], after["rows"], strict=True):
+        assert new["ours"]["category_accuracy"] == old["ours"]["category_accuracy"]
+        folder = tmp_path / "runs" / new["runs"][0]["key"]
+        measured = json.loads((folder / "imagenet.json").read_text())
+        assert new["ours"]["top1"]["mean"] == 100 * measured["top1"]
+        (kept,) = new["predictions"]["imagenet"]
+        assert unpack(kept["values"]).mean() == pytest.approx(measured["top1"]) and len(unpack(kept["values"])) == measured["n"]
+    difference = after["rows"][1]["difference"]["top1"]
+    assert difference == as_json(paired_rows(after, after["rows"][1]["label"], after["reference"], "top1"))
+    assert len(difference["over_images"]) == 2 and difference["mean"] == pytest.approx(difference["values"][0])
+    # once measured, it stays in the table
+    assert evaluate(tmp_path, "table5", *rows) == 0
+    assert json.loads((tmp_path / "table5.json").read_text())["rows"] == after["rows"]
+
+
+def test_top1_is_the_number_of_probe(tmp_path, classes):
+    rows = ["--seeds", "0", "--rows", "none"]
+    assert evaluate(tmp_path, "table5", *rows) == 0
+    folder = tmp_path / "runs" / json.loads((tmp_path / "table5.json").read_text())["rows"][0]["runs"][0]["key"]
+    assert main(["probe", "--encoder", str(folder), "--imagenet", str(classes), "--out", str(folder)]) == 0
+    assert evaluate(tmp_path, "table5", *rows) == 0
+    (row,) = json.loads((tmp_path / "table5.json").read_text())["rows"]
+    assert row["ours"]["top1"]["mean"] == 100 * json.loads((folder / "imagenet.json").read_text())["top1"]
+
+
+def test_full_lists_the_probes_on_imagenet_unless_the_images_are_given(tmp_path, classes, capsys):
+    table = find_data("ci", None, None, None, tmp_path).ratings
+    more = ["--size", "full", "--images", "worlds:40", "--ratings", str(table), "--out", str(tmp_path), "--seeds", "0"]
+    for suite, count in (("table3", 5), ("table5", 9)):
+        assert main(["evaluate", "--suite", suite, *more]) == 1
+        lines = capsys.readouterr().out.splitlines()
+        probes = [line for line in lines if " probe --encoder " in line]
+        assert len(lines) == 2 * count and len(probes) == count
+        assert all(line.startswith("torchrun ") and " --imagenet DIR --out " in line for line in probes)
+        assert main(["evaluate", "--suite", suite, *more, "--imagenet", str(classes)]) == 1
+        assert " probe " not in capsys.readouterr().out
+    assert main(["evaluate", "--suite", "table4", *more]) == 1
+    assert " probe " not in capsys.readouterr().out
+
+
+def test_only_suites_with_that_column_take_imagenet(tmp_path, classes, capsys):
+    assert evaluate(tmp_path, "table4", "--imagenet", str(classes)) == 2
+    assert "only table3 and table5 have a column top-1" in capsys.readouterr().err
+    assert evaluate(tmp_path, "table5", "--imagenet", str(tmp_path / "typo")) == 2
+    assert "there is no folder train" in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
+def test_the_category_probe_respects_the_split_of_a_table(tmp_path):
+    data = find_data("ci", None, None, None, tmp_path)
+    lines = data.ratings.read_text().splitlines()
+    split = data.ratings.with_name("split.csv")
+    parts = ["split", *("train" if i % 4 else "test" for i in range(len(lines) - 1))]
+    split.write_text("".join(f"{line},{part}\n" for line, part in zip(lines, parts, strict=True)))
+    rated = RatedImages(find_data("ci", None, split, None, tmp_path), SIZES["ci"])
+    encoder = runs.untrained(SIZES["ci"].recipe(SUITES["table5"].rows[0], 0))
+    got = rated.measure(tmp_path / "run", encoder, ["classes"], 0)["classes"]
+    x, read, _ = encode(encoder, "ridge", rated.task.paths, 64)
+    x, names = x.double().numpy(), np.array(rated.task.categories)
+    fits, tests = rated.task.train, rated.task.test
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=1000)).fit(x[fits], names[fits])
+    assert read.all() and got["accuracy"] == (probe.predict(x[tests]) == names[tests]).mean()
+    plain = RatedImages(data, SIZES["ci"])
+    assert rated.path(tmp_path, "classes").name.startswith("classes-split-")
+    assert plain.path(tmp_path, "classes").name.startswith("classes-2-")
+
+
+def test_categories_of_the_rows_to_fit_on_are_what_the_category_probe_needs(tmp_path, capsys):
+    data = find_data("ci", None, None, None, tmp_path)
+    lines = data.ratings.read_text().splitlines()
+    fit, test = data.ratings.with_name("fit.csv"), data.ratings.with_name("test.csv")
+    fit.write_text("\n".join(line.rpartition(",")[0] for line in lines[:21]) + "\n")  # without categories
+    test.write_text("\n".join([lines[0], *lines[21:]]) + "\n")
+    assert evaluate(tmp_path, "table5", "--ratings", str(fit), "--test", str(test)) == 2
+    assert "needs a category column" in capsys.readouterr().err and not (tmp_path / "runs").exists()
 
 
 def test_the_untrained_vit_is_that_of_the_seed(tmp_path):

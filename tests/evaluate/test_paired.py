@@ -16,7 +16,7 @@ from clicv2lite.evaluate.paired import (
 from clicv2lite.probe.metrics import pcc, report
 
 NAMES = ["art"] * 30 + ["text"] * 20 + ["two"] * 2  # the last one is too small to correlate
-STATISTICS = ["mean_pcc", "pcc", "pcc:art", "variance", "top1"]
+STATISTICS = ["mean_pcc", "pcc", "pcc:art", "variance", "category_accuracy"]
 
 
 def data(seeds=3, effect=0.0, n=52, draw=0):
@@ -28,7 +28,7 @@ def data(seeds=3, effect=0.0, n=52, draw=0):
 
 def slow(statistic, scores, predictions, names):
     """The statistic of one list of images, by the report of `probe`."""
-    if statistic == "top1":
+    if statistic == "category_accuracy":
         return 100 * predictions.mean()
     found = report(scores, predictions, list(names), resamples=0)
     if statistic.startswith("pcc:"):
@@ -54,6 +54,17 @@ def test_a_resample_is_the_statistic_of_the_images_drawn(statistic):
         names = np.array(NAMES)[drawn]
         want = [slow(statistic, scores[drawn], one[drawn], names) for one in (*left, *right)]
         assert found == pytest.approx(np.mean(want[:2]) - np.mean(want[2:]), abs=1e-10)
+
+
+def test_top1_of_many_images_has_the_interval_of_the_bootstrap_that_draws_each_image():
+    left, right = (np.random.default_rng(seed).random((2, 300)) < share for seed, share in ((1, 0.6), (2, 0.5)))
+    one, other = (paired_difference(left, right, np.zeros(300), None, name) for name in ("top1", "category_accuracy"))
+    want = pytest.approx([100 * (a.mean() - b.mean()) for a, b in zip(left, right, strict=True)])
+    assert list(one.values) == want and list(other.values) == want
+    np.testing.assert_allclose(one.over_images, other.over_images, atol=0.35)
+    assert one.resampled.std() == pytest.approx(100 * (1.0 * left - right).mean(0).std() / np.sqrt(300), rel=0.03)
+    many = np.random.default_rng(3).random((2, 50_000)) < 0.5
+    assert paired_difference(many, ~many, np.zeros(50_000), None, "top1").resampled.shape == (9999,)
 
 
 def test_images_are_drawn_within_their_categories_and_alike_for_every_row():

@@ -20,14 +20,17 @@ def result(metric="mean_pcc"):
     for label, noise in (("ours", 0.2), ("theirs", 0.5)):
         made, right = scores + rng.normal(0, noise, (2, 120)), rng.random((2, 120)) < 1 - noise
         ours = {"ridge": {"pcc": spread([report(scores, one, NAMES, resamples=0)[metric] for one in made])}}
-        ours["top1"] = spread([100 * one.mean() for one in right])
+        imagenet = rng.random((2, 500)) < 1 - noise
+        ours["category_accuracy"] = spread([100 * one.mean() for one in right])
+        ours["top1"] = spread([100 * one.mean() for one in imagenet])
         kept = {
             kind: [{"images": "i", "folds": f"f{s}", "values": pack(one)} for s, one in enumerate(values)]
             for kind, values in (("ridge", made), ("classes", right))
         }
+        kept["imagenet"] = [{"images": "j", "folds": "none", "values": pack(one)} for one in imagenet]
         rows.append({"label": label, "ours": ours, "runs": [{"seed": 0}, {"seed": 1}], "predictions": kept, "made": made})
     codes = {"names": ["art", "text"], "codes": pack(np.arange(120) % 2)}
-    rated = {"i": {"scores": pack(scores), "categories": codes}}
+    rated = {"i": {"scores": pack(scores), "categories": codes}, "j": {"scores": pack(np.zeros(500)), "categories": None}}
     return {"suite": "s", "heads": ["ridge"], "metric": metric, "rows": rows, "rated": rated, "scores": scores}
 
 
@@ -42,13 +45,14 @@ def test_a_pair_is_that_of_the_predictions_of_the_first_head(metric):
     assert paired_rows(one, "theirs", "ours").mean == pytest.approx(-got.mean)
 
 
-def test_classes_are_paired_by_who_was_right():
-    got = paired_rows(result(), "ours", "theirs", "top1")
+@pytest.mark.parametrize("metric", ["category_accuracy", "top1"])
+def test_a_classifier_is_paired_by_the_images_that_it_named_right(metric):
+    got = paired_rows(result(), "ours", "theirs", metric)
     assert got.mean == pytest.approx(np.mean(got.resampled), abs=1) and got.over_images[0] > 0
 
 
 def test_a_number_beside_the_heads_is_found_with_those_of_the_head():
-    assert set(spreads(result()["rows"][0], "ridge")) == {"pcc", "top1"}
+    assert set(spreads(result()["rows"][0], "ridge")) == {"pcc", "category_accuracy", "top1"}
     assert spreads({"ours": None}, "ridge") == {}
 
 

@@ -8,6 +8,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.evaluate.paper_values import paper_settings, paper_table
 from clicv2lite.evaluate.sizes import SIZES, find_data
 from clicv2lite.evaluate.suites import SUITES, UNTRAINED
+from clicv2lite.learners import METHODS
 
 
 def recipe(suite, label, size="lite", seed=0):
@@ -83,3 +84,21 @@ def test_missing_data_are_named_with_what_to_do(tmp_path, monkeypatch, size, env
 def test_a_test_table_alone_is_refused(tmp_path):
     with pytest.raises(UserError, match="give the table to fit on"):
         find_data("ci", None, None, tmp_path / "test.csv", tmp_path)
+
+
+def test_a_row_says_what_it_was_built_from_and_with_whose_settings_it_runs():
+    notes = {row.label: row.note for row in SUITES["table1"].rows}
+    abstracts = [label for label, note in notes.items() if "abstract" in note]
+    assert abstracts == ["Kyle et al.", "P2P-FM", "ICCORN ResNet152"]
+    assert notes["Kyle et al."] == notes["ICCORN ResNet152"] == "built from its abstract alone"
+    for suite in SUITES.values():
+        for row in suite.rows:
+            assert ("built from" in row.note) == (row.baseline is not None)
+            for method in ("moco", "clic"):
+                assert (f"not method={method}_published" in row.note) == (f"method={method}" in row.settings)
+            assert ("mosaics" in row.note) == (row.shape == "L*")
+
+
+@pytest.mark.parametrize("method", ["moco", "clic"])
+def test_the_settings_that_a_note_names_are_a_method(method):
+    assert f"{method}_published" in METHODS

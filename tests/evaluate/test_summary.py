@@ -63,25 +63,36 @@ def test_what_one_seed_lacks_has_no_spread():
 
 
 def test_markdown_has_a_line_a_row_with_as_many_cells():
-    ours = {"ridge": {"pcc": spread([0.6, 0.7])}, "top1": spread([50.0, 51.0])}
+    ours = {"ridge": {"pcc": spread([0.6, 0.7])}, "category_accuracy": spread([50.0, 51.0])}
     row = {"label": "x", "paper": {"pcc": 0.865, "top1": 34.6}, "ours": ours, "missing": None}
     row["runs"] = [{"seed": 0, "backbone": "resnet18", "weights": "scratch"}]
     pcc = {"mean": 0.05, "over_seeds": [0.01, 0.09], "over_images": [-0.012, 0.11]}
-    top1 = {"mean": -1.25, "over_seeds": [-2.5, 0.0], "over_images": None}
-    none = {"pcc": None, "top1": None}
-    rows = [row | {"direction": {"pcc": "undecided", "top1": None}, "difference": {"pcc": pcc, "top1": top1}}]
+    accuracy = {"mean": -1.25, "over_seeds": [-2.5, 0.0], "over_images": None}
+    none = {"pcc": None, "top1": None, "category_accuracy": None}
+    against = none | {"pcc": pcc, "category_accuracy": accuracy}
+    rows = [row | {"direction": none | {"pcc": "undecided"}, "difference": against}]
     rows.append({"label": "y", "paper": {}, "ours": None, "missing": "not built", "runs": [], "direction": none})
     rows[1]["difference"] = none
+    rows.append(rows[0] | {"label": "z", "note": "built from its abstract alone"})
+    rows.append(rows[1] | {"label": "w", "note": "a note"})
     about = {"suite": "s", "size": "ci", "caption": "C", "metric": "pcc", "heads": ["ridge"], "seeds": [0, 1], "reference": "x"}
     text = markdown({**about, "n": 5, "rows": rows, "commit": "abc", "command": "clicv2lite"})
     lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(lines) == 4
+    assert len(lines) == 6
     assert len({line.count("|") for line in lines}) == 1
     assert "| x (here resnet18, scratch) | 0.865 | 0.650 [0.600, 0.700] |" in text
     assert "| +0.050 | 0.010 to 0.090 | -0.012 to 0.110 | undecided |" in text
     assert "| -1.2 | -2.5 to 0.0 |  |  |" in text  # Python rounds a half to the even digit
-    assert "not built" in lines[-1]
+    assert "| z (here resnet18, scratch; built from its abstract alone) | 0.865 |" in text
+    assert "| w (a note) | " in lines[-1] and "| y |" in lines[3] and all("not built" in lines[i] for i in (3, 5))
     assert "Reference: x. Differences are paired" in text
+    paired = "minus reference | 95 % over seeds | 95 % over images | direction"
+    assert f"| paper top-1 on ImageNet, % | ours, category probe, % [range] | {paired} |" in text
+    assert "| 34.6 | 50.5 [50.0, 51.0] |" in text and "ours, top-1" not in text
+    ours["top1"] = spread([30.0, 32.0])  # measured, too: each has columns
+    text = markdown({**about, "n": 5, "rows": rows, "commit": "abc", "command": "clicv2lite"})
+    assert f"| ours, top-1 on ImageNet, % [range] | {paired} | ours, category probe, % [range] | {paired} |" in text
+    assert "| 34.6 | 31.0 [30.0, 32.0] |  |  |  |  | 50.5 [50.0, 51.0] |" in text
 
 
 def test_the_interval_of_a_correlation_ends_at_one():

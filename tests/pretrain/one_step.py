@@ -7,8 +7,8 @@ import safetensors.torch
 import torch
 
 from clicv2lite.data.sources import open_images
+from clicv2lite.distributed import Ranks, join
 from clicv2lite.learners import METHODS
-from clicv2lite.pretrain.distributed import Ranks, join
 from clicv2lite.pretrain.engine import train_step
 from clicv2lite.pretrain.input.feed import Feed
 from clicv2lite.pretrain.optim import make_optimizer

@@ -59,7 +59,17 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("settings", [[], ["class_token=true"], ["mask_ratio=0"], ["auxiliary_weight=0"]])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        ["class_token=true"],
+        ["mask_ratio=0"],
+        ["auxiliary_weight=0"],
+        ["optimizer=sgd", "lr=0.05"],
+        ["optimizer=sgd", "beta1=0"],
+    ],
+)
 def test_a_restored_run_goes_on_exactly_as_the_one_that_was_saved(images, tmp_path, settings):
     model, optimizer, recipe = trained(images, 2, *settings)
     path = checkpoint.save(tmp_path, 2, model, optimizer)

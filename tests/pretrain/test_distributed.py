@@ -16,8 +16,8 @@ import pytest
 import safetensors.torch
 
 import clicv2lite
+from clicv2lite.distributed import Ranks
 from clicv2lite.errors import UserError
-from clicv2lite.pretrain.distributed import Ranks
 from clicv2lite.pretrain.log import read_log
 from tests.pretrain.one_step import CHOICES, step
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from clicv2lite.data.sources import open_images
+from clicv2lite.distributed import Ranks
 from clicv2lite.errors import UserError
-from clicv2lite.pretrain.distributed import Ranks
 from clicv2lite.pretrain.folder import FILES, claim
 from clicv2lite.recipes.library import get_recipe
 

@@ -1,4 +1,5 @@
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -39,6 +40,17 @@ def test_a_run_as_short_as_its_warmup_has_a_rate_too(steps, warmup):
     assert all(0 < learning_rate(step, recipe_of(steps, warmup)) <= 0.5 for step in range(steps))
 
 
+@given(st.integers(2, 60), st.integers(0, 40))
+def test_with_steps_the_rate_is_a_tenth_at_three_fifths_and_a_hundredth_at_four_fifths(steps, warmup):
+    warmup = min(warmup, steps - 1)
+    recipe = recipe_of(steps, warmup).changed({"schedule": "steps"})
+    for step in range(steps):
+        done = Fraction(step - warmup, steps - warmup)
+        want = 0.5 if done < Fraction(3, 5) else 0.05 if done < Fraction(4, 5) else 0.005
+        want = 0.5 * (step + 1) / warmup if step < warmup else want
+        assert learning_rate(step, recipe) == pytest.approx(want, rel=1e-9)
+
+
 @pytest.mark.parametrize("class_token", ["true", "false"])
 def test_weight_decay_is_for_matrices_and_never_for_the_key_encoder(class_token):
     recipe = get_recipe("ci", ["weight_decay=0.3", "beta1=0.8", "beta2=0.7", f"class_token={class_token}"])
@@ -68,3 +80,25 @@ def test_a_step_is_that_of_adamw():
             want[p] = want[p] * (1 - 0.1 * decay) - 0.1 * m / (math.sqrt(v) + 1e-8)
         optimizer.step()
         assert matrix.item() == pytest.approx(want[matrix], rel=1e-5) and bias.item() == pytest.approx(want[bias], rel=1e-5)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_step_is_that_of_sgd_with_momentum_and_all_weights_decay(momentum):
+    recipe = get_recipe("ci", ["optimizer=sgd", "lr=0.1", "weight_decay=0.2", f"beta1={momentum}"])
+    matrix, bias = torch.nn.Parameter(torch.full((1, 1), 2.0)), torch.nn.Parameter(torch.full((1,), 2.0))
+    optimizer = make_optimizer(torch.nn.ParameterList([matrix, bias]), recipe)
+    want, speed = 2.0, 0.0
+    for gradient in (3.0, -1.0, 0.5):
+        for p in (matrix, bias):
+            p.grad = torch.full_like(p, gradient)
+        speed = momentum * speed + gradient + 0.2 * want
+        want -= 0.1 * speed
+        optimizer.step()
+        assert matrix.item() == pytest.approx(want, rel=1e-5) and bias.item() == pytest.approx(want, rel=1e-5)
+
+
+def test_sgd_never_moves_the_key_encoder():
+    model = CLICv2(get_recipe("ci").model)
+    optimizer = make_optimizer(model, get_recipe("ci", ["optimizer=sgd"]))
+    moved = {p for group in optimizer.param_groups for p in group["params"]}
+    assert moved == {p for name, p in model.named_parameters() if not name.startswith("key") and name != "query.pos_embed"}

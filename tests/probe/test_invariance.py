@@ -51,6 +51,13 @@ def test_no_image_is_classified_by_a_probe_that_saw_it():
     assert class_probe(torch.eye(40), names, folds(40, 5, names, 0))["accuracy"] < 0.8
 
 
+def test_rows_to_fit_on_leave_the_others_out():
+    """Each image has a feature of its own: fitted on the tested rows, too, the probe would be right."""
+    names, train, test = ["a", "b", "b", "c"] * 10, np.arange(0, 20), np.arange(20, 36)
+    found = class_probe(torch.eye(40), names, [test], train=train)
+    assert found["accuracy"] == 0.5 == found["chance"]  # it knows only which category is the largest
+
+
 @given(st.integers(0, 999), st.integers(1, 6))
 def test_neighbourhood_matches_loops(seed, k):
     rng = np.random.default_rng(seed)
@@ -122,6 +129,19 @@ def test_the_command_writes_a_report_and_a_map(data, tmp_path):
     rows = list(csv.DictReader(points.open()))
     assert len(rows) == 40 and rows[3]["image"] == "3.png" and rows[3]["category"] == "blue"
     assert all(np.isfinite([float(row["x"]), float(row["y"])]).all() for row in rows)
+
+
+def test_a_split_column_says_what_is_fitted_and_what_is_tested(data, tmp_path):
+    lines = (data / "ratings.csv").read_text().splitlines()
+    parts = ["split", *("test" if i % 4 == 0 else "train" for i in range(40))]
+    (data / "split.csv").write_text("".join(f"{line},{part}\n" for line, part in zip(lines, parts, strict=True)))
+    assert main(words(data, "split.csv", json=tmp_path / "i.json")) == 0
+    got = json.loads((tmp_path / "i.json").read_text())
+    probe = ["probe", "--encoder", str(data / "encoder"), "--ratings", str(data / "split.csv")]
+    assert main([*probe, "--json", str(tmp_path / "p.json")]) == 0
+    assert got["n"] == 10 and got["mean_pcc"] == json.loads((tmp_path / "p.json").read_text())["mean_pcc"]
+    assert got["class_probe"]["chance"] == 1.0  # every fourth image is red
+    assert sum(part["n"] for part in got["unseen_category"]["per_category"].values()) == 40
 
 
 def test_without_a_file_the_report_is_printed_and_repeats_itself(data, capsys):

@@ -44,6 +44,7 @@ class Settings:
     beta2: float = 0.999  # Adam's second
     milestones: tuple[int, ...] = ()
     decay: float = 0.1
+    steady: bool = False  # the backbone keeps its learning rate
     warmup: int = 0  # epochs of rising learning rate
     crop: int = 0  # side of random crops; 0: the whole image
     crops: int = 1  # crops of an image, an epoch and in a prediction
@@ -56,6 +57,7 @@ class Baseline:
 
     build: Callable[[Any, Weights], nn.Module]  # backbone, None without one; weights
     paper: Settings
+    source: str  # what it was built from; tables show it
 
     def settings(self, size: Scale) -> Settings:
         """The settings of a size; only `full` asks for the paper's input, backbone and ImageNet weights."""
@@ -64,7 +66,7 @@ class Baseline:
         # from scratch, fine-tuning's small learning rates go nowhere in a few epochs: one Adam for all
         small = replace(
             self.paper, backbone=self.paper.backbone and "resnet18", side=96, epochs=10, batch=16, optimizer="adam", lr=1e-3,
-            weight_decay=1e-4, head_lr=1.0, momentum=0.9, beta2=0.999, milestones=(6, 9), decay=0.2, warmup=1, crop=0, crops=1,
-            weights="scratch",
+            weight_decay=1e-4, head_lr=1.0, momentum=0.9, beta2=0.999, milestones=(6, 9), decay=0.2, steady=False, warmup=1,
+            crop=0, crops=1, weights="scratch",
         )  # fmt: skip
         return small if size == "lite" else replace(small, side=64, epochs=1, batch=8, milestones=())

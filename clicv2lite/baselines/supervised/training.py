@@ -52,7 +52,7 @@ def train(
             for step, rows in enumerate(order(len(images), settings, draws)):
                 factor = learning_rate(epoch + step / steps, settings)
                 for group, lr in zip(optimizer.param_groups, base, strict=True):
-                    group["lr"] = lr * factor
+                    group["lr"] = lr if group["steady"] else lr * factor
                 with autocast(device):
                     batch = normalize(augment(images[rows], settings.crop, draws).to(device).float() / 255)
                     loss = cast(Supervised, net).loss(batch, target[rows].to(device))
@@ -79,12 +79,12 @@ def predict(net: nn.Module, images: Tensor, settings: Settings) -> Floats:
 
 
 def make_optimizer(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """SGD or Adam; what does not belong to `backbone` learns `head_lr` times as fast."""
+    """SGD or Adam; what does not belong to `backbone` learns `head_lr` times as fast; a `steady` group keeps its rate."""
     inside = [p for name, p in net.named_parameters() if name.startswith("backbone.")]
     outside = [p for name, p in net.named_parameters() if not name.startswith("backbone.")]
     groups: list[dict[str, Any]] = [
-        {"params": parameters, "lr": settings.lr * factor}
-        for parameters, factor in ((inside, 1.0), (outside, settings.head_lr))
+        {"params": parameters, "lr": settings.lr * factor, "steady": steady}
+        for parameters, factor, steady in ((inside, 1.0, settings.steady), (outside, settings.head_lr, False))
         if parameters
     ]
     if settings.optimizer == "sgd":

@@ -213,6 +213,9 @@ class Downloads:
         about: dict[str, str] = json.loads(self.texts[i])
         return {key: about[key] for key in ("photo", "url", "licence", "owner")}
 
+    def make(self, i: int) -> None:
+        """Nothing: the photo itself is packed."""
+
     def read(self, i: int) -> bytes:
         """The bytes as they were downloaded.
 

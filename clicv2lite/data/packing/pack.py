@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -53,6 +53,9 @@ class Opened:
         """Nothing more is known."""
         return {}
 
+    def make(self, i: int) -> None:
+        """Nothing: the image itself is packed."""
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -71,7 +74,7 @@ class Packed:
 MAX_REASONS = 10
 
 
-def pack(images: Images, out: Path, form: Form, jobs: int = 1) -> Packed:
+def pack(images: Images, out: Path, form: Form, jobs: int = 1, more: Mapping[str, object] | None = None) -> Packed:
     """Write the tars `out`/000000.tar ..., and a manifest with one row for each image of the source.
 
     Args:
@@ -79,6 +82,7 @@ def pack(images: Images, out: Path, form: Form, jobs: int = 1) -> Packed:
         out: a folder, made if it does not exist; shards of an earlier run that it holds are kept.
         form: of the images and the shards.
         jobs: processes; 1 works in this one.
+        more: other options that the shards depend on, by their names.
 
     Raises:
         UserError: if `out` holds something else, cannot be written to or is full, or no image is good.
@@ -87,7 +91,7 @@ def pack(images: Images, out: Path, form: Form, jobs: int = 1) -> Packed:
     make_folder(make_folder(out, "--out") / STATE, "--out")
     try:
         with locked(out, folder=True, lock=f"{STATE}/lock"):
-            _same_as_before(images, out, form)
+            _same_as_before(images, out, {**asdict(form), **(more or {})})
             return _summary(images, out, form, _make_missing(images, out, form, jobs))
     except OSError as error:
         raise written(error, out) from None
@@ -100,9 +104,9 @@ def written(error: OSError, out: Path) -> UserError:
     return UserError(f"{out}: cannot be written ({error.strerror or error}); correct that and run the command again")
 
 
-def _same_as_before(images: Images, out: Path, form: Form) -> None:
-    names = listing_digest(images.name(i) for i in range(len(images)))
-    asked = {**asdict(form), "images": len(images), "names": names}
+def _same_as_before(images: Images, out: Path, options: Mapping[str, object]) -> None:
+    content = {"images": len(images), "names": listing_digest(images.name(i) for i in range(len(images)))}
+    asked = {**options, **content}
     file = out / STATE / "asked.json"
     if not file.exists():
         for kind, found in (("tars", out.glob("[0-9]*.tar")), (f"a {MANIFEST}", out.glob(MANIFEST))):
@@ -110,9 +114,10 @@ def _same_as_before(images: Images, out: Path, form: Form) -> None:
                 raise UserError(f"{out}: it holds {kind} that this command did not write; choose another folder with --out")
         write_json(file, asked)
     before = _json(file)
-    for key, value in asked.items():
-        if before.get(key) != value:
-            what = f"--{key} {before.get(key)}, not {value}" if key in asdict(form) else "other images"
+    for key in sorted({**asked, **before}, key=lambda key: key in content):  # options first: they may change the images
+        old, new = (side.get(key, "none") for side in (before, asked))
+        if old != new:
+            what = "other images" if key in content else f"--{key} {old}, not {new}"
             raise UserError(f"{out}: it was packed with {what}; choose another folder with --out, or remove it")
     for leftover in (*out.glob(".*.tmp"), *(out / STATE).glob(".*.tmp")):  # of a killed run; the lock is ours
         leftover.unlink()

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -27,13 +27,19 @@ from clicv2lite.files import atomic
 FILTER = Image.Resampling.LANCZOS  # antialiased; a large JPEG is first decoded near twice the size that is wanted
 
 
+MADE = "#mosaic-"  # in a name: between that of an image and that of the picture made of it
+Make = Callable[[bytes, str], Image.Image]  # bytes and name of an image -> another picture
+
+
 class Images(Protocol):
-    """What can be packed: `about` adds to each image's JSON."""
+    """What can be packed: `about` adds to each image's JSON; `make` makes another picture of its bytes, if not None."""
 
     def __len__(self) -> int: ...
+    def __hash__(self) -> int: ...
     def name(self, i: int) -> str: ...
     def read(self, i: int) -> bytes: ...
     def about(self, i: int) -> dict[str, str]: ...
+    def make(self, i: int) -> Make | None: ...
 
 
 @dataclass(frozen=True)
@@ -72,31 +78,34 @@ class _NoImage(Exception):
 FIELDS = tuple(field.name for field in fields(ShardRow))
 
 
-def small_jpeg(data: bytes, name: str, side: int, quality: int) -> Small:
+def small_jpeg(data: bytes, name: str, side: int, quality: int, make: Make | None = None) -> Small:
     """Make the short side of an image `side` pixels long; its aspect ratio stays, and nothing is enlarged.
 
     A gray or RGB JPEG that is upright and small enough is decoded, to check that it is whole, and kept byte for byte.
     Anything else is resized with a Lanczos filter and written as a JPEG of `quality` with 4:2:0 chroma.
 
+    Args:
+        make: makes another picture of the bytes, which is packed instead of the image.
+
     Raises:
         ImageError: as `read_image`.
     """
     with PIXELS.hold():
-        return _small(data, name, side, quality)
+        return _small(data, name, side, quality, make)
 
 
-def _small(data: bytes, name: str, side: int, quality: int) -> Small:
-    image = read_image(data, name, at_least=round(side * REDUCING_GAP))
-    kind, mode, (width, height), turned = _header(data, name)
+def _small(data: bytes, name: str, side: int, quality: int, make: Make | None) -> Small:
+    image = make(data, name) if make else read_image(data, name, at_least=round(side * REDUCING_GAP))
+    kind, mode, (width, height), turned = _header(data, name.partition(MADE)[0])
     if turned >= 5:  # EXIF: lies on its side
         width, height = height, width
-    if min(width, height) <= side:
-        if kind == "JPEG" and mode in ("RGB", "L") and turned == 1:
-            return Small(data, width, height, width, height)
-    else:
-        scale = side / min(width, height)
-        size = max(side, round(width * scale)), max(side, round(height * scale))
+    whole = image.size if make else (width, height)  # `read_image` may have decoded it smaller
+    if min(whole) > side:
+        scale = side / min(whole)
+        size = max(side, round(whole[0] * scale)), max(side, round(whole[1] * scale))
         image = image.resize(size, FILTER, reducing_gap=REDUCING_GAP)
+    elif not make and kind == "JPEG" and mode in ("RGB", "L") and turned == 1:
+        return Small(data, width, height, width, height)
     buffer = io.BytesIO()
     try:
         image.save(buffer, "JPEG", quality=quality)
@@ -146,7 +155,7 @@ def _packed(images: Images, i: int, shard: str, side: int, quality: int) -> tupl
     try:
         data = images.read(i)
         source = {"source_sha256": hashlib.sha256(data).hexdigest(), "source_bytes": str(len(data))}
-        small = small_jpeg(data, name, side, quality)
+        small = small_jpeg(data, name, side, quality, images.make(i))
     except ImageError as error:
         return ShardRow(key, as_text(name), status="failed", error=str(error), **source), None
     source |= {"source_width": str(small.source_width), "source_height": str(small.source_height)}

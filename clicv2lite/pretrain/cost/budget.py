@@ -135,7 +135,7 @@ def memory(
     return {
         "weights": 4 * (trained + count["positions"] // 2),
         "gradients": 4 * trained,
-        "AdamW": 8 * trained,
+        **({"SGD": 4 * trained * (recipe.beta1 > 0)} if recipe.optimizer == "sgd" else {"AdamW": 8 * trained}),
         "key copy": 4 * (count["key encoder"] + count["key head"] + count["positions"] // 2),
         "bf16 weights": 2 * trained if low else 0,  # autocast's, for one forward and backward pass
         "views": 4 * 3 * recipe.patch**2 * share * (2 * t.visible if recipe.key_patches == "visible" else t.visible + t.all),

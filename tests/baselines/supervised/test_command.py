@@ -41,7 +41,7 @@ class Brightness(nn.Module):
 @pytest.fixture
 def tiny(monkeypatch):
     settings = replace(CI, epochs=20, batch=8, lr=0.05, warmup=0)
-    monkeypatch.setitem(BASELINES, "tiny", Baseline(Brightness, settings))
+    monkeypatch.setitem(BASELINES, "tiny", Baseline(Brightness, settings, "nothing"))
     return settings
 
 
@@ -140,6 +140,42 @@ def test_the_head_learns_at_its_own_rate(tiny):
     rates = {id(p): g["lr"] for g in groups for p in g["params"]}
     assert rates[id(net.backbone.weight)] * 10 == pytest.approx(rates[id(net.other.weight)]) and len(rates) == 4
     assert isinstance(make_optimizer(net, replace(tiny, optimizer="sgd")), torch.optim.SGD)
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_a_steady_backbone_keeps_its_learning_rate_while_the_head_steps_down(tiny, monkeypatch, steady):
+    seen = []
+
+    class Watched(torch.optim.Adam):
+        def step(self, closure=None):
+            seen.append([group["lr"] for group in self.param_groups])
+            return super().step(closure)
+
+    monkeypatch.setattr(torch.optim, "Adam", Watched)
+    settings = replace(tiny, epochs=4, batch=20, lr=0.01, head_lr=10, milestones=(1, 3), decay=0.1, steady=steady)
+    train("tiny", settings, *bright(20), 0)
+    backbone = [0.01] * 4 if steady else [0.01, 0.001, 0.001, 0.0001]
+    assert seen == [pytest.approx(pair) for pair in zip(backbone, [0.1, 0.01, 0.01, 0.001], strict=True)]
+
+
+def test_hyperiqa_learns_at_the_rates_of_its_published_loop():
+    """The rates of HyerIQASolver.py, epoch by epoch: set once before the first, and anew after each."""
+    lr, ratio = 2e-5, 10
+    want = [(lr * ratio, lr)]
+    for t in range(15):
+        if t > 8:
+            ratio = 1
+        want.append((lr / 10 ** (t // 6) * ratio, lr))
+    settings = BASELINES["hyperiqa"].paper
+    with torch.device("meta"):
+        net = BASELINES["hyperiqa"].build("resnet50", "scratch")
+    backbone, head = make_optimizer(net, settings).param_groups
+    names = {id(p): name for name, p in net.named_parameters()}
+    inside = {names[id(p)].split(".")[1] for p in backbone["params"]}
+    assert inside == {"stages", "local"} and not any(names[id(p)].startswith("backbone") for p in head["params"])
+    factors = [learning_rate(epoch, settings) for epoch in range(settings.epochs)]
+    got = [(head["lr"] * f, backbone["lr"] if backbone["steady"] else backbone["lr"] * f) for f in factors]
+    assert got == [pytest.approx(pair) for pair in want] and len(got) == 16 and not head["steady"]
 
 
 @pytest.mark.parametrize("count, batch, crops", [(10, 4, 1), (9, 4, 1), (5, 4, 1), (1, 4, 3), (8, 3, 2)])

@@ -55,6 +55,8 @@ def recipes():
         target=st.sampled_from(["entropy", "pixels", "frequency", "none"]),
         compare=st.sampled_from(["patch", "image"]),
         batch=st.integers(2, 5),
+        optimizer=st.sampled_from(["adamw", "sgd"]),
+        beta1=st.sampled_from([0.0, 0.9]),
         precision=st.just("fp32"),
     )
 
@@ -178,9 +180,10 @@ def test_training_state_has_the_bytes_that_torch_holds(recipe):
     own, key = ([p for m in ms if m for p in m.parameters()] for ms in
                 ((model.query, model.query_head, model.decoder), (model.key, model.key_head)))  # fmt: skip
     moments = [s for state in optimizer.state.values() for name, s in state.items() if name != "step"]
+    held = "SGD" if recipe.optimizer == "sgd" else "AdamW"
     assert got["weights"] == sum(p.nbytes for p in own)
     assert got["gradients"] == sum(p.grad.nbytes for p in own if p.grad is not None)
-    assert got["AdamW"] == sum(moment.nbytes for moment in moments)
+    assert got[held] == sum(moment.nbytes for moment in moments)
     assert got["key copy"] == sum(p.nbytes for p in key)
 
 

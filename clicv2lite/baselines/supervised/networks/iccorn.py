@@ -73,4 +73,5 @@ class ICCORN(nn.Module):
 BASELINE = Baseline(
     ICCORN,
     Settings("resnet152", 512, 30, 32, "sgd", 0.005, 1e-3, milestones=(10, 20), decay=0.2, warmup=1, weights="imagenet"),
+    "its abstract alone",
 )

@@ -73,4 +73,5 @@ class ICNet(IcnetArms):
 BASELINE = Baseline(
     ICNet,
     Settings("resnet18", 512, 30, 64, "sgd", 0.05, 1e-3, milestones=(10, 20), decay=0.2, warmup=1, weights="imagenet"),
+    "its published code",
 )

@@ -84,4 +84,5 @@ class ComplexityNet(nn.Module):
 BASELINE = Baseline(
     ComplexityNet,
     Settings("resnet18", 384, 30, 32, "adam", 1e-4, 1e-4, milestones=(15, 25), weights="imagenet"),
+    "its abstract alone",
 )

@@ -79,4 +79,5 @@ class P2PFM(nn.Module):
 BASELINE = Baseline(
     P2PFM,
     Settings("resnet18", 640, 10, 120, "adam", 3e-4, 0.01, head_lr=10, beta2=0.99, weights="imagenet"),
+    "its published code; the feedback from its abstract",
 )

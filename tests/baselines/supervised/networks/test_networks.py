@@ -194,11 +194,11 @@ def test_hyperiqa_runs_a_network_of_each_images_own():
     x = images(3)
     for i, got in enumerate(net(x).tolist()):
         found, y = [], x[i : i + 1]
-        for stage in net.backbone:
+        for stage in net.backbone["stages"]:
             y = stage(y)
             found.append(y)
         semantic = F.adaptive_avg_pool2d(net.semantic(y), 7)
-        z = net.local(found)[0].double().numpy()
+        z = net.backbone["local"](found)[0].double().numpy()
         assert z.shape == (224,)
         for number, layer in enumerate(net.hyper):
             weight, bias = (t[0].double().numpy() for t in layer(semantic))
@@ -279,4 +279,5 @@ def test_imagenet_weights_come_from_the_hub_folder_or_one_line_says_where(monkey
 def test_every_file_of_the_folder_is_a_baseline_of_its_name():
     files = {path.stem for path in Path(networks.__file__).parent.glob("*.py")} - {"__init__"}
     assert files == BASELINES.keys() >= {"hyperiqa", "iccorn", "icnet", "kyle", "p2pfm"}
+    assert {name for name, baseline in BASELINES.items() if "abstract" in baseline.source} == {"iccorn", "kyle", "p2pfm"}
     assert all(baseline.settings(size).backbone for baseline in BASELINES.values() for size in SIZES)

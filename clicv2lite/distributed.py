@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import torch
@@ -125,11 +126,12 @@ def without_exchange(model: nn.Module) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def join(device: str) -> Iterator[Ranks]:
+def join(device: str, patience: timedelta | None = None) -> Iterator[Ranks]:
     """Join the other ranks that torchrun started. Without torchrun there is only this rank.
 
     Args:
         device: as for `choose_device`; with ``cuda`` or ``auto``, each local rank has its own GPU.
+        patience: how long a rank waits for another one; None is torch's choice, minutes.
 
     Raises:
         UserError: if there is no such device, or several ranks would share one GPU.
@@ -151,7 +153,8 @@ def join(device: str) -> Iterator[Ranks]:
     store, rank, _ = next(dist.rendezvous("env://"))
     if os.environ.get("GROUP_WORLD_SIZE") == "1":  # one machine: torchrun's store still has addresses of killed ranks
         store = dist.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
-    dist.init_process_group("nccl" if where.type == "cuda" else "gloo", store=store, rank=rank, world_size=size)
+    backend = "nccl" if where.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=patience)
     yield Ranks(dist.get_rank(), size, where)
     # Free wrapped models first. Freed later, they could end the group while holding Python's lock, and gloo's threads may wait
     # for that lock.
