@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from clicv2lite.arrays import Rows
-from clicv2lite.data.names import PackedNames, one_line
+from clicv2lite.data.names import PackedNames
 from clicv2lite.data.sources import open_images
-from clicv2lite.errors import UserError
+from clicv2lite.errors import UserError, one_line
 
 PARTS = ("train", "val")
 

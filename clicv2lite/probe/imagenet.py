@@ -20,10 +20,10 @@ from torch import Tensor
 
 from clicv2lite.data.cache import cache_dir
 from clicv2lite.data.centre import short_side
-from clicv2lite.data.names import as_text, one_line
+from clicv2lite.data.names import as_text
 from clicv2lite.distributed import Ranks, join
 from clicv2lite.encoders.frozen import FrozenEncoder
-from clicv2lite.errors import UserError, check_counts, check_positive, check_seed
+from clicv2lite.errors import UserError, check_counts, check_positive, check_seed, one_line
 from clicv2lite.extras import extra
 from clicv2lite.files import make_folder, put_json, write_json
 from clicv2lite.heads.classifier import RATES, ClassifierTraining, choose_rate, fit_classifiers
