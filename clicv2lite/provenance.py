@@ -64,8 +64,8 @@ def code_version(result: Mapping[str, Any]) -> str:
     """Which code made a stored result, in words: its commit, or the release that was installed."""
     if result.get("commit"):
         return f"commit {result['commit']}"
-    release = str(result.get("versions", "")).partition(",")[0].removeprefix("clicv2lite ")
-    return f"installed {release}" if release else "version not recorded"
+    package, _, release = str(result.get("versions", "")).partition(",")[0].partition(" ")
+    return f"installed {release}" if package == "clicv2lite" else "version not recorded"
 
 
 def stamped(result: Mapping[str, Any], began: float, device: torch.device | None = None) -> dict[str, Any]:
