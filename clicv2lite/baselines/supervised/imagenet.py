@@ -49,7 +49,8 @@ def load_efficientnet() -> nn.Module:
 def pooled(net: nn.Module, images: Tensor, device: torch.device = CPU) -> Tensor:
     """Mean and standard deviation over the places, of four blocks: (n, 3, S, S) uint8 -> (n, 1088) float32 on the CPU.
 
-    Complexity shows in all of them; the last alone, which classes are read from, predicts it less well. The network must be on `device`.
+    Complexity shows in all of them; the last alone, which classes are read from, predicts it less well.
+    The network must be on `device`.
     """
     seen: list[Tensor] = []
     blocks: Any = net._blocks
