@@ -67,7 +67,7 @@ def code_version(result: Mapping[str, Any]) -> str:
     if result.get("commit"):
         return f"commit {result['commit']}"
     package, _, release = str(result.get("versions", "")).partition(",")[0].partition(" ")
-    return f"installed {release}" if package == "clicv2lite" and release else "version not recorded"
+    return f"installed {release}" if package == "clicv2lite" else "version not recorded"
 
 
 def stamped(result: Mapping[str, Any], began: float, device: torch.device | None = None) -> dict[str, Any]:

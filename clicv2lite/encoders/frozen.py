@@ -83,9 +83,7 @@ def _wrong_pooling(shape: EncoderConfig, pool: PoolConfig) -> str | None:
     if size % (patch << pool.halvings):
         halved = f" halved {pool.halvings} times" if pool.halvings else ""
         return f"pool_size={size}: patches of {patch} px do not tile it{halved}"
-    if size // patch > ROWS:
-        return f"pool_size={size}: {size // patch} patches in a row, and {ROWS} are allowed"
-    return None
+    return f"pool_size={size}: {size // patch} patches in a row, and {ROWS} are allowed" if size // patch > ROWS else None
 
 
 def stored_config(stored: Mapping[str, Any]) -> FrozenConfig:
@@ -95,8 +93,7 @@ def stored_config(stored: Mapping[str, Any]) -> FrozenConfig:
         KeyError, TypeError, ValueError: if it is none, or its values cannot be.
     """
     pool: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in stored["pool"].items()}
-    config = FrozenConfig(EncoderConfig(**stored["encoder"]), PoolConfig(**pool))
-    if reason := config.misfit():
+    if reason := (config := FrozenConfig(EncoderConfig(**stored["encoder"]), PoolConfig(**pool))).misfit():
         raise ValueError(reason)
     return config
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from clicv2lite.ambient import own_settings
 from clicv2lite.data.batches import read_squares
-from clicv2lite.device import add_device, choose_device
+from clicv2lite.device import CPU, add_device, choose_device
 from clicv2lite.errors import UserError, check_seed
 from clicv2lite.files import put_json
 from clicv2lite.heads.ridge import fit_ridge
@@ -47,15 +47,16 @@ def load_efficientnet() -> nn.Module:
 
 @own_settings()
 @torch.inference_mode()
-def pooled(net: nn.Module, images: Tensor) -> Tensor:
+def pooled(net: nn.Module, images: Tensor, device: torch.device = CPU) -> Tensor:
     """Mean and standard deviation over the places, of four blocks: (n, 3, S, S) uint8 -> (n, 1088) float32 on the CPU.
 
     Complexity shows in all of them; the last alone, which classes are read from, predicts it less well.
+    The network must be on `device`.
     """
     seen: list[Tensor] = []
     blocks: Any = net._blocks
     hooks = [blocks[i].register_forward_hook(lambda module, given, output: seen.append(output)) for i in BLOCKS]
-    found, device = [], next(net.parameters()).device
+    found = []
     for part in images.split(32):
         seen.clear()
         net((part.to(device).float() - 127) / 128)  # as it was trained
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     task = keep_rows(task, read)
     tests = folds(len(images), 5, task.categories, args.seed)
     within = groups(args.within_categories, task.categories, args.ratings)
-    predictions = cross_validate(fit_ridge, pooled(net, images), np.asarray(task.scores), tests, within)
+    predictions = cross_validate(fit_ridge, pooled(net, images, device), np.asarray(task.scores), tests, within)
     result: dict[str, Any] = report(task.scores, predictions, task.categories, RESAMPLES, args.seed) | {
         "model": "efficientnet-lite0",
         "weights": "imagenet",
