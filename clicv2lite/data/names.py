@@ -25,7 +25,7 @@ def is_image_name(path: str) -> bool:
 
 def is_hidden(path: str) -> bool:
     """True for `.git/a.jpg` and macOS's `._a.jpg`."""
-    return any(part.startswith(".") and part not in (".", "..") for part in path.split("/"))
+    return any(part.startswith(".") and part not in (".", "..") for part in path.replace(os.sep, "/").split("/"))
 
 
 def ending(path: str) -> str:

@@ -13,7 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control, ttest_1samp
+
+from clicv2lite.extras import extra
+
+with extra("evaluate"):
+    from scipy.stats import false_discovery_control, ttest_1samp
 
 from clicv2lite.arrays import Floats
 from clicv2lite.probe.metrics import SMALLEST_CATEGORY, interval

@@ -50,7 +50,8 @@ def sincos_positions(grid: tuple[int, int], width: int) -> Tensor:
 
 def embed_layer(embedding: Embedding) -> type[nn.Module]:
     """The patch embedding as timm's ``VisionTransformer`` takes it, ``embed_layer``."""
-    from timm.layers import PatchEmbed
+    with extra("train"):
+        from timm.layers import PatchEmbed
 
     if embedding == "linear":
         return PatchEmbed

@@ -101,7 +101,7 @@ def fetch_folders(url: str, folders: Sequence[str], target: Path, commit: str | 
 def _fetch(url: str, folders: Sequence[str], target: Path, wanted: str | None) -> str:
     _run(["init", "--quiet", "--template=", "."], url, target)
     (target / ".git/info").mkdir(exist_ok=True)
-    (target / ".git/info/attributes").write_text(BYTES)
+    (target / ".git/info/attributes").write_text(BYTES, encoding="utf-8", newline="\n")
     for pattern in ("*.lock", "tmp_*"):  # what a killed git leaves behind; our own lock says that none is running
         for leftover in (target / ".git").rglob(pattern):
             leftover.unlink()
