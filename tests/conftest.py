@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
+from clicv2lite.encoders.config import FrozenConfig
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
+from clicv2lite.encoders.config import FrozenConfig
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.method.encoder import EncoderConfig

@@ -149,14 +149,8 @@ def weigh(claim: Claim, result: Mapping[str, Any] | None) -> dict[str, Any]:
     printed = {row.label: row.paper[claim.metric] for row in SUITES[claim.suite].rows if claim.metric in row.paper}
     row: dict[str, Any] = {"id": claim.id, "claim": claim.claim, "source": claim.source, "metric": claim.metric}
     row |= {"paper": {label: printed[label] for label in labels if label in printed} or None, "ours": None, "pairs": []}
-    row |= {
-        "p": None,
-        "q": None,
-        "side": None,
-        "verdict": "not run",
-        "evidence": None,
-        "reason": f"not run: {', '.join(labels)}",
-    }
+    row |= {"p": None, "q": None, "side": None, "verdict": "not run", "evidence": None}
+    row["reason"] = f"not run: {', '.join(labels)}"
     if result is None:
         return row
     if all(claim.metric not in (r["ours"] or {}) for r in result["rows"]):

@@ -1,7 +1,6 @@
 """`clicv2lite evaluate`: a table or figure of the paper at a chosen size, the paper's values beside ours (book chapter 11)."""
 
 import argparse
-import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from typing import Any
 import torch
 
 from clicv2lite.device import add_device, choose_device
-from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.figures import draw
+from clicv2lite.evaluate.missing import missing_commands, missing_probes
 from clicv2lite.evaluate.pairing import as_json, paired_rows
 from clicv2lite.evaluate.runs import (
     RatedImages,
@@ -26,13 +25,12 @@ from clicv2lite.evaluate.runs import (
     train,
     untrained,
 )
-from clicv2lite.evaluate.sizes import SIZES, Data, SuiteSize, find_data
+from clicv2lite.evaluate.sizes import SIZES, find_data
 from clicv2lite.evaluate.suites import SUITES, Suite, SuiteRow
 from clicv2lite.evaluate.summary import direction, markdown, numbers, over_seeds
 from clicv2lite.extras import extra
 from clicv2lite.files import put_json, write_bytes, write_json
 from clicv2lite.outputs import add_output
-from clicv2lite.probe.imagenet import RESULT as TOP1
 from clicv2lite.probe.task import add_score_range
 from clicv2lite.provenance import provenance
 from clicv2lite.recipes.recipe import Recipe
@@ -156,40 +154,6 @@ def take_rated(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Take out of the rows' predictions what all of them share: digest of images -> their scores and categories."""
     kept = [one for row in rows for seeds in row["predictions"].values() for one in seeds]
     return {one["images"]: one.pop("rated") for one in kept}
-
-
-def missing_commands(rows: list[SuiteRow], size: SuiteSize, data: Data, out: Path, seeds: tuple[int, ...]) -> list[str]:
-    """Shell commands, one a missing run: under torchrun at the full size."""
-    program = "torchrun --standalone --nproc-per-node=gpu -m clicv2lite" if size.name == "full" else "clicv2lite"
-    lines = []
-    for row in rows:
-        for seed in seeds if row.trained and not (row.missing or row.baseline) else ():
-            folder = out / "runs" / run_key(size.recipe(row, seed), data.images)
-            if not (folder / WEIGHTS).is_file():
-                name, settings = size.settings(row, seed)
-                images = shlex.join(data.images)
-                lines.append(
-                    f"{program} pretrain --recipe {name} --images {images} --out {shlex.quote(str(folder))} --resume"
-                    f" --set {shlex.join(settings)}  # {row.label}"
-                )
-    return list({line.partition("  #")[0]: line for line in lines}.values())
-
-
-def missing_probes(
-    suite: Suite, rows: list[SuiteRow], size: SuiteSize, data: Data, out: Path, seeds: tuple[int, ...]
-) -> list[str]:
-    """Shell commands, one a run whose top-1 accuracy on ImageNet a suite compares and nobody has measured."""
-    lines = []
-    for row in rows if "classes" in suite.measures else ():
-        for seed in seeds if row.trained else ():
-            folder = out / "runs" / run_key(size.recipe(row, seed), data.images)
-            if not (folder / TOP1).is_file():
-                where = shlex.quote(str(folder))
-                lines.append(
-                    f"torchrun --standalone --nproc-per-node=gpu -m clicv2lite probe --encoder {where} --imagenet DIR"
-                    f" --out {where} --seed {seed}  # {row.label}"
-                )
-    return lines
 
 
 def _row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any]:

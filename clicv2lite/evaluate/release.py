@@ -20,7 +20,8 @@ from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square
 from clicv2lite.data.rated.table import Ratings, read_ratings
 from clicv2lite.device import add_device, choose_device
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, untrained_encoder
+from clicv2lite.encoders.config import FrozenConfig
+from clicv2lite.encoders.frozen import FrozenEncoder, untrained_encoder
 from clicv2lite.evaluate.stored import read_json, read_results, stored_results
 from clicv2lite.files import write_bytes, write_json
 from clicv2lite.heads.ridge import fit_ridge

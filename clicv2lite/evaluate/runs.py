@@ -22,7 +22,8 @@ from torch import Tensor
 
 from clicv2lite.data.sources import open_images
 from clicv2lite.device import CPU
-from clicv2lite.encoders.frozen import WEIGHTS, FrozenConfig, FrozenEncoder, untrained_encoder
+from clicv2lite.encoders.config import FrozenConfig
+from clicv2lite.encoders.frozen import WEIGHTS, FrozenEncoder, untrained_encoder
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.sizes import Data, SuiteSize
 from clicv2lite.evaluate.stored import read_json

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from clicv2lite.baselines.supervised.networks import BASELINES
 from clicv2lite.evaluate.paper_values import paper_caption, paper_settings, paper_table
 
 VALUES = ("pcc", "srcc", "top1")
@@ -36,7 +35,16 @@ class SuiteRow:
     baseline: str | None = None  # a supervised baseline instead
     trained: bool = True  # False: the ViT as it is drawn, the reference of every suite
     missing: str | None = None  # why this row cannot be run here
-    note: str = ""  # what was built or run instead of the paper's; stands behind the label in the table
+    instead: str = ""  # what is run instead of the paper's
+
+    @property
+    def note(self) -> str:
+        """What was built or run instead of the paper's; stands behind the label in the table."""
+        if self.baseline is None:
+            return self.instead
+        from clicv2lite.baselines.supervised.networks import BASELINES  # not above: `claims` needs no torchvision
+
+        return f"built from {BASELINES[self.baseline].source}"
 
 
 @dataclass(frozen=True)
@@ -69,14 +77,13 @@ def _table1() -> Suite:
             label += " (here ViT-B)"
         if row["supervised"]:
             names = {"Kyle et al.": "kyle", "HyperIQA": "hyperiqa", "P2P-FM": "p2pfm", "ICNet": "icnet", "ICCORN": "iccorn"}
-            source = f"built from {BASELINES[names[method]].source}"
-            rows.append(SuiteRow(label, _values(row), baseline=names[method], note=source))
+            rows.append(SuiteRow(label, _values(row), baseline=names[method]))
         elif backbone == "Swin-B":
             rows.append(SuiteRow(label, _values(row), missing="Swin-B is not built here"))
         else:
             shape = {"ViT-S/32": "S", "ViT-B/32": "B", "ViT-L/16": "L", "ViT-L/16*": "L*", "ResNet50": "B"}[backbone]
-            note = COMMON.get(method, MIXES if shape == "L*" else "")
-            rows.append(SuiteRow(label, _values(row), (f"method={method.lower()}",), shape, note=note))
+            instead = COMMON.get(method, MIXES if shape == "L*" else "")
+            rows.append(SuiteRow(label, _values(row), (f"method={method.lower()}",), shape, instead=instead))
     return Suite("table1", paper_caption(1), (*rows, UNTRAINED), "CLICv2 ViT-L/16")
 
 
@@ -122,8 +129,8 @@ def _table5() -> Suite:
 
 def _fig5() -> Suite:
     rows = (
-        SuiteRow("ICNet", baseline="icnet", note=f"built from {BASELINES['icnet'].source}"),
-        SuiteRow("CLIC", {}, ("method=clic",), "figure", note=COMMON["CLIC"]),
+        SuiteRow("ICNet", baseline="icnet"),
+        SuiteRow("CLIC", {}, ("method=clic",), "figure", instead=COMMON["CLIC"]),
         SuiteRow("CLICv2", shape="figure"),
     )
     return Suite("fig5", "PCC by semantic category, and its variance over categories", (*rows, UNTRAINED), "CLIC")
@@ -136,7 +143,7 @@ def _fig6() -> Suite:
 
 
 def _fig7() -> Suite:
-    rows = (SuiteRow("CLIC", {}, ("method=clic",), "figure", note=COMMON["CLIC"]), SuiteRow("CLICv2", shape="figure"))
+    rows = (SuiteRow("CLIC", {}, ("method=clic",), "figure", instead=COMMON["CLIC"]), SuiteRow("CLICv2", shape="figure"))
     return Suite("fig7", "t-SNE of features, by category and by complexity", (*rows, UNTRAINED), "CLIC", ("map",))
 
 

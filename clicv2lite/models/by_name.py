@@ -7,7 +7,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from clicv2lite.ambient import own_settings
-from clicv2lite.encoders.frozen import METADATA, WEIGHTS, FrozenConfig, FrozenEncoder, stored_config, untrained_encoder
+from clicv2lite.encoders.config import FrozenConfig, stored_config
+from clicv2lite.encoders.frozen import METADATA, WEIGHTS, FrozenEncoder, untrained_encoder
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.encoders.timm_vit import load_timm
 from clicv2lite.errors import UserError

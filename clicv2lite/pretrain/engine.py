@@ -15,7 +15,8 @@ from clicv2lite.ambient import own_settings
 from clicv2lite.data.sources import ImageSet, open_images
 from clicv2lite.device import autocast
 from clicv2lite.distributed import Ranks, join, without_exchange
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
+from clicv2lite.encoders.config import FrozenConfig
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.extras import extra
 from clicv2lite.files import write_bytes
 from clicv2lite.learners import METHODS

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
+from clicv2lite.encoders.config import FrozenConfig
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.learners import METHODS

@@ -35,9 +35,6 @@ from clicv2lite.probe.predictions import kept
 from clicv2lite.provenance import stamped
 from clicv2lite.recipes.settings import read_settings
 
-with extra("probe"):
-    from scipy.stats import binomtest
-
 PATIENCE = timedelta(days=7)  # ranks finish their shards at different times
 FORMAT = "1 centre"  # of the features: another way to read images or to store features needs another word
 RESULT = "imagenet.json"
@@ -160,6 +157,8 @@ def _encoded(
 def _classified(
     encoder: FrozenEncoder, images: ClassFolders, shards: tuple[FeatureShards, ...], probe: ImagenetProbe
 ) -> dict[str, Any]:
+    with extra("probe"):
+        from scipy.stats import binomtest
     device, count = encoder.device, len(images.classes)
     (x, read), (x_val, read_val) = (one.load() for one in shards)
     if len(x) < 2 or not len(x_val):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clicv2lite.encoders.frozen import PoolConfig
+from clicv2lite.encoders.config import PoolConfig
 from clicv2lite.errors import UserError
 from clicv2lite.learners import METHODS
 from clicv2lite.method.decoder import DecoderConfig

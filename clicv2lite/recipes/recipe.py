@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from clicv2lite.encoders.frozen import PoolConfig
+from clicv2lite.encoders.config import PoolConfig
 from clicv2lite.learners import METHODS
 from clicv2lite.method.clicv2 import LossConfig, ModelConfig
 from clicv2lite.method.decoder import DecoderConfig

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from clicv2lite.encoders.frozen import FrozenConfig
+from clicv2lite.encoders.config import FrozenConfig
 from clicv2lite.errors import UserError
 from clicv2lite.learners import METHODS
 from clicv2lite.learners.base import Run

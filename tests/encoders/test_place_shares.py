@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, PoolConfig
+from clicv2lite.encoders.config import FrozenConfig, PoolConfig
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.place_shares import shares
 from clicv2lite.encoders.token_similarity import CHANNELS
 from clicv2lite.method.encoder import EncoderConfig, build_vit

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, PoolConfig
+from clicv2lite.encoders.config import FrozenConfig, PoolConfig
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.models.by_name import DEFAULT, load_encoder

@@ -4,7 +4,8 @@ import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
+from clicv2lite.encoders.config import FrozenConfig
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.method.pixels import normalize

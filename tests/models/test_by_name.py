@@ -11,7 +11,7 @@ import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from clicv2lite.encoders.frozen import PoolConfig
+from clicv2lite.encoders.config import PoolConfig
 from clicv2lite.errors import UserError
 from clicv2lite.models import by_name as loading
 from clicv2lite.models.by_name import DEFAULT, load_encoder, random_encoder

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from clicv2lite.cli import main
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, PoolConfig
+from clicv2lite.encoders.config import FrozenConfig, PoolConfig
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.heads.bounds import bounded
 from clicv2lite.heads.icnet import IcnetHead, IcnetShape

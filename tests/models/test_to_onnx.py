@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from clicv2lite.cli import main
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, PoolConfig
+from clicv2lite.encoders.config import FrozenConfig, PoolConfig
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.errors import UserError
 from clicv2lite.heads.icnet import IcnetHead, IcnetShape

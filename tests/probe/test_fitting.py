@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from clicv2lite.encoders.frozen import FrozenConfig, untrained_encoder
+from clicv2lite.encoders.config import FrozenConfig
+from clicv2lite.encoders.frozen import untrained_encoder
 from clicv2lite.heads.icnet import IcnetShape, IcnetTraining, fit_icnet
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig

@@ -16,7 +16,8 @@ from sklearn.preprocessing import StandardScaler
 
 from clicv2lite.cli import main
 from clicv2lite.distributed import Ranks
-from clicv2lite.encoders.frozen import FrozenConfig, untrained_encoder
+from clicv2lite.encoders.config import FrozenConfig
+from clicv2lite.encoders.frozen import untrained_encoder
 from clicv2lite.errors import UserError
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.models.by_name import load_encoder

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clicv2lite.cli import main
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
+from clicv2lite.encoders.config import FrozenConfig
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from clicv2lite.data.batches import batches
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder, PoolConfig
+from clicv2lite.encoders.config import FrozenConfig, PoolConfig
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit

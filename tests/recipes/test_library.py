@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clicv2lite.encoders.frozen import PoolConfig
+from clicv2lite.encoders.config import PoolConfig
 from clicv2lite.errors import UserError
 from clicv2lite.learners import METHODS
 from clicv2lite.method.clicv2 import ModelConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clicv2lite.encoders.frozen import PoolConfig
+from clicv2lite.encoders.config import PoolConfig
 from clicv2lite.learners import METHODS
 from clicv2lite.method.decoder import DecoderConfig
 from clicv2lite.recipes.library import RECIPES, get_recipe

@@ -12,7 +12,8 @@ from PIL import Image
 from clicv2lite.cli import main
 from clicv2lite.data.images import read_square
 from clicv2lite.data.names import as_text
-from clicv2lite.encoders.frozen import FrozenConfig, FrozenEncoder
+from clicv2lite.encoders.config import FrozenConfig
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.heads.bounds import bounded
 from clicv2lite.heads.icnet import IcnetHead, IcnetShape
 from clicv2lite.heads.ridge import fit_ridge

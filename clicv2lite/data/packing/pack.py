@@ -30,6 +30,7 @@ from clicv2lite.outputs import locked
 
 STATE = ".pack"  # a folder: what was asked for, and the manifest of each finished shard
 MANIFEST = "manifest.csv"
+MAX_REASONS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +70,6 @@ class Packed:
     n_failed: int
     bytes: int  # of the tars
     made: int  # images that were not there from an earlier run
-
-
-MAX_REASONS = 10
 
 
 def pack(images: Images, out: Path, form: Form, jobs: int = 1, more: Mapping[str, object] | None = None) -> Packed:
@@ -125,9 +123,8 @@ def _same_as_before(images: Images, out: Path, options: Mapping[str, object]) ->
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return value
-    except ValueError:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
         raise UserError(f"{file}: unreadable; remove its folder and run the command again") from None
 
 

@@ -1,0 +1,79 @@
+"""The shape of an encoder and how its tokens are read: checked before anything is built of it (book chapter 8)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le
+
+from clicv2lite.encoders.token_similarity import CHANNELS
+from clicv2lite.method.encoder import EncoderConfig
+from clicv2lite.method.stem import STRIDE
+from clicv2lite.ranges import PixelsOrZero, wrong_field
+
+ROWS = 256  # patches in a row of an image, at most
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """How the tokens of an image become one feature vector."""
+
+    blocks: tuple[int, ...] = (-1,)  # which blocks are read; negative numbers count from the end
+    statistics: tuple[Literal["mean", "std", "max", "min"], ...] = ("mean", "std")  # over the patches of the image
+    size: PixelsOrZero = 0  # side of the image for features, pixels; 0 is the size of pretraining
+    read: Literal["tokens", "likeness"] = "tokens"  # tokens, or their likeness (token self-similarity, see token_similarity)
+    halvings: Annotated[int, Ge(0), Le(12)] = 0  # how often the image is halved and read again
+
+
+@dataclass(frozen=True)
+class FrozenConfig:
+    """Everything that is needed, with the weights, to rebuild an encoder."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    pool: PoolConfig = field(default_factory=PoolConfig)
+
+    @property
+    def features(self) -> int:
+        """F, how many numbers `FrozenEncoder.features` gives for an image."""
+        read = CHANNELS if self.pool.read == "likeness" else self.encoder.width
+        return read * (self.pool.halvings + 1) * len(self.pool.blocks) * len(self.pool.statistics)
+
+    def misfit(self) -> str | None:
+        """A value outside its range, or values that cannot work together, as ``key=value: why``; None if all fit."""
+        return wrong_field(self) or _wrong_shape(self.encoder) or _wrong_pooling(self.encoder, self.pool)
+
+
+def _wrong_shape(shape: EncoderConfig) -> str | None:
+    if shape.width % shape.heads or shape.width % 4:
+        return f"width={shape.width}: must be a multiple of 4 and of heads"
+    if shape.size % shape.patch:
+        return f"patch={shape.patch}: patches of {shape.patch} px do not tile size={shape.size}"
+    if shape.patch_embed != "linear" and shape.patch % STRIDE:
+        return f"patch={shape.patch}: must be a multiple of {STRIDE} with patch_embed={shape.patch_embed}"
+    if shape.size // shape.patch > ROWS:
+        return f"patch={shape.patch}: {shape.size // shape.patch} patches in a row of size={shape.size}, and {ROWS} are allowed"
+    return None
+
+
+def _wrong_pooling(shape: EncoderConfig, pool: PoolConfig) -> str | None:
+    depth, patch, size = shape.depth, shape.patch, pool.size or shape.size
+    if not pool.statistics or not pool.blocks:
+        return "pool_statistics and pool_blocks: name at least one of each"
+    if any(not -depth <= block < depth for block in pool.blocks):
+        return f"pool_blocks: with depth={depth} they must be in {-depth}..{depth - 1}"
+    if size % (patch << pool.halvings):
+        halved = f" halved {pool.halvings} times" if pool.halvings else ""
+        return f"pool_size={size}: patches of {patch} px do not tile it{halved}"
+    return f"pool_size={size}: {size // patch} patches in a row, and {ROWS} are allowed" if size // patch > ROWS else None
+
+
+def stored_config(stored: Mapping[str, Any]) -> FrozenConfig:
+    """The configuration that :meth:`FrozenEncoder.save` stored, or an earlier version of it, which had fewer settings.
+
+    Raises:
+        KeyError, TypeError, ValueError: if it is none, or its values cannot be.
+    """
+    pool: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in stored["pool"].items()}
+    if reason := (config := FrozenConfig(EncoderConfig(**stored["encoder"]), PoolConfig(**pool))).misfit():
+        raise ValueError(reason)
+    return config
