@@ -40,7 +40,7 @@ def test_a_run_takes_as_long_as_its_log_says(folder):
 def test_origin_names_command_commit_seconds_and_hardware(folder):
     assert origin(read_results(folder).runs[0].config) == "clicv2lite pretrain\ncommit abc, 4 s\n1 x thing; torch"
     assert "version not recorded" in origin({**ABOUT, "commit": None, "versions": ""})
-    assert "installed 0.1.0," in origin({**ABOUT, "commit": None, "versions": "clicv2lite 0.1.0, torch"})
+    assert "installed 0.1.0\n" in origin({**ABOUT, "commit": None, "versions": "clicv2lite 0.1.0, torch"})
 
 
 @pytest.mark.parametrize(
