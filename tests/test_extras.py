@@ -173,8 +173,8 @@ SUITE = ["evaluate", "--suite", "table4", "--size", "ci", "--out", "out"]
 NEEDS = [  # what is run, what it asks for first, the extra that brings it, who the line names
     (["pretrain", "--recipe", "ci", "--out", "run", "--images", "a.png"], "simplejpeg", "train", "pretrain"),
     (["pretrain", "--recipe", "vit-l16", "--dry-run"], "psutil", "train", "pretrain"),
-    (["probe", "--encoder", "default", *RATED], "scipy", "probe", "probe"),
-    (SUITE, "scipy", "probe", "evaluate"),
+    (["probe", "--encoder", "default", *RATED], "sklearn", "probe", "probe"),
+    (SUITE, "sklearn", "probe", "evaluate"),
     (["data", "savoias", "--out", "s", "--url", "nowhere"], "openpyxl", "data", "data"),
     (["bench"], "simplejpeg", "train", "bench"),
     (["measures", *RATED], "skimage", "evaluate", "measures"),

@@ -22,8 +22,8 @@ NEW = ["moco", "clic"]  # those with a queue
 
 
 def of(method, queue=20):
-    """The settings of a method: only those of NEW read `queue`."""
-    return [f"method={method}", *([f"queue={queue}"] if method in NEW else [])]
+    """The settings of a method: some read `queue`."""
+    return [f"method={method}", *([f"queue={queue}"] if hasattr(METHODS[method].settings(), "queue") else [])]
 
 
 class PowerCut(BaseException):

@@ -14,6 +14,7 @@ from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import load_model
+from clicv2lite.outputs import claimed, inputs_of, outputs_of
 from clicv2lite.probe import command, fitting
 
 CONTRACT = {"n", "pcc", "srcc", "pcc_ci", "per_category", "mean_pcc", "pcc_variance"}
@@ -44,7 +45,9 @@ def probe(data, *options, ratings="cv.csv"):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     arguments = ["--encoder", str(data / "encoder"), "--ratings", str(data / ratings), *map(str, options)]
-    return command.run(parser.parse_args(arguments))
+    args = parser.parse_args(arguments)
+    with claimed(outputs_of(args), inputs_of(args)):  # as the command line does
+        return command.run(args)
 
 
 def result(path):

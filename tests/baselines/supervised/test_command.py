@@ -266,9 +266,11 @@ def test_a_loss_that_is_not_finite_stops_the_training(tiny):
 def test_a_network_without_a_backbone_is_said_to_have_none(table, tmp_path, tiny, monkeypatch):
     """Also at the sizes that replace the paper's backbone by a small one; and an installed package has no commit."""
     paper = replace(tiny, backbone=None)
-    monkeypatch.setitem(BASELINES, "p2pfm", Baseline(BASELINES["tiny"].build, paper))
+    monkeypatch.setitem(BASELINES, "p2pfm", Baseline(BASELINES["tiny"].build, paper, "nothing"))
     assert all(BASELINES["p2pfm"].settings(size).backbone is None for size in SIZES)
-    assert Baseline(BASELINES["tiny"].build, replace(tiny, backbone="resnet50")).settings("ci").backbone == "resnet18"
+    assert (
+        Baseline(BASELINES["tiny"].build, replace(tiny, backbone="resnet50"), "nothing").settings("ci").backbone == "resnet18"
+    )
     monkeypatch.setattr(supervised, "commit", lambda: None)
     out = tmp_path / "tiny.json"
     words = ["--model", "p2pfm", "--ratings", str(table), "--size", "ci", "--device", "cpu", "--json", str(out)]
