@@ -11,6 +11,7 @@ import hashlib
 import os
 import platform
 import re
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ KEY = "depends_on"  # in a record's data, beside myst-nb's execution_seconds
 JOBS = int(os.environ.get("CLICV2LITE_JOBS", "2"))  # chapters executed at the same time, one thread each
 
 LOGGER = logging.getLogger(__name__)
+PARSING = threading.Lock()  # Python 3.11 may fail where two threads parse: "AST constructor recursion depth mismatch"
 
 
 def chapter_files(notebook: Path, root: Path = ROOT) -> set[Path]:
@@ -95,7 +97,8 @@ class _Mentions(NamedTuple):
 @cache  # most modules belong to several chapters
 def _mentions(code: str, package: str) -> _Mentions:
     """What a module refers to; ``package`` is the one that holds it, for its relative imports."""
-    nodes = list(ast.walk(ast.parse(code)))
+    with PARSING:
+        nodes = list(ast.walk(ast.parse(code)))
     strings = frozenset(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
     names, bound = set(), set()  # bound: alias, source
     for node in nodes:
