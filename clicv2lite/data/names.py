@@ -66,13 +66,14 @@ def from_cell(cell: str, path: bool = False) -> str:
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell.lstrip("'")) else cell
 
 
+WINDOWS = os.name == "nt"
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # devices of Windows, whatever the ending
 
 
-def storable(member: str, windows: bool = os.name == "nt") -> PurePath:
+def storable(member: str, windows: bool = WINDOWS) -> PurePath:
     """A relative path for a file that is named after a tar's member: `/etc/x` and `../x` stay inside.
 
-    On Windows, what a name cannot hold there becomes `_`: one of `<>:"|?*\\`, a dot or a blank at the end, a device's name.
+    On Windows, what a name cannot hold there becomes an underscore: some signs, a dot or a blank at the end, a device's name.
     """
     parts = [part for part in PurePosixPath(member).parts if part not in ("/", "//", "..")]
     if windows:

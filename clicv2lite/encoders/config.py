@@ -68,7 +68,7 @@ def _wrong_pooling(shape: EncoderConfig, pool: PoolConfig) -> str | None:
 
 
 def stored_config(stored: Mapping[str, Any]) -> FrozenConfig:
-    """The configuration that :meth:`FrozenEncoder.save` stored, or an earlier version of it, which had fewer settings.
+    """The configuration that an encoder's file has, also one of an earlier version, which had fewer settings.
 
     Raises:
         KeyError, TypeError, ValueError: if it is none, or its values cannot be.

@@ -71,7 +71,7 @@ class FrozenEncoder:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes: images must be there."""
+        """The device that it computes on, where images must be."""
         return next(self.net.parameters()).device
 
     def to(self, device: torch.device) -> "FrozenEncoder":
