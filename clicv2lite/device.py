@@ -51,16 +51,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def held_memory(device: torch.device) -> int | None:
-    """Bytes of memory of a device, those in use included; the machine's for a CPU or Apple GPU; None where it is not told."""
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-        return None
-
-
 def has_fast_bfloat16(device: torch.device) -> bool:
     """True on GPUs with bfloat16 and on CPUs with AMX tiles or AVX-512 BF16 (Xeon since 2020, EPYC since 2022)."""
     if device.type == "cuda":

@@ -3,11 +3,13 @@
     with extra("train"):
         import timm
 
-Scoring needs none of them. Without the package, the error is one line that says what to install.
+`need` does the same for packages that are imported later. Scoring needs none of them. If one is missing, the error is one line
+that says what to install.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 from clicv2lite.errors import UserError
 
@@ -59,3 +61,10 @@ def extra(name: str, who: str = "") -> Iterator[None]:
             f"a package of clicv2lite[{name}] is installed, but cannot be imported ({reason}); perhaps its version does not "
             f"fit that of torch: pip install --upgrade torch 'clicv2lite[{name}]'"
         ) from error
+
+
+def need(name: str, *packages: str, who: str = "") -> None:
+    """Refuse what an extra lacks now, not after hours of work; arguments and errors as `extra`."""
+    with extra(name, who):
+        for package in packages:
+            import_module(package)

@@ -16,7 +16,7 @@ from typing import Any
 from clicv2lite.errors import UserError
 
 PATIENCE = 2.0  # seconds to wait for a program that has the old file open, which only Windows minds
-LONGEST = 200  # bytes of a name that a hidden name beside it repeats; file systems end at 255
+LONGEST = 200  # bytes of a name that has to leave room for more; file systems end at 255
 SPECIAL = ("/dev", "/dev/fd")  # and all of /proc; /dev/shm is an ordinary folder
 
 
@@ -38,7 +38,7 @@ def atomic(path: Path) -> Iterator[Path]:
         OSError: naming `path`, if it cannot be written.
     """
     final = regular(path)
-    temporary = final.with_name(f".{_short(final.name)}.{uuid.uuid4().hex[:8]}.tmp")  # of this thread alone
+    temporary = final.with_name(f".{shortened(final.name)}.{uuid.uuid4().hex[:8]}.tmp")  # of this thread alone
     try:
         yield temporary
         with temporary.open("r+b") as file:  # Windows flushes only what is open for writing
@@ -117,28 +117,32 @@ def regular(path: Path) -> Path:
 
 def hidden(path: Path, ending: str) -> Path:
     """A hidden name beside `path`, of its own, that is not longer than names may be."""
-    short = _short(path.name)
-    more = "" if short == path.name else f"-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}"
-    return path.with_name(f".{short}{more}{ending}")
+    return path.with_name(f".{shortened(path.name)}{ending}")
+
+
+def shortened(name: str) -> str:
+    """The name, or if it has more than `LONGEST` bytes: as much of its beginning as fits, and a digest of the whole."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= LONGEST:
+        return name
+    return f"{encoded[: LONGEST - 17].decode('utf-8', 'ignore')}-{hashlib.sha256(encoded).hexdigest()[:16]}"
 
 
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files of `atomic` for `path` that a killed process left. Nobody else may be writing it."""
-    pattern = re.compile(rf"\.{re.escape(_short(path.name))}\.[0-9a-f]{{8}}\.tmp")
+    pattern = re.compile(rf"\.{re.escape(shortened(path.name))}\.[0-9a-f]{{8}}\.tmp")
     with suppress(OSError):
         for name in os.listdir(path.parent):
             if pattern.fullmatch(name):
                 (path.parent / name).unlink(missing_ok=True)
 
 
-def check_output_file(path: Path | None, option: str) -> None:
-    """Make the folder of an output file, so that hours of work do not end in a failed write; None: there is no such file.
+def check_output_file(path: Path, option: str) -> None:
+    """Make the folder of an output file, so that hours of work do not end in a failed write.
 
     Raises:
         UserError: if a file cannot be written there.
     """
-    if path is None:
-        return
     try:
         final = regular(path)
     except UserError as error:
@@ -167,11 +171,6 @@ def make_folder(path: Path, option: str) -> Path:
     if not os.access(path, os.W_OK):
         raise UserError(f"{option} {path}: this folder cannot be written to; name another")
     return path
-
-
-def _short(name: str) -> str:
-    """The beginning of a name, as many whole characters as fit into `LONGEST` bytes."""
-    return name if len(os.fsencode(name)) <= LONGEST else os.fsencode(name)[:LONGEST].decode("utf-8", "ignore")
 
 
 def _replace(temporary: Path, final: Path) -> None:

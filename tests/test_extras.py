@@ -49,11 +49,14 @@ def brought(name: str) -> set[str]:
 
 
 def walk(node: ast.AST, around: str | None = None) -> Iterator[tuple[str, int, str | None]]:
-    """Every module that is imported when the code runs: name, line, the extra around it."""
+    """Every module that is imported or needed when the code runs: name, line, the extra around it."""
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         return
-    if isinstance(node, ast.With) and ast.unparse(node.items[0]).startswith("extra("):
+    if isinstance(node, ast.With) and ast.unparse(node.items[0]).startswith("extra('"):  # a name that is written out
         around = ast.literal_eval(node.items[0].context_expr.args[0])
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "need":
+        name, *packages = map(ast.literal_eval, node.args)
+        yield from ((package, node.lineno, name) for package in packages)
     if isinstance(node, ast.Import):
         yield from ((alias.name, node.lineno, around) for alias in node.names)
     elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

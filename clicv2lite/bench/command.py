@@ -9,7 +9,7 @@ import torch
 
 from clicv2lite.bench.measure import Timing, print_table
 from clicv2lite.device import add_device, choose_device
-from clicv2lite.extras import extra
+from clicv2lite.extras import need
 from clicv2lite.files import put_json
 from clicv2lite.outputs import add_output
 from clicv2lite.provenance import provenance, stamped
@@ -26,9 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from clicv2lite.bench import inputs, loss, memory, parts, step
 
     device = choose_device(args.device)
-    with extra("train"):  # refused before the long part
-        import simplejpeg  # noqa: F401
-        import timm  # noqa: F401
+    need("train", "simplejpeg", "timm")  # refused before the long part
     began = time.perf_counter()
     about = provenance()
     print(f"{about['hardware']}, {torch.get_num_threads()} threads; {about['versions']}")

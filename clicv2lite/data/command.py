@@ -14,7 +14,7 @@ from clicv2lite.data.rated.fetch import fetch_folders
 from clicv2lite.data.rated.ic9600 import SPLITS, ic9600_ratings
 from clicv2lite.data.rated.table import write_ratings
 from clicv2lite.errors import check_seed
-from clicv2lite.extras import extra
+from clicv2lite.extras import need
 from clicv2lite.outputs import add_output
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _savoias(args: argparse.Namespace) -> int:
-    with extra("data"):
-        import openpyxl  # noqa: F401 (its tables are .xlsx files: said before the fetch, and not after it)
+    need("data", "openpyxl")  # its tables are .xlsx files
     target = args.out if args.out is not None else cache_dir() / "savoias"
     commit = fetch_folders(args.url, savoias.FOLDERS, target, args.commit)
     if not args.accept_changes:

@@ -28,7 +28,7 @@ from clicv2lite.evaluate.runs import (
 from clicv2lite.evaluate.sizes import SIZES, find_data
 from clicv2lite.evaluate.suites import SUITES, Suite, SuiteRow
 from clicv2lite.evaluate.summary import direction, markdown, numbers, over_seeds
-from clicv2lite.extras import extra
+from clicv2lite.extras import need
 from clicv2lite.files import put_json, write_bytes, write_json
 from clicv2lite.outputs import add_output
 from clicv2lite.probe.task import add_score_range
@@ -81,11 +81,8 @@ def run(args: argparse.Namespace) -> int:
     suite, size = SUITES[args.suite], SIZES[args.size]
     seeds, heads = tuple(args.seeds or size.seeds), tuple(args.heads or size.heads)
     device = choose_device(args.device)
-    with extra("evaluate"):  # refused before the long part
-        import matplotlib  # noqa: F401
-    with extra("train"):
-        import simplejpeg  # noqa: F401
-        import timm  # noqa: F401
+    need("evaluate", "matplotlib")  # refused before the long part
+    need("train", "simplejpeg", "timm")
     _check(args, suite, seeds)
     data = find_data(args.size, args.images, args.ratings, args.test, args.out)
     rated = RatedImages(data, size, args.score_range, device)

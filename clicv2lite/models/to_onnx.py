@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from clicv2lite.ambient import own_settings
 from clicv2lite.errors import UserError
-from clicv2lite.extras import extra
+from clicv2lite.extras import need
 from clicv2lite.files import atomic, check_output_file
 from clicv2lite.heads.bounds import bounded
 from clicv2lite.heads.ridge import RidgeHead
@@ -54,9 +54,7 @@ def export_onnx(model: Model, path: str | Path) -> None:
     Raises:
         UserError: if the head is not a ridge head, the path cannot be written, or packages of the extra `onnx` are missing.
     """
-    with extra("onnx"):
-        import onnx  # noqa: F401 (torch's exporter asks for both late)
-        import onnxscript  # noqa: F401
+    need("onnx", "onnx", "onnxscript")  # torch's exporter asks for both late
     path = Path(path)
     check_output_file(path, "--out")
     scorer = Scorer(model).eval().cpu()

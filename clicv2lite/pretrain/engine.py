@@ -17,7 +17,7 @@ from clicv2lite.device import autocast
 from clicv2lite.distributed import Ranks, join, without_exchange
 from clicv2lite.encoders.config import FrozenConfig
 from clicv2lite.encoders.frozen import FrozenEncoder
-from clicv2lite.extras import extra
+from clicv2lite.extras import need
 from clicv2lite.files import write_bytes
 from clicv2lite.learners import METHODS
 from clicv2lite.lines import progress
@@ -77,9 +77,7 @@ def pretrain(what: Pretraining) -> bool:
         UserError: if images or folders cannot be used, another recipe wrote the run, or a loss is not finite.
     """
     began = time.perf_counter()
-    with extra("train"):  # refused before a folder is made
-        import simplejpeg  # noqa: F401
-        import timm  # noqa: F401
+    need("train", "simplejpeg", "timm")  # refused before a folder is made
     what.watch.need_packages()
     what = replace(what, resume=what.resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0)
     with torch.random.fork_rng(devices=[]), join(what.device) as ranks:  # the caller's random numbers go on as before

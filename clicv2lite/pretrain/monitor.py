@@ -12,7 +12,7 @@ from torch import Tensor
 from clicv2lite.encoders.config import FrozenConfig
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
-from clicv2lite.extras import extra
+from clicv2lite.extras import extra, need
 from clicv2lite.learners import METHODS
 from clicv2lite.method.clicv2 import Output
 from clicv2lite.pretrain.cost.budget import image_flops
@@ -48,12 +48,9 @@ class Watch:
             MissingPackage: for TensorBoard, or for what a probe needs.
         """
         if self.tensorboard:
-            with extra("tensorboard", "--tensorboard"):
-                import tensorboard  # noqa: F401
+            need("tensorboard", "tensorboard", who="--tensorboard")
         if self.ratings:
-            with extra("probe", "--probe-ratings"):
-                import scipy  # noqa: F401
-                import sklearn  # noqa: F401
+            need("probe", "scipy", "sklearn", who="--probe-ratings")
 
 
 class Monitor:

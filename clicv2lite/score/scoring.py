@@ -4,8 +4,6 @@ Each worker has one torch thread, and there are as many workers as cores. So rea
 barrier inside a matrix product, and the score of an image depends neither on its worker nor on their number.
 """
 
-import hashlib
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,13 +20,11 @@ from torch import Tensor
 from clicv2lite.data.budget import PIXELS
 from clicv2lite.data.images import ImageError
 from clicv2lite.errors import UserError, one_line
-from clicv2lite.files import atomic, make_folder, reason
+from clicv2lite.files import atomic, make_folder, reason, shortened
 from clicv2lite.heads.heatmap import overlay, relative, smooth
 from clicv2lite.lines import Notes, progress, say
 from clicv2lite.models.model import Model
 from clicv2lite.score.arguments import ImageRow
-
-LONGEST = 200  # bytes of a map's name or folder: file systems allow 255, and a file is written under a longer name first
 
 
 def score_rows(
@@ -37,9 +33,6 @@ def score_rows(
     """The rows with their scores, in 0..1, or their errors, in order, batch by batch.
 
     Each error is also one line on stderr. A bar there shows the images per second, on a terminal or if it takes long.
-
-    Raises:
-        UserError: if the disk is full when a map is written.
 
     Args:
         maps: folder for heat maps, or None.
@@ -122,21 +115,13 @@ def map_names(rows: Sequence[ImageRow]) -> list[Path | None]:
         if row.error is not None:
             names.append(None)
             continue
-        place = Path(*map(_shortened, row.map_name.parts))
+        place = Path(*map(shortened, row.map_name.parts))
         endings = (".png" if number == 1 else f"-{number}.png" for number in count(1))
         names_here = (place.with_name(place.name + ending) for ending in endings)
         name = next(name for name in names_here if str(name).casefold() not in taken)
         taken.add(str(name).casefold())
         names.append(name)
     return names
-
-
-def _shortened(name: str) -> str:
-    encoded = os.fsencode(name)
-    if len(encoded) <= LONGEST:
-        return name
-    kept = encoded[: LONGEST - 17].decode(errors="ignore")
-    return f"{kept}-{hashlib.sha256(encoded).hexdigest()[:16]}"
 
 
 def _write_map(path: Path, row: ImageRow, complexity: np.ndarray) -> str | None:

@@ -79,14 +79,18 @@ def _own_numbers(text: str) -> Gpu | None:
 def this_machine(device: torch.device, ranks: int = 1) -> Machine:
     """This device, once per rank, with its measured speed and its memory. Ranks on a CPU share the memory."""
     bf16, fp32 = (multiplications(device, kind) for kind in (torch.bfloat16, torch.float32))
-    if device.type == "cuda":
-        held = float(torch.cuda.get_device_properties(device).total_memory)
-    else:
-        with extra("train"):
-            import psutil
-        held = psutil.virtual_memory().total / ranks
+    held = held_memory(device) / (1 if device.type == "cuda" else ranks)
     fast = bf16 if takes_bfloat16(device) else fp32  # the choice of precision=auto
     return Machine(Gpu(hardware(device), fast, fp32, held, 0, "measured here"), ranks)
+
+
+def held_memory(device: torch.device) -> int:
+    """Bytes of memory of a device, those in use included; the machine's for a CPU or an Apple GPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    with extra("train"):
+        import psutil
+    return int(psutil.virtual_memory().total)
 
 
 @cache

@@ -4,9 +4,9 @@ import os
 
 import torch
 
-from clicv2lite.device import held_memory
 from clicv2lite.errors import UserError
 from clicv2lite.pretrain.cost.budget import memory, parameters
+from clicv2lite.pretrain.cost.hardware import held_memory
 from clicv2lite.recipes.recipe import Recipe
 
 
@@ -21,8 +21,6 @@ def check_memory(recipe: Recipe, device: torch.device, ranks: int = 1, training:
         UserError: if it needs more than the whole memory. Below that it may still fail: `--dry-run` estimates more carefully.
     """
     held = held_memory(device)
-    if held is None:
-        return
     if training:
         micro = recipe.micro or -(-recipe.batch // ranks)
         needed = sum(memory(recipe, ranks, micro, recipe.checkpointing).values())
