@@ -5,7 +5,8 @@ photograph needs. Only the fast start uses this class; all other code uses timm'
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +46,7 @@ class PlainViT(nn.Module):
             for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(width, EPS)
+        self._kept: dict[tuple[int, int], Tensor] | None = None
 
     def load_timm(self, state: Mapping[str, Tensor]) -> "PlainViT":
         """Load the weights of a timm ViT, as float32; RuntimeError if they have another shape."""
@@ -55,6 +57,15 @@ class PlainViT(nn.Module):
         """The same tensors under timm's keys."""
         names = {_renamed(key): key for key in self._timm_keys()}
         return {names[key]: value for key, value in self.state_dict().items()}
+
+    @contextmanager
+    def kept_positions(self) -> Iterator[None]:
+        """In this block, resample the positions for each size of input once, and then take them as constants."""
+        self._kept = {}
+        try:
+            yield
+        finally:
+            self._kept = None
 
     def forward(self, images: Tensor) -> Tensor:
         """As timm's forward_features: normalised images (B, 3, H, W) -> normalised tokens (B, [1 +] G, D) of the last block."""
@@ -81,10 +92,15 @@ class PlainViT(nn.Module):
     def _positions(self, h: int, w: int) -> Tensor:
         if (h, w) == (self.side, self.side):
             return self.pos_embed
+        if self._kept is not None and (h, w) in self._kept:
+            return self._kept[h, w]
         start, places = self.pos_embed[:, : self.prefix], self.pos_embed[:, self.prefix :]
         square = places.unflatten(1, (self.side, self.side)).permute(0, 3, 1, 2)  # strides as in timm: they affect rounding
         resized = F.interpolate(square, (h, w), mode="bicubic", antialias=True)
-        return torch.cat([start, resized.flatten(2).mT], dim=1)
+        positions = torch.cat([start, resized.flatten(2).mT], dim=1)
+        if self._kept is not None:
+            self._kept[h, w] = positions.detach()
+        return positions
 
     def _timm_keys(self) -> list[str]:
         parts = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")

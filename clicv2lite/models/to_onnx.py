@@ -7,6 +7,7 @@ Input `images`: (B, 3, S, S) uint8, RGB, made square by `data.images.to_square`,
 import argparse
 import os
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from clicv2lite.ambient import own_settings
+from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.errors import UserError
 from clicv2lite.extras import need
 from clicv2lite.files import atomic, check_output_file
@@ -21,6 +23,8 @@ from clicv2lite.heads.bounds import bounded
 from clicv2lite.heads.ridge import RidgeHead
 from clicv2lite.models.model import Model, load_model
 from clicv2lite.outputs import add_output
+
+OPSET = 18  # the oldest that the exporter writes: runtimes read what is older than they are
 
 
 class Scorer(nn.Module):
@@ -59,8 +63,11 @@ def export_onnx(model: Model, path: str | Path) -> None:
     check_output_file(path, "--out")
     scorer = Scorer(model).eval().cpu()
     images = torch.zeros(2, 3, model.encoder.size, model.encoder.size, dtype=torch.uint8)
-    with torch.no_grad(), warnings.catch_warnings():
+    net = scorer.net
+    kept = net.kept_positions() if isinstance(net, PlainViT) else nullcontext()
+    with torch.no_grad(), kept, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings about the inside of the exporter
+        scorer(images)  # keeps the positions: the exporter of torch 2.11 resamples them by another kernel
         program = torch.onnx.export(
             scorer,
             (images,),
@@ -68,6 +75,7 @@ def export_onnx(model: Model, path: str | Path) -> None:
             output_names=["score"],
             dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
             dynamo=True,
+            opset_version=OPSET,
             verbose=False,
         )
     assert program is not None

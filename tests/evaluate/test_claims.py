@@ -249,9 +249,18 @@ def test_a_folder_without_results_is_one_line_and_nothing_is_written(tmp_path, c
     assert "typo: no result of" in capsys.readouterr().err and not (tmp_path / "claims.json").exists()
 
 
+def rounded(value):
+    """Its numbers to nine decimals: releases of SciPy differ in the twelfth."""
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    return round(value, 9) if isinstance(value, float) else value
+
+
 def test_the_stored_file_is_what_the_stored_results_say():
     stored = json.loads(STORED.read_text())
-    assert stored == claims(STORED.parent / "results" / "suites")
+    assert rounded(stored) == rounded(claims(STORED.parent / "results" / "suites"))
     assert all(set(row) >= COLUMNS for row in stored)
     for row in stored:
         assert row["evidence"] is None or (STORED.parents[1] / row["evidence"]).is_file()
