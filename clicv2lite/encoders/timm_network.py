@@ -63,11 +63,9 @@ def load_timm(name: str, weights: Weights = "pretrained", seed: int = 0) -> Froz
 def _create(name: str, size: int, weights: Weights, seed: int) -> nn.Module:
     import timm
 
-    more: dict[str, Any] = {"pretrained": weights != "untrained"}
     if isinstance(weights, Path):
         if not weights.is_file():
             raise UserError(f"{weights}: there is no such file; name one with the weights of {name}")
-        more["pretrained_cfg_overlay"] = {"file": str(weights)}  # timm reads it as its own, and asks nobody else
     elif weights == "pretrained":
         if name in NAMED and NAMED[name][1]:
             raise UserError(f"{name}: nobody has published weights of it; write untrained:{name} or timm:{name}@FILE")
@@ -75,13 +73,24 @@ def _create(name: str, size: int, weights: Weights, seed: int) -> nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
             torch.default_generator.manual_seed(seed)
-            net: nn.Module = timm.create_model(**arguments(name, size), **more)
+            net: nn.Module = timm.create_model(**arguments(name, size), pretrained=weights == "pretrained")
+        if isinstance(weights, Path):
+            _fill(net, weights)
     except Exception as error:  # timm raises whatever its download library and its networks do
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         if isinstance(weights, Path):
             raise UserError(f"{weights}: no weights of {name} ({reason}); name a file that timm wrote for it") from None
         raise UserError(f"{name}: timm could not load its pretrained weights ({reason}); is there a network?") from None
     return net
+
+
+def _fill(net: nn.Module, file: Path) -> None:
+    """Load the weights of a file, which may have more, such as a classifier; ValueError if it has less. No code is executed."""
+    from timm.models import load_state_dict
+
+    missing = net.load_state_dict(load_state_dict(str(file)), strict=False).missing_keys
+    if missing:
+        raise ValueError(f"it has no {missing[0]}")
 
 
 def _with_tokens(net: nn.Module) -> "VisionTransformer | None":

@@ -50,7 +50,5 @@ def counted(name: str, size: int, checkpointing: bool = False) -> Counted:
         forward, held = count.get_total_flops(), sum(value.untyped_storage().nbytes() for value in kept.values())
         features.sum().backward()
     weights = sum(p.numel() for p in net.parameters())
-    backward = min(
-        count.get_total_flops() - forward, 2 * forward
-    )  # torch counts groups of channels as one backward
+    backward = min(count.get_total_flops() - forward, 2 * forward)  # torch counts groups of channels as one backward
     return Counted(weights, features.shape[1], forward // IMAGES, backward // IMAGES, held // IMAGES)
