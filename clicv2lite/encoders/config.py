@@ -1,15 +1,16 @@
 """The shape of an encoder and how its tokens are read: checked before anything is built of it (book chapter 8)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
 from clicv2lite.encoders.token_similarity import CHANNELS
+from clicv2lite.method.backbone import VIT, about, shape, wrong_name
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.method.stem import STRIDE
-from clicv2lite.ranges import PixelsOrZero, wrong_field
+from clicv2lite.ranges import PixelsOrZero, shown, wrong_field
 
 ROWS = 256  # patches in a row of an image, at most
 
@@ -18,7 +19,7 @@ ROWS = 256  # patches in a row of an image, at most
 class PoolConfig:
     """How the tokens of an image become one feature vector."""
 
-    blocks: tuple[int, ...] = (-1,)  # which blocks are read; negative numbers count from the end
+    blocks: tuple[int, ...] = (-1,)  # which blocks, or stages, are read; negative numbers count from the end
     statistics: tuple[Literal["mean", "std", "max", "min"], ...] = ("mean", "std")  # over the patches of the image
     size: PixelsOrZero = 0  # side of the image for features, pixels; 0 is the size of pretraining
     read: Literal["tokens", "likeness"] = "tokens"  # tokens, or their likeness (token self-similarity, see token_similarity)
@@ -35,23 +36,47 @@ class FrozenConfig:
     @property
     def features(self) -> int:
         """F, how many numbers `FrozenEncoder.features` gives for an image."""
-        read = CHANNELS if self.pool.read == "likeness" else self.encoder.width
-        return read * (self.pool.halvings + 1) * len(self.pool.blocks) * len(self.pool.statistics)
+        depth, vit = self.encoder.depth, self.encoder.backbone == VIT
+        widths = [self.encoder.width] * depth if vit else about(self.encoder.backbone).widths
+        read = sum(CHANNELS if self.pool.read == "likeness" else widths[block % depth] for block in self.pool.blocks)
+        return read * (self.pool.halvings + 1) * len(self.pool.statistics)
+
+    def stored(self) -> dict[str, Any]:
+        """As it is stored with the weights. The backbone is left out if it is a ViT, as in files of earlier versions."""
+        found = asdict(self)
+        if self.encoder.backbone == VIT:
+            del found["encoder"]["backbone"]
+        return found
 
     def misfit(self) -> str | None:
         """A value outside its range, or values that cannot work together, as ``key=value: why``; None if all fit."""
         return wrong_field(self) or _wrong_shape(self.encoder) or _wrong_pooling(self.encoder, self.pool)
 
 
-def _wrong_shape(shape: EncoderConfig) -> str | None:
-    if shape.width % shape.heads or shape.width % 4:
-        return f"width={shape.width}: must be a multiple of 4 and of heads"
-    if shape.size % shape.patch:
-        return f"patch={shape.patch}: patches of {shape.patch} px do not tile size={shape.size}"
-    if shape.patch_embed != "linear" and shape.patch % STRIDE:
-        return f"patch={shape.patch}: must be a multiple of {STRIDE} with patch_embed={shape.patch_embed}"
-    if shape.size // shape.patch > ROWS:
-        return f"patch={shape.patch}: {shape.size // shape.patch} patches in a row of size={shape.size}, and {ROWS} are allowed"
+def _wrong_shape(config: EncoderConfig) -> str | None:
+    if config.backbone != VIT:
+        return _wrong_network(config)
+    if config.width % config.heads or config.width % 4:
+        return f"width={config.width}: must be a multiple of 4 and of heads"
+    if config.size % config.patch:
+        return f"patch={config.patch}: patches of {config.patch} px do not tile size={config.size}"
+    if config.patch_embed != "linear" and config.patch % STRIDE:
+        return f"patch={config.patch}: must be a multiple of {STRIDE} with patch_embed={config.patch_embed}"
+    if config.size // config.patch > ROWS:
+        row = config.size // config.patch
+        return f"patch={config.patch}: {row} patches in a row of size={config.size}, and {ROWS} are allowed"
+    return None
+
+
+def _wrong_network(config: EncoderConfig) -> str | None:
+    name = shown(config.backbone)
+    if reason := wrong_name(config.backbone):
+        return f"backbone={name}: {reason}"
+    for key, value in shape(config.backbone).items():
+        if getattr(config, key) != value:
+            return f"{key}={getattr(config, key)}: backbone={name} has {key}={value}; leave it out"
+    if config.size % config.patch or config.size // config.patch > ROWS:
+        return f"size={config.size}: backbone={name} needs a multiple of {config.patch}, at most {ROWS} times it"
     return None
 
 

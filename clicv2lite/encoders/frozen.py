@@ -1,10 +1,13 @@
-"""A frozen encoder turns images into tokens and pooled features, the inputs of probes and scores (book chapter 8)."""
+"""A frozen encoder turns images into tokens and pooled features, the inputs of probes and scores (book chapter 8).
+
+A ViT gives tokens; another network gives feature maps, whose places stand for tokens (:mod:`clicv2lite.encoders.feature_maps`).
+"""
 
 import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from clicv2lite.ambient import own_settings
 from clicv2lite.encoders.config import FrozenConfig
+from clicv2lite.encoders.feature_maps import stage_maps
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.encoders.token_similarity import likeness
 from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes
-from clicv2lite.method.encoder import build_vit
+from clicv2lite.method.backbone import VIT
+from clicv2lite.method.encoder import build_encoder, build_vit
 from clicv2lite.method.pixels import normalize
 
 if TYPE_CHECKING:  # timm takes seconds to import; functions that need it import it
@@ -31,24 +36,26 @@ WEIGHTS, METADATA = "encoder.safetensors", "clicv2lite"
 
 
 class FrozenEncoder:
-    """A ViT without gradients: it turns images into tokens or pooled features.
+    """A network without gradients: it turns images into tokens or pooled features.
 
     Attributes:
         name: where it was loaded from.
         size: side of the square input, pixels.
-        width: D of a token.
+        width: D of a token, or channels of the last feature map.
     """
 
-    def __init__(self, name: str, net: "PlainViT | VisionTransformer", config: FrozenConfig) -> None:
+    def __init__(self, name: str, net: nn.Module, config: FrozenConfig) -> None:
         self.name, self.net, self.config = name, net.eval().requires_grad_(False), config
         self.size = config.pool.size or config.encoder.size
         self.width = config.encoder.width
 
     @cached_property
     def vit(self) -> "VisionTransformer":
-        """The encoder as timm's VisionTransformer. It shares its tensors with `features`."""
+        """The encoder as timm's VisionTransformer. It shares its tensors with `features`; UserError if it is no ViT."""
+        if self.config.encoder.backbone != VIT:
+            raise UserError(f"{self.name}: a {self.config.encoder.backbone}, and this needs a ViT; take another encoder")
         if not isinstance(self.net, PlainViT):
-            return self.net
+            return self.net  # type: ignore[return-value]
         with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced
             vit = build_vit(self.config.encoder)
         vit.load_state_dict(self.net.timm_state(), assign=True)
@@ -97,17 +104,20 @@ class FrozenEncoder:
         if isinstance(self.net, PlainViT):
             found = self.net.intermediates(inputs, indices)
         else:
-            read: Any = self.net.forward_intermediates(inputs, indices=indices, output_fmt="NLC", intermediates_only=True)
+            read: Any = self.vit.forward_intermediates(inputs, indices=indices, output_fmt="NLC", intermediates_only=True)
             by_index = dict(zip(sorted(set(indices)), read, strict=True))  # timm returns blocks in ascending order
             found = [by_index[i] for i in indices]
         return [F.layer_norm(tokens.float(), (self.width,)) for tokens in found]
 
     @own_settings()
     def tokens(self, images: Tensor) -> Tensor:
-        """Normalised tokens of the last block as a map: (B, 3, S, S) uint8 -> (B, h, w, D) float32."""
+        """Normalised tokens of the last block as a map, or the last feature map: (B, 3, S, S) uint8 -> (B, h, w, D) float32."""
+        if self.config.encoder.backbone != VIT:
+            with torch.inference_mode():
+                return stage_maps(self.net, images, [self.config.encoder.depth - 1], self.config.encoder)[0]
         inputs = normalize(images.float() / 255)
         with torch.inference_mode():
-            tokens: Tensor = self.net(inputs) if isinstance(self.net, PlainViT) else self.net.forward_features(inputs)
+            tokens: Tensor = self.net(inputs) if isinstance(self.net, PlainViT) else self.vit.forward_features(inputs)
         h, w = (side // self.config.encoder.patch for side in images.shape[-2:])
         return tokens[:, -h * w :].float().unflatten(1, (h, w))
 
@@ -122,7 +132,8 @@ class FrozenEncoder:
             images: (B, 3, S, S) uint8; S is a multiple of patch * 2 ** ``config.pool.halvings``.
 
         Returns:
-            one (B, h, w, K) float32 map per size and block; K is the width of a token, or ``token_similarity.CHANNELS``.
+            one (B, h, w, K) float32 map per size and block; K is the width of a token or the channels of a stage, or
+            ``token_similarity.CHANNELS``.
 
         Raises:
             ValueError: if a halved image cannot be cut into patches.
@@ -132,10 +143,16 @@ class FrozenEncoder:
             raise ValueError(f"patches of {patch} px do not tile {tuple(images.shape[-2:])} px halved {pool.halvings} times")
         found: list[Tensor] = []
         for image in self.halved(images):  # a place of a halved image covers four places of the image before
-            grid = image.shape[-2] // patch, image.shape[-1] // patch
-            laid_out = [tokens.unflatten(1, grid) for tokens in self.blocks(image)]
-            found += [likeness(tokens) for tokens in laid_out] if pool.read == "likeness" else laid_out
+            maps = self._maps(image)
+            found += [likeness(tokens) for tokens in maps] if pool.read == "likeness" else maps
         return found
+
+    def _maps(self, images: Tensor) -> list[Tensor]:
+        shape = self.config.encoder
+        if shape.backbone != VIT:
+            return stage_maps(self.net, images, [block % shape.depth for block in self.config.pool.blocks], shape)
+        grid = images.shape[-2] // shape.patch, images.shape[-1] // shape.patch
+        return [tokens.unflatten(1, grid) for tokens in self.blocks(images)]
 
     @own_settings()
     @torch.inference_mode()
@@ -151,7 +168,7 @@ class FrozenEncoder:
 
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the weights and of how they are read: what features depend on, beside the images."""
-        found = hashlib.sha256(json.dumps(asdict(self.config)).encode())
+        found = hashlib.sha256(json.dumps(self.config.stored()).encode())
         for name, tensor in sorted(self._state().items()):
             found.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         return found.hexdigest()
@@ -162,7 +179,7 @@ class FrozenEncoder:
         Raises:
             UserError: for a timm ViT with parts that our ViTs do not have, such as scaled layers or register tokens.
         """
-        if isinstance(self.net, PlainViT):
+        if isinstance(self.net, PlainViT) or self.config.encoder.backbone != VIT:
             return
         try:
             with torch.device("meta"):
@@ -178,8 +195,8 @@ class FrozenEncoder:
             half: round the weights to float16, which halves the file. They are float32 again when they are loaded.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        state = {k: (v.half() if half else v).contiguous() for k, v in self._state().items()}
-        metadata = {METADATA: json.dumps(asdict(self.config))}  # a single entry: safetensors writes several in random order
+        state = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in self._state().items()}
+        metadata = {METADATA: json.dumps(self.config.stored())}  # a single entry: safetensors writes several in random order
         write_bytes(folder / WEIGHTS, safetensors.torch.save(state, metadata))
 
     def _state(self) -> dict[str, Tensor]:
@@ -191,7 +208,7 @@ def untrained_encoder(name: str, config: FrozenConfig, seed: int) -> FrozenEncod
     """An encoder of any shape, as it is before the first training step. torch's global random state does not change."""
     with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
         torch.default_generator.manual_seed(seed)
-        return FrozenEncoder(name, build_vit(config.encoder), config)
+        return FrozenEncoder(name, build_encoder(config.encoder), config)
 
 
 def pool(tokens: Tensor, statistic: str) -> Tensor:

@@ -12,8 +12,8 @@ def shares(encoder: FrozenEncoder, images: Tensor) -> Tensor:
     """Split pooled features into shares of the places. The split is exact: the mean over places is `encoder.features(images)`.
 
     The share of a place with token t in a mean is t itself. Its share in a standard deviation s around a mean m is
-    (t - m)^2 / s. A maximum or minimum belongs only to the place where it is found. The share of a place in a halved image
-    goes to the four places that it covers.
+    (t - m)^2 / s. A maximum or minimum belongs only to the place where it is found. The share of a place in a halved image, or
+    in the smaller map of a later stage, goes to all the places that it covers in the largest map.
 
     Args:
         images: (B, 3, S, S) uint8.
@@ -21,10 +21,11 @@ def shares(encoder: FrozenEncoder, images: Tensor) -> Tensor:
     Returns:
         (B, h, w, F) float32.
     """
-    parts = []
-    for channels in encoder.channels(images):
+    parts, maps = [], encoder.channels(images)
+    most = max(channels.shape[2] for channels in maps)
+    for channels in maps:
         grid = channels.shape[1:3]
-        repeat = images.shape[-1] // encoder.config.encoder.patch // grid[1]  # places of a halved image are larger
+        repeat = most // grid[1]
         for name in encoder.config.pool.statistics:
             part = share(channels.flatten(1, 2), name).unflatten(1, grid)
             parts.append(part.repeat_interleave(repeat, 1).repeat_interleave(repeat, 2))

@@ -19,10 +19,10 @@ CI_RATED, CI_SIDE = 40, 32  # generated images that stand for rated ones: their 
 
 @dataclass(frozen=True)
 class SuiteSize:
-    """What a size means: the ViT that stands for each of the paper's, seeds, heads, and the number that is compared."""
+    """What a size means: the network that stands for each of the paper's, seeds, heads, and the number that is compared."""
 
     name: str
-    shapes: Mapping[str, tuple[str, tuple[str, ...]]]  # S, B, L, L*, figure -> a recipe and its settings
+    shapes: Mapping[str, tuple[str, tuple[str, ...]]]  # S, B, L, L*, ResNet50, Swin-B, figure -> a recipe and its settings
     seeds: tuple[int, ...]
     heads: tuple[str, ...]
     folds: int  # of cross-validation, where the table has no split
@@ -46,20 +46,24 @@ SIZES: dict[str, SuiteSize] = {
     "ci": SuiteSize(
         "ci",
         {"S": ("ci", (*CI, "width=16")), "B": ("ci", CI), "L": ("ci", (*CI, "width=48")),
-         "L*": ("ci", (*CI, "width=48", "tile=0.5")), "figure": ("ci", CI)},
+         "L*": ("ci", (*CI, "width=48", "tile=0.5")), "figure": ("ci", CI),
+         "ResNet50": ("ci", (*CI, "size=64", "backbone=resnet-lite")),
+         "Swin-B": ("ci", (*CI, "size=64", "backbone=swin-lite"))},
         (0, 1), ("ridge",), 2, 8, "mean_pcc",
     ),
     # a seventh of the width of ViT-S, B and L; figures 5 and 7 take B, which other suites train anyway
     "lite": SuiteSize(
         "lite",
         {"S": ("lite", (*LITE, "width=96")), "B": ("lite", LITE), "L": ("lite", (*LITE, "width=288")),
-         "L*": ("lite", (*LITE, "width=288", "tile=0.5")), "figure": ("lite", LITE)},
+         "L*": ("lite", (*LITE, "width=288", "tile=0.5")), "figure": ("lite", LITE),
+         "ResNet50": ("lite", (*LITE, "backbone=resnet-lite")), "Swin-B": ("lite", (*LITE, "backbone=swin-lite"))},
         (0, 1, 2), ("ridge",), 5, 64, "mean_pcc",
     ),
     "full": SuiteSize(
         "full",
         {"S": ("vit-s32", ()), "B": ("vit-b32", ()), "L": ("vit-l16", ()), "L*": ("vit-l16-star", ()),
-         "figure": ("vit-l16", ())},
+         "figure": ("vit-l16", ()), "ResNet50": ("vit-b32", ("backbone=resnet50",)),
+         "Swin-B": ("vit-b32", ("backbone=swin-b",))},
         (0, 1, 2), ("icnet", "ridge"), 5, 512, "pcc",
     ),
 }  # fmt: skip

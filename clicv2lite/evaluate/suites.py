@@ -7,7 +7,8 @@ What the paper leaves open, and what is chosen here:
   changes at a time. Case (e) is then the row "none" of table 5, as it is in the paper, which prints the same values for both.
 - Table 3 has 200 epochs of 300, so two thirds of the images; masked entropy modeling is on, as its case (e) has the class
   accuracy that table 5 has for entropy at 2.0.
-- Table 1: ResNet50 and Swin-B are not built here. ViT-B takes the place of ResNet50, as the labels say; Swin-B is left out.
+- Table 1: ResNet50 and Swin-B are timm's. At `ci` and `lite`, small members of the same families stand for them, as small ViTs
+  stand for the paper's (:data:`clicv2lite.evaluate.sizes.SIZES`).
 - Figure 6: the paper's curve has no printed values; the ratios here are 0.2 to 0.8.
 """
 
@@ -30,7 +31,7 @@ class SuiteRow:
     label: str
     paper: Mapping[str, float] = field(default_factory=dict)  # pcc, srcc on IC9600; top1 on ImageNet, percent
     settings: tuple[str, ...] = ()  # of the recipe, as for `pretrain --set`
-    shape: str = "B"  # which ViT: S, B, L, L* as in the paper, or `figure`, that of figures 5 and 7
+    shape: str = "B"  # which network: S, B, L, L* are the paper's ViTs, `figure` that of figures 5 and 7; ResNet50, Swin-B
     share: float = 1.0  # of the size's images seen
     baseline: str | None = None  # a supervised baseline instead
     trained: bool = True  # False: the ViT as it is drawn, the reference of every suite
@@ -73,15 +74,11 @@ def _table1() -> Suite:
     for row in paper_table(1):
         method, backbone = row["method"], row["backbone"]
         label = f"{method} {backbone}" if backbone else method
-        if backbone == "ResNet50":
-            label += " (here ViT-B)"
         if row["supervised"]:
             names = {"Kyle et al.": "kyle", "HyperIQA": "hyperiqa", "P2P-FM": "p2pfm", "ICNet": "icnet", "ICCORN": "iccorn"}
             rows.append(SuiteRow(label, _values(row), baseline=names[method]))
-        elif backbone == "Swin-B":
-            rows.append(SuiteRow(label, _values(row), missing="Swin-B is not built here"))
         else:
-            shape = {"ViT-S/32": "S", "ViT-B/32": "B", "ViT-L/16": "L", "ViT-L/16*": "L*", "ResNet50": "B"}[backbone]
+            shape = {"ViT-S/32": "S", "ViT-B/32": "B", "ViT-L/16": "L", "ViT-L/16*": "L*"}.get(backbone, backbone)
             instead = COMMON.get(method, MIXES if shape == "L*" else "")
             rows.append(SuiteRow(label, _values(row), (f"method={method.lower()}",), shape, instead=instead))
     return Suite("table1", paper_caption(1), (*rows, UNTRAINED), "CLICv2 ViT-L/16")

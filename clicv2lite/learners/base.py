@@ -67,7 +67,9 @@ class Method:
         settings: a frozen dataclass of the own settings. Field names are the names on the command line.
         brings: values of common settings that the method changes, unless the user sets them.
         fixed: the part of ``brings`` that the user cannot change.
-        crops: how many crops it takes per image. With more than one, images are kept as squares (setting ``store``).
+        crop_draws: one number for each crop that it takes of an image: where the draws of this crop begin in the image's noise.
+            With ``store=0`` the base crops are cut with them while the files are read, and `make_views` gets (B, 3, S, S), or
+            (B, crops, 3, S, S) if there are several.
         decodes: whether it has a decoder.
         ignores: common settings that it does not read. A user who sets one of them is told so.
         check: the run -> what is wrong, as ``key=value: why and what to do``; None if all is right.
@@ -82,7 +84,7 @@ class Method:
     settings: type = field(default_factory=lambda: NoSettings)
     brings: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    crops: int = 1
+    crop_draws: tuple[int, ...] = (0,)
     decodes: bool = False
     ignores: tuple[str, ...] = ()
     check: Callable[[Run], str | None] = lambda run: None

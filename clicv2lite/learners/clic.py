@@ -2,41 +2,43 @@
 
 What is known about CLIC: it has MoCo's two encoders and queue (65,536 keys). Positives are random crops of one image, at least
 a fifth of its area, whose complexity is assumed to be about equal. The key is augmented more than the query. An auxiliary loss
-of weight 0.25 pulls the feature activation energy (FAE: the mean activation of a stage, summed over stages) towards the global
-entropy of the image (GE: the histogram of its gray levels, 256 bins, in nats). It was trained on ResNet-50, Swin-B and
-ViT-L/16.
+of weight 0.25 pulls the feature activation energy (FAE) of the query towards the global entropy of the image (GE: the histogram
+of its gray levels, 256 bins, in nats) by their squared difference. Its paper trains ResNet-50, Swin-B and ViT-L/16.
 
-A small ViT needs some choices of our own, so the method is called "CLIC-style":
+FAE aggregates stages: the mean over channels and places of a stage's output, summed over stages. The published program
+(github.com/xauat-liushipeng/CLIC) states it for a ResNet only: the outputs of layer1 to layer4, behind their rectifiers,
+without weights, projections or a common size. It does not run with Swin or a ViT. Chosen here:
 
-- a stage is a block, and its energy is the mean absolute value of its output. The stages of a ResNet end in a rectifier, where
-  the mean absolute value is the mean. The blocks of a ViT do not, and layer norm removes a plain mean. Four untrained blocks
-  have an FAE near 3, not far from a typical GE of 4 nats. (Taken behind the GELUs, FAE starts near 0.1; in a trial, pulling it
-  up from there spoilt the features);
+- a stage is one of :func:`clicv2lite.method.backbone.stages`: layer1 to layer4 of a ResNet, as published; the four stages of a
+  Swin behind their last block; every block of a ViT;
+- its energy is the mean *absolute* value. Behind a rectifier, this is the mean. The stages of Swin and ViT do not end in one,
+  and layer norm removes a plain mean. Four untrained blocks have an FAE near 3, not far from a typical GE of 4 nats. (Taken
+  behind the GELUs, FAE starts near 0.1; in a trial, pulling it up from there spoilt the features);
 - GE is the entropy of the query crop before normalisation, on luma as everywhere in this package;
 - the key is also mirrored top to bottom and turned by a quarter turn, each with probability 1/2. The published augmentation
   turns by up to 30 degrees and adds pixel noise; but black corners and noise change the complexity that the pair should share.
   :mod:`clicv2lite.learners.clic_published` has them, and CLIC's optimiser, temperature and feature size.
+
+So the method is called "CLIC-style".
 """
 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from clicv2lite.learners import moco
-from clicv2lite.learners.moco import DRAWS, MoCo, one_crop
+from clicv2lite.learners.moco import DRAWS, MoCo, given, one_crop
+from clicv2lite.method.backbone import stages
 from clicv2lite.method.clicv2 import Keys, Output
 from clicv2lite.method.entropy import patch_entropy
 from clicv2lite.method.pixels import normalize
 from clicv2lite.method.views import ViewConfig
-
-if TYPE_CHECKING:
-    from timm.models.vision_transformer import VisionTransformer
 
 BINS = 256
 TURN_DRAWS = 2  # mirrored top to bottom? turned?
@@ -56,10 +58,11 @@ def draws_per_image(config: ViewConfig) -> int:
 
 
 def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> CropsWithEntropy:
-    """Two crops, and the entropy of the first: images (B, 3, H, W) uint8 and uniform noise (B, 22) -> CropsWithEntropy."""
+    """Two crops, and the entropy of the first: as :func:`clicv2lite.learners.moco.make_views`, with uniform noise (B, 22)."""
     query_noise, key_noise, turn_noise = noise.split([DRAWS, DRAWS, TURN_DRAWS], dim=1)
-    query = one_crop(images, query_noise, config)
-    key = turned(one_crop(images, key_noise, config), turn_noise)
+    of_query, of_key = given(images, config)
+    query = one_crop(of_query, query_noise, config)
+    key = turned(one_crop(of_key, key_noise, config), turn_noise)
     return CropsWithEntropy(normalize(query), normalize(key), global_entropy(query))
 
 
@@ -76,10 +79,10 @@ def global_entropy(images: Tensor) -> Tensor:
 
 
 @contextmanager
-def activations(vit: "VisionTransformer") -> Iterator[list[Tensor]]:
-    """Inside this context, a forward pass appends the output (B, G, width) of each block to the list."""
+def activations(encoder: nn.Module) -> Iterator[list[Tensor]]:
+    """Inside this context, a forward pass appends the output of each stage, in the network's own layout, to the list."""
     found: list[Tensor] = []
-    hooks = [block.register_forward_hook(lambda module, given, output: found.append(output)) for block in vit.blocks]
+    hooks = [stage.register_forward_hook(lambda module, given, output: found.append(output)) for stage in stages(encoder)]
     try:
         yield found
     finally:
@@ -87,9 +90,9 @@ def activations(vit: "VisionTransformer") -> Iterator[list[Tensor]]:
             hook.remove()
 
 
-def activation_energy(stages: list[Tensor]) -> Tensor:
-    """FAE: the mean absolute activation of each stage, summed over stages: tensors (B, G, C) -> (B,) float32."""
-    return torch.stack([stage.float().abs().mean((1, 2)) for stage in stages]).sum(0)
+def activation_energy(maps: list[Tensor]) -> Tensor:
+    """FAE: the mean absolute activation of each stage, summed over stages: (B, G, C), (B, C, h, w), ... -> (B,) float32."""
+    return torch.stack([values.float().abs().mean(tuple(range(1, values.ndim))) for values in maps]).sum(0)
 
 
 class CLIC(MoCo):
@@ -97,9 +100,9 @@ class CLIC(MoCo):
 
     def forward(self, views: CropsWithEntropy, keys: Keys | None = None) -> Output:  # type: ignore[override]
         """As in MoCo; ``auxiliary`` is the complexity-aware loss, in nats squared."""
-        with activations(self.query) as stages:
+        with activations(self.query) as maps:
             output = super().forward(views, keys)  # type: ignore[arg-type]  # it has MoCo's two fields
-        complexity = F.mse_loss(activation_energy(stages), views.entropy)
+        complexity = F.mse_loss(activation_energy(maps), views.entropy)
         return output._replace(total=output.contrast + self.config.auxiliary_weight * complexity, auxiliary=complexity)
 
 

@@ -10,7 +10,7 @@ Facts from its published code (github.com/xauat-liushipeng/CLIC):
   put on its head, turned by up to 30 degrees with black corners, and gets noise of 25 gray levels, each with probability 0.5.
 
 Queue, momentum of the key and passes are those of the recipe, as in :mod:`clicv2lite.learners.moco_published`. Still our
-choices: the ViT, its two-layer head (there: one layer), activation energy and entropy as in :mod:`clicv2lite.learners.clic`
+choices: a two-layer head (there: one layer), activation energy and entropy as in :mod:`clicv2lite.learners.clic`
 (there the entropy is that of the *normalised* query between 0 and 1: darker and brighter pixels do not count).
 """
 
@@ -22,6 +22,7 @@ from torch import Tensor
 from clicv2lite.extras import extra
 from clicv2lite.learners import clic
 from clicv2lite.learners.clic import CropsWithEntropy, global_entropy
+from clicv2lite.learners.moco import given
 from clicv2lite.learners.moco_published import DRAWS, PUBLISHED, published_crop
 from clicv2lite.method.pixels import normalize
 from clicv2lite.method.views import ViewConfig
@@ -36,9 +37,10 @@ def draws_per_image(config: ViewConfig) -> int:
 
 
 def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> CropsWithEntropy:
-    """Two crops, and the entropy of the first: images (B, 3, H, W) uint8 and uniform noise (B, 33) -> CropsWithEntropy."""
+    """Two crops, and the entropy of the first: as in :mod:`clicv2lite.learners.clic`, with uniform noise (B, 33)."""
     query_noise, key_noise, more = noise.split([DRAWS, DRAWS, KEY_DRAWS], dim=1)
-    query, key = (published_crop(images, part, config, gray=0) for part in (query_noise, key_noise))
+    pairs = zip(given(images, config), (query_noise, key_noise), strict=True)
+    query, key = (published_crop(part, draws, config, gray=0) for part, draws in pairs)
     key = torch.stack([_harder(crop, row) for crop, row in zip(key, more.tolist(), strict=True)])
     return CropsWithEntropy(normalize(query), normalize(key), global_entropy(query))
 
@@ -62,5 +64,6 @@ METHOD = replace(
     clic.METHOD,
     draws_per_image=draws_per_image,
     make_views=make_views,
+    crop_draws=(0, DRAWS),
     brings={**clic.METHOD.brings, **PUBLISHED, "schedule": "steps", "batch": 128, "temperature": 0.07},
 )

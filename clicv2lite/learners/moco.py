@@ -1,13 +1,15 @@
-"""MoCo v2 on a ViT: it compares whole crops, not patches. CLIC and CLICv2 build on it (CLICv2, equation 1; chapter 9).
+"""MoCo v2: it compares whole crops, not patches. CLIC and CLICv2 build on it (CLICv2, equation 1; chapter 9).
 
-He et al. 2020 (queue, momentum key), Chen et al. 2020 (crops, two-layer head, temperature 0.2). Our choices: the encoder is
-this package's ViT, with the mean token as the feature of the image (table 1 of the paper has a ResNet-50). Hue jitter and the
-conversion to gray are left out, and the optimiser is the recipe's, so that all methods share one augmentation and one training
-(method.augmentation). :mod:`clicv2lite.learners.moco_published` has MoCo's own.
+He et al. 2020 (queue, momentum key), Chen et al. 2020 (crops, two-layer head, temperature 0.2). The encoder is any `backbone`
+(:mod:`clicv2lite.method.backbone`): a ResNet-50 in table 1 of the paper, this package's ViT by default, with the mean token as
+the feature of the image. Our choices: hue jitter and the conversion to gray are left out, and the optimiser is the recipe's,
+so that all methods share one augmentation and one training (method.augmentation);
+:mod:`clicv2lite.learners.moco_published` has MoCo's own. Batches are not shuffled between GPUs: with batch norm, a query and
+its key see the averages of the same images.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +22,6 @@ from clicv2lite.method.clicv2 import Keys, ModelConfig, Output
 from clicv2lite.method.momentum import QueryAndKey
 from clicv2lite.method.pixels import normalize
 from clicv2lite.method.views import CROP_DRAWS, ViewConfig, base_crop
-
-if TYPE_CHECKING:
-    from timm.models.vision_transformer import VisionTransformer
 
 AUGMENT_DRAWS = 5  # uniform numbers that augment needs
 DRAWS = CROP_DRAWS + AUGMENT_DRAWS  # for one crop
@@ -38,6 +37,12 @@ class Crops(NamedTuple):
 def draws_per_image(config: ViewConfig) -> int:
     """How many uniform numbers :func:`make_views` needs per image."""
     return 2 * DRAWS
+
+
+def given(images: Tensor, config: ViewConfig) -> tuple[Tensor, Tensor]:
+    """Where the two crops are cut from: twice the same images, or two base crops (B, 2, 3, S, S) that are cut already."""
+    query, key = images.unbind(1) if config.crop == "given" else (images, images)
+    return query, key
 
 
 def one_crop(images: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
@@ -56,8 +61,9 @@ def one_crop(images: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
 
 
 def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> Crops:
-    """Two independent crops of each image: images (B, 3, H, W) uint8 and uniform noise (B, 20) -> Crops."""
-    query, key = (normalize(one_crop(images, part, config)) for part in noise.split(DRAWS, dim=1))
+    """Two independent crops of each image: images as :func:`given` takes them, uint8, and uniform noise (B, 20) -> Crops."""
+    pairs = zip(given(images, config), noise.split(DRAWS, dim=1), strict=True)
+    query, key = (normalize(one_crop(part, draws, config)) for part, draws in pairs)
     return Crops(query, key)
 
 
@@ -109,7 +115,7 @@ class MoCo(QueryAndKey):
             keys: the keys of the whole batch. None if `views` are the whole batch.
         """
         keys = self.keys(views) if keys is None else keys
-        queries = self.query_head(mean_token(self.query, views.query))
+        queries = self.query_head(self.query(views.query))
         self.fresh = keys.features[:, 0]
         own = keys.features[keys.first : keys.first + len(queries)]
         contrast = infonce_queue(queries, own[:, 0], self.queue, self.config.temperature)
@@ -118,7 +124,7 @@ class MoCo(QueryAndKey):
     @torch.no_grad()
     def keys(self, views: Crops) -> Keys:
         """One key per image, at place 0."""
-        features = self.key_head(mean_token(self.key, views.key))[:, None]
+        features = self.key_head(self.key(views.key))[:, None]
         return Keys(features, torch.zeros(len(features), 1, dtype=torch.long, device=features.device))
 
     @torch.no_grad()
@@ -126,12 +132,6 @@ class MoCo(QueryAndKey):
         """Call this after each step: the key encoder follows, and the new keys replace the oldest ones in the queue."""
         super().update_key()
         self.queue.copy_(torch.cat([self.fresh, self.queue])[: len(self.queue)])
-
-
-def mean_token(vit: "VisionTransformer", images: Tensor) -> Tensor:
-    """Mean over the patch tokens of the last block: normalised images (B, 3, S, S) -> (B, width)."""
-    tokens: Tensor = vit.forward_features(images)
-    return tokens[:, vit.num_prefix_tokens :].mean(1)
 
 
 def price(step: Step, own: QueueSettings) -> Price:
@@ -165,7 +165,7 @@ METHOD = Method(
     settings=QueueSettings,
     brings=WHOLE_CROPS | COLOURS,
     fixed=WHOLE_CROPS,
-    crops=2,
+    crop_draws=(0, DRAWS),
     ignores=UNREAD,
     check=check,
 )

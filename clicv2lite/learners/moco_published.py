@@ -9,8 +9,8 @@ Facts from its published code (github.com/facebookresearch/moco, with the option
   Gaussian of 0.1 to 2 pixels; it is mirrored with probability 0.5.
 
 Queue, momentum of the key and passes are those of the recipe: the first two are the published ones in the paper's recipes, and
-smaller in ``ci`` and ``lite``. Still our choices: the ViT in place of the ResNet-50, and a cosine that falls with each step
-instead of each epoch.
+smaller in ``ci`` and ``lite``. Its encoder is ``backbone=resnet50``. Still our choices: a cosine that falls with each step
+instead of each epoch, a head with GELU in place of ReLU, and no shuffling of batches between GPUs.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from clicv2lite.extras import extra
 from clicv2lite.learners import moco
-from clicv2lite.learners.moco import Crops
+from clicv2lite.learners.moco import Crops, given
 from clicv2lite.method.pixels import normalize
 from clicv2lite.method.views import CROP_DRAWS, ViewConfig, base_crop
 
@@ -39,8 +39,9 @@ def draws_per_image(config: ViewConfig) -> int:
 
 
 def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> Crops:
-    """Two independent crops of each image: images (B, 3, H, W) uint8 and uniform noise (B, 28) -> Crops."""
-    query, key = (normalize(published_crop(images, part, config, GRAY)) for part in noise.split(DRAWS, dim=1))
+    """Two independent crops of each image: as :func:`clicv2lite.learners.moco.make_views`, with noise (B, 28) -> Crops."""
+    pairs = zip(given(images, config), noise.split(DRAWS, dim=1), strict=True)
+    query, key = (normalize(published_crop(part, draws, config, GRAY)) for part, draws in pairs)
     return Crops(query, key)
 
 
@@ -85,5 +86,9 @@ PUBLISHED = {
 }  # fmt: skip
 
 METHOD = replace(
-    moco.METHOD, draws_per_image=draws_per_image, make_views=make_views, brings={**moco.METHOD.brings, **PUBLISHED}
+    moco.METHOD,
+    draws_per_image=draws_per_image,
+    make_views=make_views,
+    crop_draws=(0, DRAWS),
+    brings={**moco.METHOD.brings, **PUBLISHED},
 )

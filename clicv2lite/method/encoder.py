@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from clicv2lite.extras import extra
+from clicv2lite.method.backbone import VIT, about, build_network, stages
 from clicv2lite.method.masking import take
 from clicv2lite.method.patches import Grid
 from clicv2lite.method.stem import STRIDE, Embedding, PatchStem
@@ -20,7 +21,7 @@ if TYPE_CHECKING:  # timm takes seconds to import, and scoring needs only the co
 
 @dataclass(frozen=True)
 class EncoderConfig(Grid):
-    """Shape of a ViT; ``SHAPES`` has the paper's backbones."""
+    """Shape of a ViT; ``SHAPES`` has the paper's. Another backbone decides all but ``size`` and ``project`` itself."""
 
     width: Width = 768
     depth: Depth = 12
@@ -28,6 +29,7 @@ class EncoderConfig(Grid):
     class_token: bool = False  # not needed: the loss is per patch, and the probe pools patches; MAE keeps it
     project: Width = 256  # width d of the features that InfoNCE compares
     patch_embed: Embedding = "linear"  # the paper's linear map of a patch, or a stem of convolutions (method.stem)
+    backbone: str = VIT  # or a name of timm's, such as resnet50, or of method.backbone.NAMED, such as swin-b
 
 
 SHAPES = {  # timm's names for the paper's backbones: (width, depth, heads)
@@ -73,6 +75,16 @@ def embed(patches: Tensor, projection: nn.Module) -> Tensor:
     assert isinstance(projection, nn.Conv2d)
     # a convolution with stride p on single patches is a matrix product
     return F.linear(patches.flatten(2), projection.weight.flatten(1), projection.bias)
+
+
+def build_encoder(config: EncoderConfig) -> nn.Module:
+    """A ViT or another network: called with normalised images (B, 3, S, S), it gives one feature (B, F) per image."""
+    return build_vit(config) if config.backbone == VIT else build_network(config.backbone, config.size)
+
+
+def feature_width(config: EncoderConfig) -> int:
+    """F, how many numbers :func:`build_encoder`'s network gives for an image."""
+    return config.width if config.backbone == VIT else about(config.backbone).features
 
 
 def build_vit(config: EncoderConfig) -> "VisionTransformer":
@@ -149,14 +161,18 @@ def prepare(part: nn.Module, compile: bool = False, checkpointing: bool = False)
     """Choose how the blocks of an encoder or a decoder are computed. The results stay the same; time and memory change.
 
     Args:
-        part: a ViT from :func:`build_vit` or a :class:`~clicv2lite.method.decoder.Decoder`. Copy it before this, not after.
+        part: an encoder from :func:`build_encoder` or a :class:`~clicv2lite.method.decoder.Decoder`. Copy it before this, not
+            after.
         compile: fuse the operations of a block with torch.compile, in place. The names of the weights stay; results are equal
             up to rounding.
         checkpointing: compute the inside of each block again in the backward pass. Results are equal bit for bit.
     """
-    part.grad_checkpointing = checkpointing  # type: ignore[assignment]  # timm's own name for it
+    if hasattr(part, "feature_info"):  # a network of timm's
+        part.set_grad_checkpointing(checkpointing)  # type: ignore[operator]
+    else:
+        part.grad_checkpointing = checkpointing  # type: ignore[assignment]  # timm's own name for it
     if compile:
-        for block in part.blocks:  # type: ignore[union-attr]
+        for block in stages(part) if hasattr(part, "feature_info") else part.blocks:  # type: ignore[union-attr]
             block.compile()
 
 

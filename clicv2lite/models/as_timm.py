@@ -1,17 +1,17 @@
 """The encoder of a model as a timm model, for code that works with timm (book chapter 12)."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from torch import nn
 
 from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
+from clicv2lite.method.backbone import VIT, arguments
 from clicv2lite.method.encoder import embed_layer
 from clicv2lite.models.by_name import DEFAULT, load_encoder
-
-if TYPE_CHECKING:
-    from timm.models.vision_transformer import VisionTransformer
 
 
 def timm_arguments(spec: str = "default") -> dict[str, Any]:
@@ -27,12 +27,15 @@ def timm_arguments(spec: str = "default") -> dict[str, Any]:
         UserError: if there is no such encoder.
     """
     encoder = load_encoder(spec)
+    shape, path = encoder.config.encoder, DEFAULT if spec == "default" else Path(spec)
+    file = {"checkpoint_path": str(path / WEIGHTS if path.is_dir() else path)}
+    if shape.backbone != VIT and path.exists():
+        return {**arguments(shape.backbone, shape.size), **file}
     if not isinstance(encoder.net, PlainViT):
         raise UserError(f"{spec}: not a file of clicv2lite; give default, a pretrain or probe folder, or a .safetensors file")
-    shape, path = encoder.config.encoder, DEFAULT if spec == "default" else Path(spec)
     return {
         "model_name": "vit_base_patch16_224",  # the plain ViT; the arguments below override its shape
-        "checkpoint_path": str(path / WEIGHTS if path.is_dir() else path),
+        **file,
         "img_size": shape.size,
         "patch_size": shape.patch,
         "embed_dim": shape.width,
@@ -47,8 +50,8 @@ def timm_arguments(spec: str = "default") -> dict[str, Any]:
     }
 
 
-def timm_model(spec: str = "default") -> "VisionTransformer":
-    """timm's own model with the weights of an encoder, in evaluation mode. `forward_features` gives (B, [1 +] G, D).
+def timm_model(spec: str = "default") -> nn.Module:
+    """timm's own model with the weights of an encoder, in evaluation mode. `forward_features` of a ViT gives (B, [1 +] G, D).
 
     Unlike `FrozenEncoder.vit` it has gradients. Fine-tune it, or use it wherever a timm model is expected.
     """

@@ -1,25 +1,32 @@
-"""Load an encoder by name: the package's own, one of a run or a file, an untrained one, or a timm ViT (book chapter 8)."""
+"""Load an encoder by name: the package's own, one of a run or a file, an untrained one, or any of timm's (book chapter 8)."""
 
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from clicv2lite.ambient import own_settings
 from clicv2lite.encoders.config import FrozenConfig, stored_config
 from clicv2lite.encoders.frozen import METADATA, WEIGHTS, FrozenEncoder, untrained_encoder
+from clicv2lite.encoders.module import ModuleEncoder
 from clicv2lite.encoders.plain_vit import PlainViT
-from clicv2lite.encoders.timm_vit import load_timm
+from clicv2lite.encoders.timm_network import load_timm
 from clicv2lite.errors import UserError
 from clicv2lite.json_object import read_object
+from clicv2lite.method.backbone import VIT
+from clicv2lite.method.encoder import build_encoder
 from clicv2lite.ranges import shown
 
 DEFAULT = Path(__file__).resolve().parents[1] / "models" / "default"  # the model that comes with the package
 
+ENCODERS = "run folder, file, default, random, timm's NAME, timm:NAME@FILE, untrained:NAME"
+"""What an option `--encoder` takes, in its help."""
+
 
 @own_settings()
-def load_encoder(spec: str, seed: int = 0) -> FrozenEncoder:
+def load_encoder(spec: str | nn.Module, seed: int = 0) -> FrozenEncoder:
     """Load an encoder by name.
 
     >>> from clicv2lite.models.by_name import load_encoder
@@ -29,13 +36,23 @@ def load_encoder(spec: str, seed: int = 0) -> FrozenEncoder:
 
     Args:
         spec: ``default`` (the model that comes with the package), a folder that ``pretrain`` or ``probe`` wrote, a .safetensors
-            file, ``random`` (the lite recipe's ViT, untrained), or the name of a timm model with pretrained weights.
-        seed: seed of the random encoder.
+            file, ``random`` (the lite recipe's ViT, untrained), or a network of timm's: ``NAME`` or ``timm:NAME`` with its
+            pretrained weights, ``timm:NAME@FILE`` with those of a file, ``untrained:NAME`` with random ones. From Python also a
+            module (:class:`~clicv2lite.encoders.module.ModuleEncoder`).
+        seed: seed of random weights.
 
     Raises:
         UserError: if there is no such encoder, or its file is damaged.
     """
+    if isinstance(spec, nn.Module):
+        return ModuleEncoder(spec)
     path = Path(spec)
+    for prefix in ("timm:", "untrained:"):
+        if spec.startswith(prefix) and not path.exists():
+            name, _, file = spec.removeprefix(prefix).partition("@")
+            if prefix == "untrained:":
+                return load_timm(spec.removeprefix(prefix), "untrained", seed)
+            return load_timm(name, Path(file) if file else "pretrained")
     if spec == "random":
         return random_encoder(seed)
     if spec == "default":
@@ -70,9 +87,13 @@ def _load_file(path: Path) -> FrozenEncoder:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from None
     try:
         config = stored_config(read_object(metadata[METADATA]))
-        with torch.device("meta"):  # its weights are replaced: they need no memory, and no random numbers
-            net = PlainViT(config.encoder)
-        net.load_timm(state)
+        if config.encoder.backbone == VIT:
+            with torch.device("meta"):  # its weights are replaced: they need no memory, and no random numbers
+                net: nn.Module = PlainViT(config.encoder).load_timm(state)
+        else:
+            with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced
+                net = build_encoder(config.encoder)
+            net.load_state_dict(state)  # as float32
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         why = shown(" ".join(str(error).split()))
         what = f"not an encoder written by clicv2lite ({why}); export one with `clicv2lite pretrain`"

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from torch import nn
 
 from clicv2lite.ambient import own_settings
 from clicv2lite.arrays import Floats
@@ -35,7 +36,7 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
     in every scikit-learn regressor.
 
     Args:
-        encoder: "default", a folder, a file, "random" or a timm name, as for `clicv2lite probe --encoder`.
+        encoder: "default", a folder, a file, "random" or a timm name, as for `clicv2lite probe --encoder`; or an `nn.Module`.
         device: where it computes, as for :func:`clicv2lite.models.model.load_model`.
 
     Attributes:
@@ -43,7 +44,7 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
             shows where the complexity is. Its `score` stays in 0..1, `predict` of the regressor does not.
     """
 
-    def __init__(self, encoder: str = "default", device: str = "auto") -> None:
+    def __init__(self, encoder: str | nn.Module = "default", device: str = "auto") -> None:
         self.encoder, self.device = encoder, device
 
     @own_settings()

@@ -18,7 +18,7 @@ from clicv2lite.files import put_json, write_json
 from clicv2lite.heads.base import KINDS
 from clicv2lite.heads.classifier import RATES, ClassifierTraining
 from clicv2lite.heads.icnet import IcnetTraining
-from clicv2lite.models.by_name import load_encoder
+from clicv2lite.models.by_name import ENCODERS, load_encoder
 from clicv2lite.models.model import Model, save_model
 from clicv2lite.outputs import add_output
 from clicv2lite.probe import imagenet
@@ -33,7 +33,7 @@ from clicv2lite.recipes.settings import read_settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `probe`."""
-    parser.add_argument("--encoder", required=True, metavar="E", help="run folder, file, default, random, timm name")
+    parser.add_argument("--encoder", required=True, metavar="E", help=ENCODERS)
     pool_help = (
         "how its tokens are read, where not as stored: pool_read, pool_size, pool_statistics, pool_blocks, pool_halvings"
     )

@@ -22,7 +22,7 @@ from clicv2lite.errors import UserError, check_seed
 from clicv2lite.extras import extra
 from clicv2lite.files import put_json, write_bytes
 from clicv2lite.heads.ridge import fit_ridge
-from clicv2lite.models.by_name import load_encoder
+from clicv2lite.models.by_name import ENCODERS, load_encoder
 from clicv2lite.outputs import add_json, add_output
 from clicv2lite.probe.crossval import cross_validate, predicted, splits
 from clicv2lite.probe.encoding import encode
@@ -195,7 +195,7 @@ def write_map(path: Path, task: Task, points: Floats, root: Path) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `invariance`."""
-    parser.add_argument("--encoder", required=True, metavar="E", help="run folder, file, default, random, timm name")
+    parser.add_argument("--encoder", required=True, metavar="E", help=ENCODERS)
     parser.add_argument("--ratings", required=True, metavar="CSV", help="rating table image,score,category[,split]")
     add_score_range(parser)
     add_device(parser)

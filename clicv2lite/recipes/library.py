@@ -9,6 +9,7 @@ from typing import Any
 from clicv2lite.encoders.config import PoolConfig
 from clicv2lite.errors import UserError
 from clicv2lite.learners import METHODS
+from clicv2lite.method.backbone import VIT, shape, wrong_name
 from clicv2lite.method.decoder import DecoderConfig
 from clicv2lite.method.encoder import SHAPES
 from clicv2lite.ranges import shown
@@ -73,7 +74,7 @@ def get_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     """A recipe by name or from a file, with some settings changed.
 
     Some settings follow others unless you set them: the learning rate grows linearly with the batch; the warm-up keeps its
-    share of the passes; a method changes the settings that its record names; a method with two crops per image keeps squares.
+    share of the passes; a method changes the settings that its record names; a backbone has the shape that its network has.
 
     >>> from clicv2lite.recipes.library import get_recipe
     >>> recipe = get_recipe("lite", ["batch=128"])
@@ -94,10 +95,8 @@ def get_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     asked = read_settings(settings)
     plain, changes = RECIPES[base](), changes | asked
     method = METHODS[changes.get("method", plain.method)]
-    recipe = plain.changed(method.brings)
+    recipe = plain.changed({**method.brings, **_of_backbone(changes.get("backbone", plain.backbone))})
     changed = recipe.changed(changes)
-    if method.crops > 1 and "store" not in changes and not changed.store:
-        changed = changed.changed({"store": changed.size * 8 // 7})  # 256 for 224
     reason = misfit(changed) or _unread(plain, changed, asked if "method" in asked else changes)
     if reason:
         of_file = is_recipe_file(name) and reason.partition("=")[0] not in asked
@@ -107,6 +106,11 @@ def get_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     if "warmup" not in changes:
         changed = changed.changed({"warmup": round(recipe.warmup * changed.passes / recipe.passes)})
     return changed
+
+
+def _of_backbone(name: str) -> dict[str, Any]:
+    """The settings that a backbone decides; an unknown one decides nothing, and is refused later."""
+    return {} if name == VIT or wrong_name(name) else shape(name)
 
 
 def _unread(base: Recipe, changed: Recipe, asked: Mapping[str, Any]) -> str | None:

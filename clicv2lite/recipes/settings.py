@@ -10,6 +10,7 @@ from clicv2lite.encoders.config import FrozenConfig
 from clicv2lite.errors import UserError
 from clicv2lite.learners import METHODS
 from clicv2lite.learners.base import Run
+from clicv2lite.method.backbone import VIT
 from clicv2lite.method.masking import visible_count
 from clicv2lite.ranges import OneOf, describe, shown
 from clicv2lite.ranges import misfit as misfit_of
@@ -142,8 +143,9 @@ def _check_method(recipe: Recipe) -> str | None:
     for key, only in method.fixed.items():
         if getattr(recipe, key) != only:
             return f"{key}={getattr(recipe, key)}: method={recipe.method} has {key}={only}; leave it out"
-    if method.crops > 1 and not recipe.store:
-        return f"store=0: method={recipe.method} crops an image twice; take store={recipe.size} or more"
+    if recipe.backbone != VIT and recipe.method == "clicv2":
+        why = "method=clicv2 hides and compares single patches, which only the tokens of backbone=vit allow"
+        return f"backbone={shown(recipe.backbone)}: {why}; take that, or method=moco or method=clic"
     if recipe.compare == "image" and recipe.negatives == "same-image":
         return "negatives=same-image: with compare=image an image has only one feature, so it has no such negatives"
     visible = visible_count((recipe.size // recipe.patch) ** 2, recipe.mask_ratio)
@@ -160,6 +162,11 @@ def ignored(recipe: Recipe) -> set[str]:
 def _check_shapes(recipe: Recipe) -> str | None:
     if reason := FrozenConfig(recipe.encoder, recipe.pool).misfit():
         return reason
+    if recipe.backbone != VIT and "." in recipe.backbone:
+        plain = recipe.backbone.partition(".")[0]
+        return f"backbone={recipe.backbone}: names pretrained weights, and training starts from random ones; write {plain}"
+    if recipe.backbone != VIT and recipe.size < 2 * recipe.patch:
+        return f"size={recipe.size}: the last map of backbone={recipe.backbone} has one place; take {2 * recipe.patch} or more"
     if recipe.decoder.width % recipe.decoder.heads or recipe.decoder.width % 4:
         return f"decoder_width={recipe.decoder.width}: must be a multiple of 4 and of decoder_heads"
     if recipe.crop_mix and recipe.size % 2:

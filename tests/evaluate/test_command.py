@@ -50,9 +50,14 @@ def test_a_suite_ends_in_json_table_and_figure(out, name, capsys):
 def test_table1_runs_every_method(out):
     assert evaluate(out, "table1", "--seeds", "0") == 0
     rows = {row["label"]: row for row in json.loads((out / "table1.json").read_text())["rows"]}
-    assert [label for label, row in rows.items() if row["ours"] is None and "pip install" not in row["missing"]] == [
-        "CLIC Swin-B"
-    ]
+    assert not [label for label, row in rows.items() if row["ours"] is None and "pip install" not in row["missing"]]
+    assert {"MoCo ResNet50", "CLIC ResNet50", "CLIC Swin-B", "CLIC ViT-L/16", "CLICv2 ViT-L/16*"} <= rows.keys()
+    networks = {row.label: SIZES["ci"].recipe(row, 0).backbone for row in SUITES["table1"].rows}
+    assert (networks["MoCo ResNet50"], networks["CLIC Swin-B"], networks["CLIC ViT-L/16"]) == (
+        "resnet-lite",
+        "swin-lite",
+        "vit",
+    )
     table = (out / "table1.md").read_text()
     assert rows["Kyle et al."]["note"] == "built from its abstract alone" and "; built from its abstract alone) |" in table
     assert "not method=moco_published) |" in table and "not CLIC's added mosaics) |" in table
@@ -100,6 +105,23 @@ def test_a_stopped_suite_goes_on_with_the_run_that_it_was_in(tmp_path, monkeypat
     assert evaluate(tmp_path, "table4", "--seeds", "0") == 0
     assert (stopped[0] / "encoder.safetensors").is_file()
     assert not (stopped[0] / "checkpoints").exists()
+
+
+def test_runs_that_were_stored_before_there_were_other_backbones_keep_their_keys():
+    recipe = SIZES["ci"].recipe(SUITES["table4"].rows[1], 0)
+    assert run_key(recipe, ["worlds:40"]) == "1a3adba11584"  # written by the version before
+    other = SIZES["ci"].recipe(next(row for row in SUITES["table1"].rows if row.label == "CLIC Swin-B"), 0)
+    assert len({run_key(other.changed({"backbone": name}), ["worlds:40"]) for name in ("swin-lite", "resnet-lite")}) == 2
+
+
+def test_the_full_size_has_the_networks_that_the_paper_names():
+    rows = {row.label: SIZES["full"].recipe(row, 0) for row in SUITES["table1"].rows if row.trained and not row.baseline}
+    assert [(rows[label].backbone, rows[label].size) for label in ("MoCo ResNet50", "CLIC ResNet50", "CLIC Swin-B")] == [
+        ("resnet50", 224),
+        ("resnet50", 224),
+        ("swin-b", 224),
+    ]
+    assert len(rows) == 8 and all(recipe.store == 0 for recipe in rows.values())
 
 
 def test_the_key_changes_with_all_that_a_run_learns_from_and_with_nothing_else(tmp_path):

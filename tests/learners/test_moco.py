@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clicv2lite.learners.moco import DRAWS, MoCo, draws_per_image, infonce_queue, make_views, mean_token, one_crop
+from clicv2lite.learners.moco import DRAWS, MoCo, draws_per_image, infonce_queue, make_views, one_crop
 from clicv2lite.method.clicv2 import CLICv2
 from clicv2lite.method.encoder import EncoderConfig, encode_visible
 from clicv2lite.method.patches import patchify
@@ -85,7 +85,7 @@ def test_the_output_is_made_of_mean_tokens_and_no_gradient_reaches_the_key():
     every = torch.arange(16).expand(6, -1)
     tokens = encode_visible(model.query, patchify(views.query, 8), every)  # CLICv2's way with all patches visible
     np.testing.assert_allclose(output.queries[:, 0], model.query_head(tokens.mean(1)).detach(), atol=1e-5)
-    np.testing.assert_allclose(output.keys[:, 0], model.key_head(mean_token(model.key, views.key)).detach(), atol=1e-5)
+    np.testing.assert_allclose(output.keys[:, 0], model.key_head(model.key(views.key)).detach(), atol=1e-5)
     assert output.total.equal(output.contrast) and output.auxiliary == 0
     output.total.backward()
     assert all(p.grad is None for p in [*model.key.parameters(), *model.key_head.parameters()])
@@ -96,7 +96,7 @@ def test_the_output_is_made_of_mean_tokens_and_no_gradient_reaches_the_key():
 def test_a_class_token_is_not_part_of_the_mean():
     vit = MoCo(get_recipe("ci", ["method=moco", "class_token=true"]).model, 4).query
     crops = make_views(images(), noise(), VIEWS).query
-    np.testing.assert_allclose(mean_token(vit, crops), vit.forward_features(crops)[:, 1:].mean(1), atol=1e-6)
+    np.testing.assert_allclose(vit(crops), vit.forward_features(crops)[:, 1:].mean(1), atol=1e-6)
 
 
 def test_at_one_seed_all_methods_start_from_the_weights_of_the_random_encoder():

@@ -13,6 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from clicv2lite.encoders.config import PoolConfig
 from clicv2lite.errors import UserError
+from clicv2lite.method.backbone import about, arguments
 from clicv2lite.models import by_name as loading
 from clicv2lite.models.by_name import DEFAULT, load_encoder, random_encoder
 from tests.encoders.test_frozen import SHAPE, frozen, pictures
@@ -118,6 +119,12 @@ def timm_vit(**changes):
     return vit
 
 
+def pretend(monkeypatch, make):
+    """Let timm make this in place of a network with pretrained weights; what it knows of the name stays true."""
+    about("vit_tiny_patch16_224")
+    monkeypatch.setattr(timm, "create_model", make)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_timm_vit_is_an_encoder_too_and_sees_what_it_was_trained_on(monkeypatch, bias):
     vit = timm_vit()
@@ -127,7 +134,7 @@ def test_a_timm_vit_is_an_encoder_too_and_sees_what_it_was_trained_on(monkeypatc
     own = (images / 255 - torch.tensor([0.5, 0.5, 0.4])[:, None, None]) / torch.tensor([0.5, 0.5, 0.3])[:, None, None]
     with torch.no_grad():
         want = vit.forward_features(own)[:, 1:]
-    monkeypatch.setattr(timm, "create_model", lambda *_, **__: vit)
+    pretend(monkeypatch, lambda *_, **__: vit)
     encoder = load_encoder("vit_tiny_patch16_224")
     assert (encoder.name, encoder.size, encoder.width) == ("vit_tiny_patch16_224", 24, 8)
     np.testing.assert_allclose(encoder.tokens(images).flatten(1, 2), want, atol=1e-5)
@@ -135,7 +142,7 @@ def test_a_timm_vit_is_an_encoder_too_and_sees_what_it_was_trained_on(monkeypatc
 
 
 def test_a_timm_vit_is_stored_if_it_is_a_plain_one_and_refused_if_not(monkeypatch, tmp_path):
-    monkeypatch.setattr(timm, "create_model", lambda *_, **__: timm_vit())
+    pretend(monkeypatch, lambda *_, **__: timm_vit())
     encoder = load_encoder("vit_tiny_patch16_224")
     encoder.check_storable("--out")
     encoder.save(tmp_path)
@@ -151,13 +158,52 @@ def test_a_timm_model_that_cannot_be_used_is_named_in_one_line(monkeypatch):
     def offline(*_, **__):
         raise OSError("no route to host\nmore lines")
 
-    monkeypatch.setattr(timm, "create_model", offline)
+    assert "nobody has published weights of it; write untrained:swin-lite" in one_line_of("swin-lite")
+    assert "check the spelling" in one_line_of("untrained:hf-hub:a/b") and "check the spelling" in one_line_of("timm:no@file")
+    pretend(monkeypatch, offline)
     assert "could not load its pretrained weights (no route to host)" in one_line_of("vit_tiny_patch16_224")
-    monkeypatch.setattr(timm, "create_model", lambda *_, **__: torch.nn.Linear(1, 1))
-    assert "give the name of a ViT" in one_line_of("resnet18")
-    oblong = VisionTransformer(img_size=(24, 12), patch_size=6, embed_dim=8, depth=1, num_heads=2)
-    monkeypatch.setattr(timm, "create_model", lambda *_, **__: oblong)
-    assert "square" in one_line_of("vit_tiny_patch16_224")
+
+
+def test_random_weights_are_named_untrained_and_nothing_is_fetched(monkeypatch):
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a connection was made"))
+    one, same, other = (load_encoder("untrained:test_resnet", seed) for seed in (1, 1, 2))
+    images = pictures(1, one.size)
+    assert one.name == "untrained:test_resnet" and one.features(images).equal(same.features(images))
+    assert not one.features(images).equal(other.features(images))
+    assert load_encoder("untrained:test_vit").width == 64  # read by its tokens
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+@pytest.mark.parametrize("name, size", [("test_resnet", 160), ("swin-lite", 224), ("test_vit", 160)])
+def test_a_checkpoint_of_timm_is_read_from_its_file(tmp_path, name, size, suffix, monkeypatch):
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a connection was made"))
+    torch.manual_seed(3)
+    net = timm.create_model(**{**arguments(name, size), "num_classes": 7}).eval()
+    path = tmp_path / f"weights.{suffix}"
+    (safetensors.torch.save_file if suffix == "safetensors" else torch.save)(net.state_dict(), path)
+    encoder, images = load_encoder(f"timm:{name}@{path}"), pictures(1, size)
+    assert encoder.name == f"timm:{name}@{path}" and encoder.size == size
+    if name == "test_vit":
+        mean, std = (torch.tensor(net.pretrained_cfg[key])[:, None, None] for key in ("mean", "std"))
+        with torch.no_grad():
+            want = net.forward_features((images / 255 - mean) / std)[:, net.num_prefix_tokens :]
+        np.testing.assert_allclose(encoder.tokens(images).flatten(1, 2), want, atol=1e-4)
+        return
+    what = about(encoder.config.encoder.backbone)
+    own = (images / 255 - torch.tensor(what.mean)[:, None, None]) / torch.tensor(what.std)[:, None, None]
+    with torch.no_grad():
+        want = net.forward_intermediates(own, output_fmt="NCHW", intermediates_only=True)[-1]
+    np.testing.assert_allclose(encoder.tokens(images), want.permute(0, 2, 3, 1), atol=1e-4)
+    assert name == "swin-lite" or what.mean == tuple(net.pretrained_cfg["mean"])
+
+
+def test_a_file_that_is_no_checkpoint_of_the_network_is_one_line(tmp_path):
+    assert "there is no such file" in one_line_of(f"timm:test_resnet@{tmp_path / 'absent.pth'}")
+    torch.save({"x": torch.zeros(1)}, tmp_path / "other.pth")
+    assert "no weights of test_resnet" in one_line_of(f"timm:test_resnet@{tmp_path / 'other.pth'}")
+    (tmp_path / "bomb.pth").write_bytes(pickle.dumps(Bomb(tmp_path / "executed")))
+    assert "no weights of test_resnet" in one_line_of(f"timm:test_resnet@{tmp_path / 'bomb.pth'}")
+    assert not (tmp_path / "executed").exists()
 
 
 HOSTILE = [

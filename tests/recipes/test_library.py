@@ -161,7 +161,7 @@ def test_a_setting_that_cannot_be_read_is_one_line(setting, reason):
     ["heads=3"], ["decoder_heads=3"], ["crop=window", "store=31"], ["pool_blocks="], ["pool_statistics="],
     ["micro=-1"], ["store=-1"], ["crop_mix=1.5"], ["crop_mix=0.5", "size=24", "patch=3", "crop_mix=-1"],
     ["crop_mix=1", "size=33", "patch=3"],
-    ["crop=window", "store=0"], ["method=moco", "store=0"], ["method=clic", "crop_mix=0.5"], ["workers=-2"],
+    ["crop=window", "store=0"], ["method=moco", "backbone=hf-hub:a/b"], ["method=clic", "crop_mix=0.5"], ["workers=-2"],
     ["compare=image", "negatives=same-image"],
     ["pool_blocks=2"], ["pool_blocks=-3"], ["depth=1", "pool_blocks=-2"], ["pool_size=-8"], ["pool_size=20"],
     ["pool_size=72", "pool_halvings=1"], ["pool_halvings=-1"],
@@ -185,10 +185,11 @@ def test_the_star_is_the_paper_recipe_with_half_of_the_images_tiled():
     assert star == dataclasses.replace(plain, name="vit-l16-star", crop_mix=0.5)
 
 
-def test_without_a_store_crops_come_from_the_files_unless_the_method_crops_twice():
-    assert get_recipe("vit-b32").views.crop == "given" and get_recipe("ci").views.crop == "resized"
-    both = get_recipe("vit-b32", ["method=moco"])
-    assert both.store == 256 and both.views.crop == "resized"
+@pytest.mark.parametrize("method", METHODS)
+def test_without_a_store_crops_come_from_the_files_with_every_method(method):
+    assert get_recipe("vit-b32", [f"method={method}"]).store == 0
+    assert get_recipe("vit-b32", [f"method={method}"]).views.crop == "given"
+    assert get_recipe("ci", [f"method={method}"]).views.crop == "resized"
 
 
 def test_execution_settings_change_no_part_that_learns():

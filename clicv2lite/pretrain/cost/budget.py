@@ -1,7 +1,8 @@
 """The cost of a pretraining, computed from its recipe: weights, operations, memory, hours (book chapter 10).
 
 Operations are counted as in ``torch.utils.flop_counter``: two for each multiply-add of a matrix product, none for elementwise
-operations. Making the views is not counted. Bytes are counted for the way this package trains: fp32 weights under autocast,
+operations. Making the views is not counted. A network other than the ViT is counted by running it
+(:mod:`clicv2lite.pretrain.cost.network`). Bytes are counted for the way this package trains: fp32 weights under autocast,
 fused attention, gradients of data-parallel ranks kept in their buckets.
 """
 
@@ -9,9 +10,12 @@ from typing import Literal, NamedTuple
 
 from clicv2lite.learners import METHODS
 from clicv2lite.learners.base import Price, Step
+from clicv2lite.method.backbone import VIT
+from clicv2lite.method.encoder import feature_width
 from clicv2lite.method.masking import visible_count
 from clicv2lite.method.stem import embedding_cost
 from clicv2lite.pretrain.cost.hardware import Machine
+from clicv2lite.pretrain.cost.network import counted
 from clicv2lite.recipes.recipe import Recipe
 
 TRAINED = ("query encoder", "query head", "decoder")
@@ -71,11 +75,13 @@ def pairs(recipe: Recipe) -> int:
 
 def parameters(recipe: Recipe) -> dict[str, int]:
     """Number of weights of each part. The parts in ``TRAINED`` get gradients; keys follow them, and positions stay fixed."""
-    d, g = recipe.width, tokens(recipe).all
+    d, g = feature_width(recipe.encoder), tokens(recipe).all
     w, out = recipe.decoder.width, recipe.model.target_size
     embedding = embedding_cost(recipe.patch_embed, recipe.patch, d).weights
     start = d if recipe.class_token else 0
-    encoder = embedding + start + recipe.depth * _block_weights(d) + 2 * d
+    encoder, positions = embedding + start + recipe.depth * _block_weights(d) + 2 * d, 2 * (g * d + start)
+    if recipe.backbone != VIT:
+        encoder, positions = counted(recipe.backbone, recipe.size).weights, 0
     head = d * d + d + d * recipe.project + recipe.project
     decoder = (d * w + w) + w + recipe.decoder.depth * _block_weights(w) + 2 * w + (w * out + out)
     return {
@@ -84,7 +90,7 @@ def parameters(recipe: Recipe) -> dict[str, int]:
         "decoder": decoder if _has_decoder(recipe) else 0,
         "key encoder": encoder,
         "key head": head,
-        "positions": 2 * (g * d + start),
+        "positions": positions,
     }
 
 
@@ -94,7 +100,7 @@ def image_flops(recipe: Recipe) -> dict[str, Flops]:
     A backward pass costs twice the forward pass: once for the inputs and once for the weights. The pixels need no gradient. The
     method states the cost of its loss (:class:`clicv2lite.learners.base.Price`).
     """
-    t, d, w = tokens(recipe), recipe.width, recipe.decoder.width
+    t, d, w = tokens(recipe), feature_width(recipe.encoder), recipe.decoder.width
     embedding = embedding_cost(recipe.patch_embed, recipe.patch, d)
     query = recipe.depth * _block_flops(t.query, d)
     key_patches = t.key - int(recipe.class_token)
@@ -104,8 +110,12 @@ def image_flops(recipe: Recipe) -> dict[str, Flops]:
     head = 2 * d * (d + recipe.project)  # per token
     loss = price(recipe)
     key = key_patches * embedding.forward + recipe.depth * _block_flops(t.key, d)
+    encoder = Flops(t.visible * embedding.forward + query, t.visible * embedding.backward + 2 * query)
+    if recipe.backbone != VIT:
+        net = counted(recipe.backbone, recipe.size)
+        encoder, key = Flops(net.forward, net.backward), net.forward
     return {
-        "query encoder": Flops(t.visible * embedding.forward + query, t.visible * embedding.backward + 2 * query),
+        "query encoder": encoder,
         "query head": Flops(n * head, 2 * n * head),
         "decoder": Flops(decode, 2 * decode),
         "key encoder": Flops(key, 0),
@@ -203,7 +213,10 @@ def _block_flops(length: int, width: int) -> int:
 
 def _activations(recipe: Recipe, checkpointing: bool) -> int:
     """Bytes that one image keeps in memory for the backward pass."""
-    t, d, w, wide = tokens(recipe), recipe.width, recipe.decoder.width, 2 if recipe.precision != "fp32" else 4
+    t, d, w, wide = tokens(recipe), feature_width(recipe.encoder), recipe.decoder.width, 2 if recipe.precision != "fp32" else 4
+    if recipe.backbone != VIT:
+        kept = counted(recipe.backbone, recipe.size, checkpointing).kept
+        return kept * wide // 4 + compared(recipe) * (wide * 3 * d + 4 * recipe.project)
 
     def block(width: int, heads: int) -> int:
         # per token: fp32 inputs and statistics of two norms; two normed tokens, q, k, v, attended, hidden twice (4 D each)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from clicv2lite.errors import UserError
+from clicv2lite.method.backbone import VIT
 from clicv2lite.pretrain.cost.budget import Flops, hours, image_flops, largest_micro_batch, memory, parameters
 from clicv2lite.pretrain.cost.hardware import MACHINES, Machine, this_machine
 from clicv2lite.recipes.recipe import Recipe
@@ -93,6 +94,7 @@ def lines(plan: Plan) -> list[str]:
     recipe, first = plan.recipe, plan.outlooks[0]
     images, epochs = recipe.passes, recipe.passes / 1_500_000
     shape = f"{recipe.size} px in patches of {recipe.patch}, width {recipe.width}, depth {recipe.depth}"
+    shape = shape if recipe.backbone == VIT else f"{recipe.size} px, {recipe.backbone}"
     out = [
         f"{recipe.name}: {recipe.method}, {shape}",
         f"  {recipe.steps:,} steps of {recipe.batch:,} images, {images:,} in all ({epochs:.3g} times the 1.5 million of IC1M)",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from clicv2lite.data.sources import ImageSet
 from clicv2lite.device import cores
+from clicv2lite.learners import METHODS
 from clicv2lite.method.views import CROP_DRAWS, crop_shares, uniform
 from clicv2lite.pretrain.input.order import samples
 from clicv2lite.pretrain.input.store import MEMORY, ImageStore, first_whole
@@ -29,7 +30,7 @@ class Batch(NamedTuple):
     step: int
     epoch: np.ndarray  # (b,) int64, how often each sample was seen before
     index: np.ndarray  # type: ignore[assignment]  # (b,) int64, its index in the set
-    images: Tensor  # (b, 3, H, W) uint8
+    images: Tensor  # (b, 3, H, W) uint8; (b, crops, 3, size, size) if a method takes several crops and they are cut already
     names: Sequence[str]  # names of the whole set; names[index[j]] is the name of image j
 
 
@@ -42,7 +43,8 @@ class Feed:
     Args:
         images: the set.
         recipe: with `store` > 0, images are squares of that side; with 0, they are base crops of side `size`, cut from the
-            files. `workers` threads decode; with 0, the calling thread decodes; -1 takes this rank's share of the cores.
+            files, as many as its method takes of an image. `workers` threads decode; with 0, the calling thread decodes; -1
+            takes this rank's share of the cores.
         rank, ranks: index of this rank, and number of ranks. It gets samples rank * b .. rank * b + b - 1 of each global batch.
         start: the first step.
         progress: show a bar while squares are decoded into memory.
@@ -60,6 +62,7 @@ class Feed:
     ) -> None:
         self.images, self.recipe, self.rank, self.ranks, self.start = images, recipe, rank, ranks, start
         self.waited = 0.0
+        self._crop_draws = METHODS[recipe.method].crop_draws
         here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # ranks that share this machine
         workers = recipe.workers if recipe.workers >= 0 else max(1, cores() // here)
         self._store: ImageStore | None = None
@@ -103,7 +106,9 @@ class Feed:
         mine = slice(self.rank * b, (self.rank + 1) * b)
         side = self.recipe.store or self.recipe.size
         layout = torch.contiguous_format if self._store else torch.channels_last  # that of the images: fast copies
-        empty = torch.empty(b, 3, side, side, dtype=torch.uint8, memory_format=layout)
+        crops = 1 if self._store else len(self._crop_draws)
+        empty = torch.empty(b * crops, 3, side, side, dtype=torch.uint8, memory_format=layout)
+        empty = empty if crops == 1 else empty.unflatten(0, (b, crops))
         batch = Batch(step, epoch[mine], index[mine], empty, self.images.names)
         if self._pool is None:
             self._fill(batch, slice(0, b))
@@ -118,11 +123,14 @@ class Feed:
             return
         from clicv2lite.data.decode import crop  # imported here: only this branch needs libjpeg-turbo
 
-        noise = uniform(self.recipe.seed, epoch, index, CROP_DRAWS)
-        shares = torch.stack([*crop_shares(noise, self.recipe.crop_min), noise[:, 2], noise[:, 3]], 1).numpy()
-        for j, i in enumerate(index.tolist()):
-            box = partial(crop_box, shares[j])
-            out[j] = first_whole(self.images, i, partial(crop, box=box, size=self.recipe.size), self.bad)
+        drawn = uniform(self.recipe.seed, epoch, index, max(self._crop_draws) + CROP_DRAWS)
+        slots = out if out.ndim == 5 else out[:, None]  # (images, crops, 3, size, size)
+        for which, begin in enumerate(self._crop_draws):
+            noise = drawn[:, begin : begin + CROP_DRAWS]
+            shares = torch.stack([*crop_shares(noise, self.recipe.crop_min), noise[:, 2], noise[:, 3]], 1).numpy()
+            for j, i in enumerate(index.tolist()):
+                box = partial(crop_box, shares[j])
+                slots[j, which] = first_whole(self.images, i, partial(crop, box=box, size=self.recipe.size), self.bad)
 
 
 def crop_box(shares: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from clicv2lite.data.decode import crop_by_pillow
+from clicv2lite.data.decode import crop, crop_by_pillow
 from clicv2lite.data.sources import ImageSet, open_images
 from clicv2lite.errors import UserError
+from clicv2lite.learners import METHODS
 from clicv2lite.method.views import CROP_DRAWS, crop_boxes, crop_shares, uniform
 from clicv2lite.pretrain.input import feed as feed_module
 from clicv2lite.pretrain.input.feed import Feed, crop_box
@@ -112,6 +113,24 @@ def test_crops_are_pillows_of_the_boxes_that_the_noise_gives(images):
         want = crop_by_pillow(images.read(int(i)), box=box, size=32)
         assert (image.int() - want.int()).abs().max() <= 2
     assert len({int(e) for e in epoch.flatten()}) == 3  # the same image is cut elsewhere in each epoch
+
+
+@pytest.mark.parametrize("method", ["moco", "clic", "moco_published", "clic_published"])
+def test_methods_of_two_crops_get_both_cut_from_the_file_as_clicv2_gets_its_one(images, method):
+    two = get_recipe("ci", [f"method={method}", "store=0", "seed=3", "passes=640", "workers=1", "batch=16"])
+    with Feed(images, two, progress=False) as feed:
+        batch = next(iter(feed))
+    assert batch.images.shape == (16, 2, 3, 32, 32)
+    noise = uniform(3, batch.epoch, batch.index, METHODS[method].draws_per_image(two.views))
+    for which, begin in enumerate(METHODS[method].crop_draws):
+        for j, i in enumerate(batch.index.tolist()):
+
+            def box(height, width, part=noise[j : j + 1, begin : begin + 4]):
+                return crop_boxes(part, height, width, two.crop_min)[0].tolist()
+
+            assert batch.images[j, which].equal(crop(images.read(i), box=box, size=32))
+    views = METHODS[method].make_views(batch.images, noise, two.views)
+    assert views.query.shape == views.key.shape == (16, 3, 32, 32) and not views.query.equal(views.key)
 
 
 @given(st.integers(0, 2**32), st.integers(1, 4000), st.integers(1, 4000), st.floats(0.01, 1))

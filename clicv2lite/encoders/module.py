@@ -1,0 +1,78 @@
+"""A module of your own as a frozen encoder, from Python: `ComplexityRegressor(encoder=net)` (book chapter 12)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clicv2lite.encoders.config import FrozenConfig, PoolConfig
+from clicv2lite.encoders.frozen import FrozenEncoder
+from clicv2lite.errors import UserError
+from clicv2lite.method.encoder import EncoderConfig
+from clicv2lite.method.pixels import normalize
+
+
+class ModuleEncoder(FrozenEncoder):
+    """Any module that turns normalised images (B, 3, S, S) into feature maps, tokens or vectors, without gradients.
+
+    Its output may be a map (B, C, h, w), tokens (B, G, C), a vector (B, C), or a list of these, such as timm's
+    ``features_only`` gives. Maps and tokens are pooled over their places, and the outputs of a list stand side by side.
+
+    Args:
+        net: it is put into evaluation mode, and gets no gradients from now on.
+        size: side of the images that it is called with, pixels. They are normalised with ImageNet's mean and deviation.
+        statistics: over the places, as in :class:`~clicv2lite.encoders.config.PoolConfig`.
+
+    Raises:
+        UserError: if the module cannot be called with such images, or gives something else.
+    """
+
+    def __init__(self, net: nn.Module, size: int = 224, statistics: tuple[Any, ...] = ("mean", "std")) -> None:
+        net.eval().requires_grad_(False)
+        self.net = net
+        try:
+            maps = self._maps(torch.zeros(1, 3, size, size, device=self.device))
+        except UserError:
+            raise
+        except Exception as error:  # a module may raise anything
+            why = " ".join(str(error).split())[:100]
+            raise UserError(f"encoder: the module cannot read images of {size} px ({why}); give another size") from None
+        self.widths = [one.shape[-1] for one in maps]
+        pool = PoolConfig(blocks=tuple(range(len(maps))), statistics=statistics)
+        shape = EncoderConfig(size=size, patch=1, width=self.widths[-1], depth=len(maps))  # stride 1: any size may be given
+        super().__init__(type(net).__name__, net, FrozenConfig(shape, pool))
+
+    @property
+    def device(self) -> torch.device:
+        """The device of its first weight; the CPU if it has none."""
+        return next((p.device for p in self.net.parameters()), torch.device("cpu"))
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """The last of its outputs as a map: (B, 3, S, S) uint8 -> (B, h, w, C) float32."""
+        with torch.inference_mode():
+            return self._maps(images)[-1]
+
+    def check_storable(self, option: str) -> None:
+        """Refuse to store it: nothing could load it again."""
+        raise UserError(f"{option}: a module of your own cannot be stored; leave {option} out")
+
+    def save(self, folder: Any, half: bool = False) -> None:
+        """Not possible, see `check_storable`."""
+        self.check_storable("save")
+
+    def _maps(self, images: Tensor) -> list[Tensor]:
+        found: Any = self.net(normalize(images.float() / 255))
+        return [_laid_out(one) for one in (found if isinstance(found, list | tuple) else [found])]
+
+
+def _laid_out(output: Any) -> Tensor:
+    """A map, tokens in one row, or a vector at one place: -> (B, h, w, C) float32."""
+    match output:
+        case Tensor(ndim=4):
+            return output.float().permute(0, 2, 3, 1)
+        case Tensor(ndim=3):
+            return output.float()[:, None]
+        case Tensor(ndim=2):
+            return output.float()[:, None, None]
+    what = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+    raise UserError(f"encoder: the module gives {what}; return (B, C, h, w), (B, G, C), (B, C), or a list of these")

@@ -1,0 +1,60 @@
+"""A module of the user's as an encoder: maps, tokens, vectors and lists, against numpy."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import nn
+
+from clicv2lite import ComplexityRegressor
+from clicv2lite.encoders.module import ModuleEncoder
+from clicv2lite.errors import UserError
+from clicv2lite.method.pixels import normalize
+from clicv2lite.models.by_name import load_encoder
+from tests.encoders.test_frozen import pictures
+
+MAP = nn.Conv2d(3, 5, 8, 8)
+
+
+class Gives(nn.Module):
+    def __init__(self, output):
+        super().__init__()
+        self.map, self.output = MAP, output
+
+    def forward(self, images):
+        return self.output(self.map(images))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("output", [lambda m: m, lambda m: m.flatten(2).mT], ids=["map", "tokens"])
+def test_maps_and_tokens_are_pooled_over_their_places(output):
+    images = pictures(2, 32)
+    values = MAP(normalize(images / 255)).double().flatten(2).numpy()
+    got = ModuleEncoder(Gives(output), 32).features(images)
+    np.testing.assert_allclose(got, np.concatenate([values.mean(2), values.std(2)], 1), rtol=1e-4, atol=1e-5)
+
+
+def test_vectors_have_one_place_and_lists_stand_side_by_side():
+    vector = ModuleEncoder(Gives(lambda m: m.mean((2, 3))), 32).features(pictures(2, 32))
+    assert vector.shape == (2, 10) and not vector[:, 5:].any()
+    both = ModuleEncoder(Gives(lambda m: [m, m[:, :2, ::2]]), 32, ("mean",))
+    assert both.features(pictures(2, 32)).shape == (2, 7) and both.tokens(pictures(2, 32)).shape == (2, 2, 4, 2)
+
+
+def test_features_only_of_timm_and_the_regressor_take_it():
+    net = timm.create_model("test_resnet", features_only=True)
+    encoder = load_encoder(net)
+    assert encoder.size == 224 and encoder.features(pictures(1, 224)).shape == (1, 2 * sum(net.feature_info.channels()))
+    fitted = ComplexityRegressor(Gives(lambda m: m)).fit([*pictures(3, 40)], [0.1, 0.5, 0.9])
+    assert fitted.predict([*pictures(3, 40)]).shape == (3,)
+
+
+@pytest.mark.parametrize(
+    "output", [lambda m: 3, lambda m: m[0, 0, 0], lambda m: {"a": m}, lambda m: m @ m[..., :3, :]], ids=range(4)
+)
+def test_what_gives_no_features_and_what_cannot_be_stored_is_one_line(output):
+    with pytest.raises(UserError, match="encoder: the module") as caught:
+        ModuleEncoder(Gives(output), 32)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="--out: a module of your own cannot be stored"):
+        ModuleEncoder(MAP, 32).check_storable("--out")
