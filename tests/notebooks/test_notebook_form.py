@@ -1,6 +1,7 @@
 """Chapters are stored as the book promises: small cells, exercises of one form, alt texts, no numbers from nowhere."""
 
 import ast
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -81,6 +82,15 @@ def test_only_checked_cells_keep_an_output_and_it_is_short_text(path):
             text = output.text if output.output_type == "stream" else output.data["text/plain"]
             assert output.output_type == "stream" or set(output.data) == {"text/plain"}
             assert len(text) <= 1000
+
+
+@every_chapter
+def test_two_or_three_quick_questions_stand_between_other_cells(path):
+    """Their form is checked when the page is built."""
+    found = [k for k, cell in enumerate(cells(path)) if ":::{question}" in cell.source]
+    assert 2 <= len(found) <= 3
+    assert all(later - earlier > 1 for earlier, later in itertools.pairwise(found))
+    assert all("quick-question" in tags(cells(path)[k]) for k in found)
 
 
 @every_chapter
