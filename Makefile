@@ -76,7 +76,7 @@ unit-floor: setup  ## the unit tests with the oldest packages that pyproject.tom
 fuzz: setup  ## attack readers, settings and commands with EXAMPLES damaged inputs each, other ones each time
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz -n $(JOBS) --dist worksteal
 
-# --nbval-lax: every cell must run; those marked NBVAL_CHECK_OUTPUT must also print what is stored.
+# --nbval-lax: every cell must run; those with the tag nbval-check-output must also print what is stored.
 notebooks: setup $(KERNEL)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 book -n $(JOBS) --dist loadfile -q
 

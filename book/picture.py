@@ -1,4 +1,4 @@
-"""Draw book/_static/picture.png, the README's picture: `.venv/bin/python book/picture.py`."""
+"""Draw book/_static/picture.png, of the README: `.venv/bin/python book/picture.py`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +27,13 @@ def main() -> None:
         [196 * PATCH_DRAWS, 196], dim=1
     )
     draws = draws.reshape(2, 196, PATCH_DRAWS)
-    plain = replace(config, augment="none", zeros="before")  # colours as they are, zeros black
-    views = [denormalize(unpatchify(one_view(patches, noise[None], plain), GRID)[0]) for noise in draws]
+    plain = replace(
+        config, augment="none", zeros="before"
+    )  # colours as they are, zeros black
+    views = [
+        denormalize(unpatchify(one_view(patches, noise[None], plain), GRID)[0])
+        for noise in draws
+    ]
     _, masked = random_mask(mask_noise[:1], config.mask_ratio)
     seen = augment(patches, draws[:1, :, :5], config)
     seen[0, masked[0]] = 1.0

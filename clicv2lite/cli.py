@@ -31,6 +31,7 @@ CLOSER = {
     "imagenet-features": ("clicv2lite.baselines.supervised.imagenet", "fit ridge on the features of EfficientNet-lite0"),
     "pairs": ("clicv2lite.evaluate.pair_bias", "measure how far two views of an image differ"),
     "invariance": ("clicv2lite.probe.invariance", "measure what an encoder knows of content"),
+    "label-curve": ("clicv2lite.probe.label_curve", "measure how many ratings a head of one's own needs"),
     "results": ("clicv2lite.evaluate.results.command", "make the stored results that are missing or out of date"),
     "claims": ("clicv2lite.evaluate.claims", "judge the paper's claims by our stored results"),
     "onnx": ("clicv2lite.models.to_onnx", "write a model as one ONNX file"),

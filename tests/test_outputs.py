@@ -169,7 +169,8 @@ WORDS = {
     "score": ["IN"], "probe": ["--encoder", "random", "--ratings", "IN"], "data": ["pack", "--images", "IN"],
     "evaluate": ["--suite", "fig5", "--ratings", "IN"], "measures": ["--ratings", "IN"], "handcrafted": ["--ratings", "IN"],
     "supervised": ["--model", "icnet", "--ratings", "IN"], "imagenet-features": ["--ratings", "IN"],
-    "pairs": ["--images", "IN"], "invariance": ["--encoder", "random", "--ratings", "IN"], "claims": ["--suites", "IN"],
+    "pairs": ["--images", "IN"], "invariance": ["--encoder", "random", "--ratings", "IN"],
+    "label-curve": ["--encoder", "random", "--ratings", "IN"], "claims": ["--suites", "IN"],
     "onnx": ["--model", "IN"], "bench-score": ["--images", "IN"], "bench": [], "bench-memory": [],
 }  # fmt: skip
 

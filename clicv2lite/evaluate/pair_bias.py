@@ -125,7 +125,7 @@ def pair_bias_interval(values: ArrayLike, resamples: int = 1000, seed: int = 0) 
 
 
 def twice(values: ArrayLike) -> float:
-    """Share of pairs (..., 2, n), of values >= 0, in which one is at least twice the other, as 0.3 and 0.15 in figure 2.
+    """Share of pairs (..., 2, n), of values >= 0, in which one is at least twice the other.
 
     Two zeros are equal.
     """

@@ -104,7 +104,7 @@ function render({ model, el }) {
     say(reading, `${capital(name)} is on place ${place + 1} of ${SIX}.`);
   };
   const item = (name) => {
-    const face = [picture(name, ""), make("span", {}, name)];
+    const face = [picture(name, name), make("span", { "aria-hidden": "true" }, name)]; // the picture's text names the button
     const handle = keepKeys(make("button", { type: "button", class: "leaderboard-handle" }, ...face));
     const step = (by, what) => {
       const button = make("button", { type: "button", class: `leaderboard-${what}`, "aria-label": `${name}: ${what} complex` });

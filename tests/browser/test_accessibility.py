@@ -28,11 +28,11 @@ SETTLED = """async () => {
   await Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {})));
 }"""
 FOUND = """async (options) => (await axe.run({ preload: false, resultTypes: ["violations"], ...options })).violations
-  .filter(({ impact }) => ["serious", "critical"].includes(impact))
+  .filter(({ id, impact }) => ["serious", "critical"].includes(impact) || ["region", "empty-table-header"].includes(id))
   .flatMap(({ id, nodes }) => nodes.map(({ target, any, all, none }) =>
     `${id}: ${target} (${[...any, ...all, ...none].map(({ message }) => message)[0]})`))"""
 NAMELESS = """() => [...document.querySelectorAll("img, canvas, svg, [role=img]")]
-  .filter((e) => !e.closest("[aria-hidden=true], button, a") && e.checkVisibility())
+  .filter((e) => !e.closest("[aria-hidden=true]") && !(e.tagName !== "IMG" && e.closest("button, a")) && e.checkVisibility())
   .filter((e) => !(e.alt ?? e.ariaLabel ?? e.querySelector("title")?.textContent ?? "").trim())
   .map((e) => e.outerHTML.slice(0, 120))"""
 

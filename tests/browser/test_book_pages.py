@@ -67,6 +67,41 @@ def test_page_works_from_the_disk_and_in_the_dark(visit, path):
     visit.assert_clean()
 
 
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if path[5:7].isdigit()])
+def test_code_fits_its_box_and_output_wraps(visit, book, path):
+    visit.page.goto(f"{book}/{path}", wait_until="load")
+    visit.page.evaluate("document.querySelectorAll('details').forEach((e) => { e.removeAttribute('name'); e.open = true; })")
+    wide = """() => [...document.querySelectorAll(".bd-article pre")].filter((e) => e.scrollWidth > e.clientWidth + 1)
+      .map((e) => e.textContent.slice(0, 80))"""
+    assert not visit.page.evaluate(wide)
+
+
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if path[5:7].isdigit()])
+def test_quick_questions_answer_by_the_keyboard_from_the_disk(visit, path):
+    visit.page.goto((HTML / path).as_uri(), wait_until="load")
+    questions = visit.page.locator(".quick-question")
+    assert 2 <= questions.count() <= 3
+    for question in questions.all():
+        choices = question.locator("details")
+        assert choices.and_(question.locator(".right")).count() == 1
+        for choice in choices.all():  # each by Enter, and closes the one before
+            choice.locator("summary").focus()
+            visit.page.keyboard.press("Enter")
+            right = "right" in (choice.get_attribute("class") or "")
+            expect(choice.locator(".verdict")).to_have_text("Right." if right else "No.")
+            expect(choice.locator(".verdict")).to_be_visible()
+            expect(question.locator("details[open]")).to_have_count(1)
+    visit.assert_clean()
+
+
+@pytest.mark.parametrize("path", CHAPTERS)
+def test_photographs_keep_their_colours_in_the_dark(visit, book, path):
+    visit.page.emulate_media(color_scheme="dark")
+    visit.page.goto(f"{book}/{path}", wait_until="load")
+    filters = "[...new Set([...document.querySelectorAll('.bd-article img')].map((e) => getComputedStyle(e).filter))]"
+    assert visit.page.evaluate(filters) in ([], ["none"])
+
+
 def test_index_leads_to_the_first_page(visit, book):
     visit.page.goto(f"{book}/index.html")
     visit.page.wait_for_url("**/book/intro.html")

@@ -329,6 +329,7 @@ def test_new_six_are_those_of_the_next_seed_and_hide_the_answer(visit, folder_se
     assert_order(shown, leaderboard.order)
     expect(shown.get_by_role("table")).to_have_count(0)
     assert shown.locator(".leaderboard-handle img").evaluate_all("all => all.every((img) => img.naturalWidth === 96)")
+    assert shown.locator(".leaderboard-handle img").evaluate_all("all => all.map((img) => img.alt)") == leaderboard.order
     visit.assert_clean()
 
 

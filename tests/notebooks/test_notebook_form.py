@@ -1,19 +1,24 @@
 """Chapters are stored as the book promises: small cells, exercises of one form, alt texts, no numbers from nowhere."""
 
+import ast
+import itertools
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
 import nbformat
 import pytest
 import yaml
+from IPython.core.inputtransformer2 import TransformerManager
 
 import clicv2lite
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
-CHECKED = "NBVAL_CHECK_OUTPUT"
+CHECKED = "nbval-check-output"  # a tag: a comment in the cell would be on the page, and copied
+WIDTH = 88  # columns of code that a page shows without scrolling
 MARK = "# your turn"
 LEVELS = ("Warm-up", "Practice", "Challenge", "Open")
 
@@ -27,6 +32,10 @@ def cells(path: Path, kind: str | None = None) -> list:
 
 def code_cells(path: Path) -> list:
     return cells(path, "code")
+
+
+def tags(cell) -> set[str]:
+    return set(cell.metadata.get("tags", []))
 
 
 def test_chapters_1_to_12_exist_and_have_one_file_each():
@@ -64,7 +73,7 @@ def test_last_sections_say_what_was_seen_and_what_to_read(path):
 @every_chapter
 def test_only_checked_cells_keep_an_output_and_it_is_short_text(path):
     for cell in code_cells(path):
-        if CHECKED not in cell.source:
+        if CHECKED not in tags(cell):
             assert not cell.outputs and cell.execution_count is None, cell.source
             continue
         assert cell.execution_count is not None, f"nbval would compare nothing: {cell.source}"
@@ -76,8 +85,17 @@ def test_only_checked_cells_keep_an_output_and_it_is_short_text(path):
 
 
 @every_chapter
+def test_two_or_three_quick_questions_stand_between_other_cells(path):
+    """Their form is checked when the page is built."""
+    found = [k for k, cell in enumerate(cells(path)) if ":::{question}" in cell.source]
+    assert 2 <= len(found) <= 3
+    assert all(later - earlier > 1 for earlier, later in itertools.pairwise(found))
+    assert all("quick-question" in tags(cells(path)[k]) for k in found)
+
+
+@every_chapter
 def test_at_least_one_output_is_compared(path):
-    assert any(CHECKED in cell.source for cell in code_cells(path))
+    assert any(CHECKED in tags(cell) for cell in code_cells(path))
 
 
 @every_chapter
@@ -85,6 +103,81 @@ def test_cells_are_small(path):
     lines = [len(cell.source.splitlines()) for cell in code_cells(path)]
     assert max(lines) <= 30
     assert median(lines) <= 8
+
+
+@every_chapter
+def test_code_fits_the_page_and_holds_no_marks_of_a_tool(path):
+    for cell in code_cells(path):
+        assert max(map(len, cell.source.splitlines())) <= WIDTH, cell.source
+        assert "NBVAL" not in cell.source, f"tag the cell {CHECKED} instead"
+
+
+FOLDED = {"plot", "glue", "assert"}
+
+
+def called(statement: ast.stmt) -> str:
+    """Name of the function that a statement consists of calling, without the module's; else nothing."""
+    if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)):
+        return ""
+    function = statement.value.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Those of a body, with those inside its loops and conditions in their place."""
+    for statement in body:
+        if isinstance(statement, ast.For | ast.With | ast.If):
+            yield from statements([*statement.body, *getattr(statement, "orelse", [])])
+        else:
+            yield statement
+
+
+def folds(cell) -> str:
+    """What a cell is that crowds the story, and is folded: a figure's code, numbers for the text, a check; else nothing."""
+    if "figure" in cell.metadata.get("mystnb", {}) or "plt.show()" in cell.source:
+        return "plot"
+    body = list(statements(ast.parse(TransformerManager().transform_cell(cell.source)).body))
+    if any(isinstance(one, ast.FunctionDef | ast.ClassDef) for one in body):
+        return ""
+    if any(called(one) == "glue" for one in body):
+        return "glue"
+    claims = [one for one in body if isinstance(one, ast.Assert) or called(one).startswith("assert_")]
+    others = [one for one in body if one not in claims and not isinstance(one, ast.Import | ast.ImportFrom)]
+    shown = [one for one in others if isinstance(one, ast.Expr)]
+    return "assert" if claims and len(others) <= 1 and not shown else ""
+
+
+@every_chapter
+def test_figures_numbers_for_the_text_and_checks_are_folded_and_say_what_they_are(path):
+    for cell in code_cells(path):
+        if not tags(cell) & {"exercise", "check", "solution", CHECKED}:
+            kind = folds(cell)
+            wanted = {kind, "hide-input"} if kind else set()
+            found = tags(cell) & (FOLDED | {"hide-input"})
+            assert found == wanted, f"tag with {sorted(wanted) or 'none of these'}:\n{cell.source}"
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("fig, ax = plt.subplots()\nplt.show()", "plot"),
+        ("for k in d:\n    glue(k, d[k], display=False)", "glue"),
+        ("assert x == 1", "assert"),
+        ("import numpy as np\n\ny = f(x)\nnp.testing.assert_allclose(y, 1)", "assert"),
+        ("y = f(x)\nz = g(y)\nassert z == 1", ""),  # a step of the story
+        ("def f(x):\n    return x\n\n\nassert f(1) == 1", ""),
+        ("assert x == 1\nx.shape", ""),  # its output is the point
+        ("x = 1", ""),
+    ],
+)
+def test_what_is_folded(source, kind):
+    assert folds(nbformat.v4.new_code_cell(source)) == kind
+
+
+@every_chapter
+def test_an_unfilled_exercise_prints_nothing_on_the_page(path):
+    for cell in code_cells(path):
+        assert ("check" in tags(cell)) == ("remove-output" in tags(cell)), cell.source
 
 
 @every_chapter
@@ -108,10 +201,6 @@ def exercises(path: Path) -> list[tuple[str, list]]:
         if inside:
             found[-1][1].append(cell)
     return found
-
-
-def tags(cell) -> set[str]:
-    return set(cell.metadata.get("tags", []))
 
 
 @every_chapter

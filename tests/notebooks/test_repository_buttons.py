@@ -65,7 +65,7 @@ def small_book(tmp_path_factory) -> Path:
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     del config["sphinx"]["local_extensions"]["reference_pages"]  # reads the whole book
     config["sphinx"]["config"]["extensions"].remove("reference_pages")
-    for name in ("_ext", "_static"):
+    for name in ("_ext", "_static", "_templates"):
         shutil.copytree(ROOT / "book" / name, book / "book" / name)
     shutil.copy(ROOT / "book" / "references.bib", book / "book")
     (book / "_config.yml").write_text(yaml.safe_dump(config))

