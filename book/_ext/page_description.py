@@ -27,7 +27,12 @@ def _add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], do
     if doctree is None:
         return
     about = description(doctree)
-    tags = {"og:site_name": app.config.html_title, "og:type": "article", "og:title": unescape(re.sub("<[^>]+>", "", context["title"])), "og:description": about}
+    tags = {
+        "og:site_name": app.config.html_title,
+        "og:type": "article",
+        "og:title": unescape(re.sub("<[^>]+>", "", context["title"])),
+        "og:description": about,
+    }
     lines = [f'<meta property="{key}" content="{escape(value)}">' for key, value in tags.items() if value]
     lines += ['<meta name="twitter:card" content="summary">']
     if about and 'name="description"' not in context["metatags"]:

@@ -62,9 +62,14 @@ def model_script(folder: Path) -> str:
     """The script model.js: the text of encoder.js, the two files of a model and an example picture, in base64."""
     example = io.BytesIO()
     read_image(photographs()["coffee"]).save(example, "JPEG", quality=90)
-    files = {"encoder": (folder / WEIGHTS).read_bytes(), "head": (folder / HEAD_FILE).read_bytes(), "example": example.getvalue()}
-    text = {name: base64.b64encode(data).decode() for name, data in files.items()}
-    return f"globalThis.clicv2liteModel = {json.dumps({'engine': (HERE / 'encoder.js').read_text(encoding='utf-8'), **text})};\n"
+    files = {
+        "encoder": (folder / WEIGHTS).read_bytes(),
+        "head": (folder / HEAD_FILE).read_bytes(),
+        "example": example.getvalue(),
+    }
+    parts = {name: base64.b64encode(data).decode() for name, data in files.items()}
+    parts["engine"] = (HERE / "encoder.js").read_text(encoding="utf-8")
+    return f"globalThis.clicv2liteModel = {json.dumps(parts)};\n"
 
 
 def _add_files(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:

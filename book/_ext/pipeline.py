@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 from docutils import nodes
-from numpy.typing import NDArray
 from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from clicv2lite.data.embedded import photographs
-from clicv2lite.data.images import read_image, read_square
+from clicv2lite.data.images import read_square
 from clicv2lite.heads.heatmap import overlay, relative, smooth
 from clicv2lite.method.masking import random_mask
 from clicv2lite.method.patches import patchify, unpatchify
@@ -44,17 +43,18 @@ STEPS = [
 def drawings(model: Model, path: Path) -> list[str]:
     """One SVG for each of `STEPS`."""
     photo = read_square(path, SIDE)
-    shares, likeness = model.complexity_map(path), _likeness(model, path)
     square = Image.fromarray(photo.permute(1, 2, 0).numpy())
+    shares = overlay(square, relative(smooth(model.complexity_map(path))))
+    score = model.score(path)
     lines = "".join(f"M{at} 0V{SIDE}M0 {at}H{SIDE}" for at in range(PATCH, SIDE, PATCH))
     grid = f'<path d="{lines}" stroke="#fff" stroke-width="1.5"/>'
     return [
         svg(picture(square), ALT),
         svg(picture(square) + grid, f"The same, cut into {GRID} by {GRID} squares"),
         svg(picture(_seen(photo)), "The same: its patches moved a little in all directions, and most of them hidden"),
-        svg(picture(_colours(-likeness)), "Bright where a patch is unlike all others: the cup's rim, the spoon, the shadow's edge"),
-        svg(picture(overlay(square, relative(smooth(shares)))), "The photograph under its map: bright on the spoon beside the cup"),
-        svg(_dial(model.score(path)), f"A scale from 0 to 1 with a mark at {model.score(path):.2f}"),
+        svg(picture(_unlike(model, path)), "Bright where a patch is unlike the others: the cup's rim, the spoon, the shadow"),
+        svg(picture(shares), "The photograph under its map: bright on the spoon beside the cup"),
+        svg(_dial(score), f"A scale from 0 to 1 with a mark at {score:.2f}"),
     ]
 
 
@@ -87,17 +87,12 @@ def _seen(photo: torch.Tensor) -> Image.Image:
     return Image.fromarray((255 * pixels).round().byte().numpy())
 
 
-def _likeness(model: Model, path: Path) -> NDArray[np.float64]:
-    """Mean cosine of each patch to the others after the last block, at full size: (h, w)."""
+def _unlike(model: Model, path: Path) -> Image.Image:
+    """Mean cosine of each patch to the others after the last block, in the colours of the maps: bright where it is low."""
     with torch.inference_mode():
         last = model.encoder.channels(read_square(path, model.encoder.size)[None])[model.encoder.config.encoder.depth - 1]
-    return last[0, :, :, 3].double().numpy()
-
-
-def _colours(levels: NDArray[np.float64]) -> Image.Image:
-    """In the colours of the maps, one pixel a patch."""
-    plain = Image.new("RGB", levels.shape[::-1])
-    return overlay(plain, relative(levels), strength=1)
+    cosine = last[0, :, :, 3].double().numpy()
+    return overlay(Image.new("RGB", cosine.shape), relative(-cosine), strength=1)
 
 
 def _dial(score: float) -> str:
@@ -107,8 +102,9 @@ def _dial(score: float) -> str:
         f'<text x="{left + t * (right - left)}" y="146" font-size="15" text-anchor="middle" fill="currentColor">{t:g}</text>'
         for t in (0, 0.5, 1)
     )
+    number = f'x="{SIDE / 2}" y="78" font-size="52" font-weight="700" text-anchor="middle" fill="currentColor"'
     return (
-        f'<text x="{SIDE / 2}" y="78" font-size="52" font-weight="700" text-anchor="middle" fill="currentColor">{score:.2f}</text>'
+        f"<text {number}>{score:.2f}</text>"
         f'<path d="M{left} 120H{right}" stroke="currentColor" stroke-width="4" stroke-linecap="round"/>'
         f'<circle cx="{at:.1f}" cy="120" r="9" fill="#e07a2f" stroke="currentColor" stroke-width="2"/>{ticks}'
     )
