@@ -28,7 +28,7 @@
     const kind = [[/^....ftypavi/s, "AVIF"], [/^(II\*\0|MM\0\*)/, "TIFF"], [/^....JXL /s, "JPEG XL"]].find(([start]) => start.test(text));
     if (kind) return `this browser cannot read ${kind[1]}; save it as JPEG or PNG first`;
     const known = /^(\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP)/s.test(text);
-    return known ? "the file is damaged or not complete; fetch it again" : `this is not an image; ${ADVICE}`;
+    return known ? "the file is damaged, not complete or too large to show; fetch it again" : `this is not an image; ${ADVICE}`;
   }
 
   async function decoded(file) { // -> ImageBitmap with the stored pixels, upright
