@@ -13,7 +13,7 @@ from sphinx.errors import SphinxWarning
 from sphinx.util.docutils import docutils_namespace
 
 EXT = Path(__file__).parents[2] / "book" / "_ext"
-OURS = ("folded_cells", "chapter_head", "quick_questions", "page_descriptions", "accessible_pages")
+OURS = ("folded_cells", "chapter_head", "quick_questions", "page_description", "accessible_pages")
 HEAD = "# 1. One\n\n**You will** see $x$ & more. **Before this:** nothing. **Time:** 5 minutes.\n**Module:** {ref}`here`.\n"
 STORY = (
     "(here)=\n## A part\n\nThe first sentence of a text that goes on for a while, with $y^2$ in it and a `<b>` that is no tag."
@@ -108,7 +108,7 @@ def test_a_folded_cell_says_what_it_is(render):
 
 def test_a_page_describes_itself_to_search_engines_without_mathematics_or_tags(render):
     page = render(markdown("# 1. One & two"), markdown(STORY))
-    said = dict(re.findall(r'<meta (?:name|property)="([\w:]+)" content="([^"]*)" />', page))
+    said = dict(re.findall(r'<meta (?:name|property)="([\w:]+)" content="([^"]*)">', page))
     expected = "The first sentence of a text that goes on for a while, with in it and a &lt;b&gt; that is no tag."
     assert said["description"] == said["og:description"] == expected
     assert said["og:title"] == "1. One &amp; two" and said["og:site_name"] == "A book"

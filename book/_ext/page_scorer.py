@@ -1,0 +1,91 @@
+"""Sphinx extension: ``{scorer}``, a box in which a reader scores a photograph of their own with the package's model.
+
+The form is ``static/scorer/scorer.js``; the model is ``static/scorer/encoder.js`` and the weights of the package, which are
+written together into ``_static/scorer/model.js``. A page loads that file only when its reader has a picture to score.
+The directive's text is what a reader without JavaScript, or in a notebook, sees in its place.
+"""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
+
+from clicv2lite.data.embedded import photographs
+from clicv2lite.data.images import read_image
+from clicv2lite.encoders.frozen import WEIGHTS
+from clicv2lite.models.by_name import DEFAULT
+from clicv2lite.models.model import HEAD_FILE, Model, load_model
+
+HERE = Path(__file__).parent / "static" / "scorer"
+
+
+class Box(nodes.container):
+    """Where scorer.js puts the form."""
+
+
+class Scorer(SphinxDirective):
+    """``{scorer}``"""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        for file in (HERE / "encoder.js", DEFAULT / WEIGHTS, DEFAULT / HEAD_FILE):
+            self.env.note_dependency(str(file))
+        box = Box(classes=["scorer"])
+        self.state.nested_parse(self.content, self.content_offset, box)
+        return [box]
+
+
+def check_readable(model: Model) -> None:
+    """Raise ExtensionError if encoder.js does not know this kind of model."""
+    shape, pool = model.encoder.config.encoder, model.encoder.config.pool
+    known = {
+        "a ridge head": model.head.kind == "ridge",
+        "linear patches": shape.patch_embed == "linear" and not shape.class_token,
+        "likeness": pool.read == "likeness" and pool.statistics == ("mean", "std"),
+        "all blocks in order": tuple(block % shape.depth for block in pool.blocks) == tuple(range(shape.depth)),
+        "one halving": pool.halvings == 1,
+        "an even number of patches, halved": pool.size % (4 * shape.patch) == 0,  # for tiles of 4 x 4 numbers
+        "widths of whole tiles": shape.width // shape.heads % 4 == 0,
+    }
+    if missing := [what for what, there in known.items() if not there]:
+        raise ExtensionError(f"encoder.js reads only models with {', '.join(missing)}; extend it for this model")
+
+
+def model_script(folder: Path) -> str:
+    """The script model.js: the text of encoder.js, the two files of a model and an example picture, in base64."""
+    example = io.BytesIO()
+    read_image(photographs()["coffee"]).save(example, "JPEG", quality=90)
+    files = {
+        "encoder": (folder / WEIGHTS).read_bytes(),
+        "head": (folder / HEAD_FILE).read_bytes(),
+        "example": example.getvalue(),
+    }
+    parts = {name: base64.b64encode(data).decode() for name, data in files.items()}
+    parts["engine"] = (HERE / "encoder.js").read_text(encoding="utf-8")
+    return f"globalThis.clicv2liteModel = {json.dumps(parts)};\n"
+
+
+def _add_files(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+    if doctree is None or not next(doctree.findall(Box), None):
+        return
+    app.add_css_file("scorer/scorer.css")
+    app.add_js_file("scorer/scorer.js", loading_method="defer")
+    check_readable(load_model("default", "cpu"))
+    model = Path(app.outdir) / "_static" / "scorer" / "model.js"
+    model.parent.mkdir(parents=True, exist_ok=True)
+    model.write_text(model_script(DEFAULT), encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.add_node(Box, html=(lambda self, node: self.visit_container(node), lambda self, node: self.depart_container(node)))
+    app.add_directive("scorer", Scorer)
+    app.connect("html-page-context", _add_files)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,39 @@
+"""The script that a page loads to score a picture holds the package's own files, and only a model that the page can read."""
+
+import base64
+import json
+
+import pytest
+
+pytest.importorskip("sphinx")
+pytest.importorskip("skimage")
+
+import clicv2lite
+from clicv2lite.models.by_name import DEFAULT
+from clicv2lite.models.model import Model
+
+
+def test_script_holds_the_files_of_the_model_and_the_text_of_the_engine(extension):
+    scorer = extension("page_scorer")
+    script = scorer.model_script(DEFAULT)
+    parts = json.loads(script.removeprefix("globalThis.clicv2liteModel = ").removesuffix(";\n"))
+    for part, file in {"encoder": "encoder.safetensors", "head": "head.safetensors"}.items():
+        assert base64.b64decode(parts[part]) == (DEFAULT / file).read_bytes()
+    assert parts["engine"] == (scorer.HERE / "encoder.js").read_text(encoding="utf-8")
+    assert base64.b64decode(parts["example"]).startswith(b"\xff\xd8\xff")
+
+
+@pytest.mark.parametrize(
+    ("pooling", "said"),
+    [
+        ({"pool_read": "tokens"}, "likeness"),
+        ({"pool_halvings": 0}, "one halving"),
+        ({"pool_blocks": (3,)}, "all blocks in order"),
+        ({"pool_size": 160}, "an even number of patches, halved"),
+    ],
+)
+def test_model_that_the_page_cannot_read_stops_the_build(extension, pooling, said):
+    scorer, model = extension("page_scorer"), clicv2lite.load()
+    scorer.check_readable(model)
+    with pytest.raises(scorer.ExtensionError, match=said):
+        scorer.check_readable(Model(model.encoder.read_as(pooling), model.head))
