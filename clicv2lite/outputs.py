@@ -49,7 +49,7 @@ def add_output(
     Args:
         option: `--json`, say.
         locked: false for a folder that several runs may share.
-        unless: name of a flag with which the command writes nothing.
+        unless: names of flags with which the command writes nothing, with blanks between them.
         about: as for `add_argument`.
     """
     parser.add_argument(option, type=Path, metavar=about.pop("metavar", "DIR" if folder else "F"), **about)
@@ -67,7 +67,7 @@ def outputs_of(args: argparse.Namespace) -> list[Output]:
     found = []
     for option, dest, folder, locked, unless in getattr(args, "outputs", ()):
         path = getattr(args, dest)
-        if path is not None and not (unless and getattr(args, unless)):
+        if path is not None and not any(getattr(args, flag) for flag in unless.split()):
             found.append(Output(option, path, folder, locked))
     return found
 

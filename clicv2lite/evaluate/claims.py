@@ -8,44 +8,23 @@ Each pair is compared by :mod:`clicv2lite.evaluate.paired`, with the same seeds,
 - *undecided*: it was measured, and the p-value does not decide, or there is none; `reason` says why.
 - *not run*: a row that it speaks of was not measured, and the measured ones do not contradict it.
 
+A result with several heads has the verdicts of the first one; `by_head` has those of the others.
+
 The p-values of all claims are adjusted together, so that of the verdicts "agrees" and "disagrees" 5 % are expected to be wrong
 at most (false discovery rate).
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.paired import RATE, Verdict, adjusted, alike, all_above
-from clicv2lite.evaluate.pairing import as_json, paired_rows, spreads
 from clicv2lite.evaluate.stored import CHECKOUT, read_json
 from clicv2lite.evaluate.suites import SUITES, UNTRAINED
+from clicv2lite.evaluate.verdicts import BESIDE, Claim, Pairs, counted, decide, weigh
 from clicv2lite.files import put_json
 from clicv2lite.outputs import add_output
-
-Pairs = tuple[tuple[str, str], ...]
-STAND_IN = {"top1": "category_accuracy"}  # what is judged where nobody has measured the paper's number: other classes
-SAME = 0.02  # "almost no change": the difference lies between -0.02 and 0.02
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One directional statement of the paper."""
-
-    id: str
-    claim: str
-    suite: str
-    pairs: Pairs  # labels of rows: the left one lies above the right one
-    metric: str = "pcc"  # or top1 (see STAND_IN), variance, class_agreement, score_r2; `category`: pcc in every category
-    same: bool = False  # the claim is that they do not differ
-
-    @property
-    def source(self) -> str:
-        """Where in the paper."""
-        return self.suite.replace("table", "Table ").replace("fig", "Figure ")
 
 
 def _best(suite: str, label: str, without: Sequence[str] = ()) -> Pairs:
@@ -132,71 +111,6 @@ CLAIMS: tuple[Claim, ...] = (
 """In the order of the paper's tables and figures."""
 
 
-def weigh(claim: Claim, result: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A claim and what was measured of it, before the verdict.
-
-    Args:
-        result: of the claim's suite, as `evaluate` writes it; None if that was not run.
-
-    Returns:
-        id, claim, source, metric (what ours is); paper and ours: label -> value, ours with the interval over seeds, None where
-        the paper prints none or nothing was run; pairs: left, right, metric and their paired difference; p: of the claim, None
-        where there is none; side: the verdict if p decides; verdict: the one if it does not; reason: why there is no p, or
-        what was not run.
-    """
-    labels = list(dict.fromkeys(label for pair in claim.pairs for label in pair))
-    printed = {row.label: row.paper[claim.metric] for row in SUITES[claim.suite].rows if claim.metric in row.paper}
-    row: dict[str, Any] = {"id": claim.id, "claim": claim.claim, "source": claim.source, "metric": claim.metric}
-    row |= {"paper": {label: printed[label] for label in labels if label in printed} or None, "ours": None, "pairs": []}
-    row |= {"p": None, "q": None, "side": None, "verdict": "not run", "evidence": None}
-    row["reason"] = f"not run: {', '.join(labels)}"
-    if result is None:
-        return row
-    if all(claim.metric not in (r["ours"] or {}) for r in result["rows"]):
-        row["metric"] = STAND_IN.get(claim.metric, claim.metric)
-    found = {r["label"]: _numbers(r, result["heads"][0], row["metric"]) for r in result["rows"] if r["label"] in labels}
-    row["ours"] = {
-        label: {key: {part: numbers[key][part] for part in ("mean", "interval")} for key in numbers}
-        for label, numbers in found.items() if numbers
-    } or None  # fmt: skip
-    if row["ours"] is None:
-        return row
-    missing = [label for label in labels if not found.get(label)]
-    pairs = {
-        (left, right, key): pair
-        for left, right in claim.pairs
-        for key in found.get(left) or ()
-        if (pair := paired_rows(result, left, right, key))
-    }
-    row["pairs"] = [{"left": a, "right": b, "metric": key, **as_json(pair)} for (a, b, key), pair in pairs.items()]
-    row |= {"evidence": f"data/results/suites/{claim.suite}.json", "size": result["size"], "head": result["heads"][0]}
-    row["reason"] = f"not run: {', '.join(missing)}" if missing else None
-    if not pairs:
-        return row
-    compared = list(pairs.values())
-    holds, p = alike(compared, SAME) if claim.same else all_above(compared)
-    if missing and holds:
-        return row  # what is there does not contradict it
-    row |= {"p": p, "side": "agrees" if holds else "disagrees"}
-    why = next((pair.undecided for pair in compared if pair.undecided), None)
-    return row if missing else row | {"verdict": "undecided", "reason": why}
-
-
-def decide(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of `weigh` with their verdicts: `q` is p adjusted over all claims that have one."""
-    tested = [place for place, row in enumerate(rows) if row["p"] is not None]
-    qs = dict(zip(tested, adjusted([rows[place]["p"] for place in tested]), strict=True))
-    found = []
-    for place, row in enumerate(rows):
-        one, q = {key: value for key, value in row.items() if key != "side"}, qs.get(place)
-        if q is not None and q <= RATE:
-            one |= {"verdict": row["side"], "reason": None}
-        elif q is not None and row["reason"] is None:
-            one["reason"] = f"p = {row['p']:.2g}, adjusted for {len(tested)} claims: {q:.2g}"
-        found.append(one | {"q": q})
-    return found
-
-
 def claims(folder: Path) -> list[dict[str, Any]]:
     """Every claim, judged by the suites' results that lie in a folder.
 
@@ -207,28 +121,27 @@ def claims(folder: Path) -> list[dict[str, Any]]:
     results = {name: read_json(path) for name, path in paths.items() if path.is_file()}
     if not results:
         raise UserError(f"--suites {folder}: no result of `clicv2lite evaluate` is in it; name that command's --out")
-    rows = []
-    for claim in CLAIMS:
-        try:
-            rows.append(weigh(claim, results.get(claim.suite)))
-        except UserError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-            path = paths[claim.suite]
-            raise UserError(f"{path}: not a result of `clicv2lite evaluate --suite {claim.suite}`; make it again") from None
-    return decide(rows)
+    rows = decide([_weigh(claim, results, paths) for claim in CLAIMS])
+    heads = dict.fromkeys(head for result in results.values() for head in result["heads"][1:])
+    for head in heads:  # its verdicts have a false discovery rate of their own
+        read = [place for place, claim in enumerate(CLAIMS) if claim.metric not in BESIDE]
+        for place, row in zip(read, decide([_weigh(CLAIMS[place], results, paths, head) for place in read]), strict=True):
+            rows[place].setdefault("by_head", {})[head] = {key: row[key] for key in ("verdict", "reason", "p", "q", "pairs")}
+    return rows
 
 
-def counted(rows: Sequence[Mapping[str, Any]]) -> str:
-    """How many claims there are, and how many have each verdict, in one line."""
-    a, d, u, n = (sum(row["verdict"] == verdict for row in rows) for verdict in get_args(Verdict))
-    return f"{len(rows)} claims: {a} agree, {d} disagree, {u} undecided, {n} not run (false discovery rate {100 * RATE:g} %)"
-
-
-def _numbers(row: Mapping[str, Any], head: str, metric: str) -> dict[str, Any]:
-    """The spreads of a row that a metric names."""
-    known = spreads(row, head)
-    return {key: value for key, value in known.items() if key == metric or (metric == "category" and key.startswith("pcc:"))}
+def _weigh(
+    claim: Claim, results: Mapping[str, Mapping[str, Any]], paths: Mapping[str, Path], head: str | None = None
+) -> dict[str, Any]:
+    """`weigh`, where a file that is no result is a user's mistake; a head that a result lacks was not run."""
+    try:
+        result = results.get(claim.suite)
+        return weigh(claim, None if result and head and head not in result["heads"] else result, head)
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        path = paths[claim.suite]
+        raise UserError(f"{path}: not a result of `clicv2lite evaluate --suite {claim.suite}`; make it again") from None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -242,4 +155,6 @@ def run(args: argparse.Namespace) -> int:
     found = claims(args.suites)
     put_json(args.json, found)
     print(counted(found))
+    for head in dict.fromkeys(head for row in found for head in row.get("by_head", ())):
+        print(f"read by {head}: {counted([row['by_head'][head] for row in found if head in row.get('by_head', ())])}")
     return 0

@@ -4,10 +4,17 @@ import shlex
 from pathlib import Path
 
 from clicv2lite.encoders.frozen import WEIGHTS
-from clicv2lite.evaluate.runs import run_key
+from clicv2lite.evaluate.keys import run_key
 from clicv2lite.evaluate.sizes import Data, SuiteSize
 from clicv2lite.evaluate.suites import Suite, SuiteRow
 from clicv2lite.probe.imagenet import RESULT as TOP1
+
+
+def missing_keys(rows: list[SuiteRow], size: SuiteSize, data: Data, out: Path, seeds: tuple[int, ...]) -> set[str]:
+    """Keys of the runs that are not there."""
+    trained = [row for row in rows if row.trained and not (row.missing or row.baseline)]
+    keys = {run_key(size.recipe(row, seed), data.images) for row in trained for seed in seeds}
+    return {key for key in keys if not (out / "runs" / key / WEIGHTS).is_file()}
 
 
 def missing_commands(rows: list[SuiteRow], size: SuiteSize, data: Data, out: Path, seeds: tuple[int, ...]) -> list[str]:

@@ -22,6 +22,13 @@ with extra("evaluate"):
     from scipy.stats import false_discovery_control, ttest_1samp
 
 Verdict = Literal["agrees", "disagrees", "undecided", "not run"]
+MEANINGS: dict[Verdict, str] = {
+    "agrees": "both intervals leave out zero, on the paper's side",
+    "disagrees": "both leave it out, on the other side",
+    "undecided": "it was measured, and that does not decide",
+    "not run": "it was not measured",
+}
+"""Verdict -> what it means: the words of tables and of claims."""
 LEVEL, RATE = 0.95, 0.05  # of an interval; of false discoveries among the verdicts
 RESAMPLES = 9999  # the smallest p-value is 1 in 10,000
 CHUNK = 1000  # resamples at once

@@ -5,9 +5,7 @@ Layout below the suites' folder: `runs/KEY/` is a run of `pretrain` with the mea
 the same key.
 """
 
-import hashlib
 import json
-import os
 import shutil
 import sys
 import time
@@ -20,15 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clicv2lite.data.sources import open_images
+from clicv2lite.data.batches import read_squares
 from clicv2lite.device import CPU
 from clicv2lite.encoders.config import FrozenConfig
 from clicv2lite.encoders.frozen import WEIGHTS, FrozenEncoder, untrained_encoder
 from clicv2lite.errors import UserError
+from clicv2lite.evaluate.keys import digest
+from clicv2lite.evaluate.offsets import IMAGES, read_offsets
 from clicv2lite.evaluate.sizes import Data, SuiteSize
 from clicv2lite.evaluate.stored import read_json
 from clicv2lite.files import make_folder, write_json
-from clicv2lite.method.backbone import VIT
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.outputs import locked
 from clicv2lite.pretrain.engine import Pretraining, pretrain
@@ -43,16 +42,11 @@ from clicv2lite.probe.metrics import report
 from clicv2lite.probe.predictions import keep
 from clicv2lite.probe.task import Task, keep_rows, load_task
 from clicv2lite.provenance import provenance, stamped
-from clicv2lite.recipes.recipe import EXECUTION, Recipe
+from clicv2lite.recipes.recipe import Recipe
+from clicv2lite.recipes.settings import read_settings
 
 BATCH = 64  # images encoded at once
-
-
-def run_key(recipe: Recipe, images: Sequence[str]) -> str:
-    """Twelve hexadecimal digits of everything that a run learns from: settings, and the names and number of its images."""
-    plain = ("backbone",) if recipe.backbone == VIT else ()  # not there when the first runs were stored
-    learned = {key: value for key, value in sorted(recipe.flat().items()) if key not in (*EXECUTION, "name", *plain)}
-    return _digest(json.dumps([learned, *_about(tuple(images))]).encode())
+UNPREDICTED = ("map", "offsets")  # measurements without a prediction of each image
 
 
 def train(recipe: Recipe, images: Sequence[str], folder: Path, device: str = "auto") -> None:
@@ -92,7 +86,7 @@ class RatedImages:
         self.task = load_task(str(data.ratings), str(data.test) if data.test else None, None, score_range)
         tables = [path.read_bytes() for path in (data.ratings, data.test) if path]
         tables += [repr(score_range).encode()] if score_range else []
-        self.digest = _digest(b"".join(tables))[:8]
+        self.digest = digest(b"".join(tables))[:8]
 
     @cached_property
     def categories(self) -> int:
@@ -101,15 +95,15 @@ class RatedImages:
 
     def path(self, folder: Path, kind: str) -> Path:
         """Where a measurement of the run in a folder is kept."""
-        width = f"{self.size.channels}" if kind == "icnet" else ""
+        about = {"icnet": f"{self.size.channels}", "likeness": f"-{digest(repr(self.size.likeness).encode())[:4]}"}
         how = "split" if kind == "classes" and self.task.test is not None else self.size.folds
-        return folder / f"{kind}{width}-{how}-{self.digest}.json"
+        return folder / f"{kind}{about.get(kind, '')}-{how}-{self.digest}.json"
 
     def measured(self, folder: Path, kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Those measurements of a run that are there; one from before predictions were kept is made again."""
         paths = {kind: self.path(folder, kind) for kind in kinds}
         found = {kind: json.loads(path.read_text(encoding="utf-8")) for kind, path in paths.items() if path.is_file()}
-        return {kind: one for kind, one in found.items() if kind == "map" or "predictions" in one}
+        return {kind: one for kind, one in found.items() if kind in UNPREDICTED or "predictions" in one}
 
     def measure(
         self, folder: Path, encoder: FrozenEncoder | None, kinds: Sequence[str], seed: int
@@ -118,12 +112,13 @@ class RatedImages:
 
         Args:
             folder: of the run. encoder: None loads the one in this folder.
-            kinds: of `ridge`, `icnet`, `classes`, `map`.
+            kinds: of `ridge`, `likeness` (ridge on token self-similarity), `icnet`, `classes`, `map`, `offsets`.
             seed: of folds, heads, bootstrap and t-SNE; the run's own, so that rows of a table share the folds of a seed.
 
         Returns:
-            kind -> as the functions of ``clicv2lite.probe`` return it, with provenance; all but `map` also with predictions,
-            those of `classes` 1 where the category was named.
+            kind -> as the functions of ``clicv2lite.probe`` return it, with provenance; all but `map` and `offsets` also with
+            predictions, those of `classes` 1 where the category was named. An encoder without tokens has {"missing": why} for
+            `likeness`, which is not kept.
         """
         found = self.measured(folder, kinds)
         missing = [kind for kind in kinds if kind not in found]
@@ -132,18 +127,29 @@ class RatedImages:
         encoder = (encoder or load_encoder(str(folder))).to(self.device)
         inputs: dict[str, tuple[Tensor, Task]] = {}
         for kind in missing:
-            began, reads = time.perf_counter(), "icnet" if kind == "icnet" else "ridge"
-            if reads not in inputs:
-                features, read, _ = encode(encoder, reads, self.task.paths, BATCH)
-                inputs[reads] = features, keep_rows(self.task, read)
-            result = self._measure(kind, encoder, *inputs[reads], seed)
+            began = time.perf_counter()
+            try:
+                read = encoder.read_as(read_settings(self.size.likeness, "pool_")) if kind == "likeness" else encoder
+            except UserError as error:
+                found[kind] = {"missing": f"cannot be read as {kind}: {error}"}
+                continue
+            result = self._offsets(read, seed) if kind == "offsets" else self._measure(kind, read, inputs, seed)
             seconds = round(time.perf_counter() - began, 1)
             found[kind] = {**result, "seed": seed, "seconds": seconds, **provenance(self.device)}
             folder.mkdir(parents=True, exist_ok=True)
             write_json(self.path(folder, kind), found[kind])
         return found
 
-    def _measure(self, kind: str, encoder: FrozenEncoder, inputs: Tensor, task: Task, seed: int) -> dict[str, Any]:
+    def _offsets(self, encoder: FrozenEncoder, seed: int) -> dict[str, Any]:
+        paths = self.task.paths[:: -(-len(self.task.paths) // IMAGES)]
+        return read_offsets(encoder, read_squares(paths, encoder.config.encoder.size)[0], seed)
+
+    def _measure(self, kind: str, encoder: FrozenEncoder, known: dict[str, tuple[Tensor, Task]], seed: int) -> dict[str, Any]:
+        reads = kind if kind in ("icnet", "likeness") else "ridge"
+        if reads not in known:
+            features, read, _ = encode(encoder, "icnet" if kind == "icnet" else "ridge", self.task.paths, BATCH)
+            known[reads] = features, keep_rows(self.task, read)
+        inputs, task = known[reads]
         names = task.categories
         if kind == "classes":
             tests, train = splits(task, self.size.folds, seed)
@@ -155,7 +161,7 @@ class RatedImages:
             about = neighbourhood(points, names or [], task.scores)
             return {**about, "points": points.round(1).tolist(), "categories": names, "scores": task.scores.tolist()}
         channels = self.size.channels if kind == "icnet" else None
-        fit = fitter(kind, encoder, seed, channels=channels)
+        fit = fitter("icnet" if kind == "icnet" else "ridge", encoder, seed, channels=channels)
         rows, predictions = predicted(fit, inputs, task, self.size.folds, seed)
         found = report(task.scores[rows], predictions, [names[i] for i in rows] if names else None, seed=seed)
         return {**found, "predictions": keep(task, rows, predictions, splits(task, self.size.folds, seed)[0])}
@@ -202,17 +208,6 @@ def supervised(name: str, rated: RatedImages, work: Path, seed: int) -> dict[str
     return {**measure(name, settings, rated.task, seed, rated.size.folds, work, rated.device), **provenance(rated.device)}
 
 
-@cache  # reading the index of a thousand tars once is enough
-def _about(images: tuple[str, ...]) -> tuple[list[str], int]:
-    """Sources as anybody has them, the folder of the data called by its variable, and how many images they hold."""
-    root = os.environ.get("CLICV2LITE_DATA")
-    return [source.replace(root, "$CLICV2LITE_DATA") if root else source for source in images], len(open_images(images))
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:12]
-
-
 def check_measures(rated: RatedImages, measures: Sequence[str], suite: str) -> None:
     """Refuse, before the long part, a rating table that a suite cannot be made with.
 
@@ -221,7 +216,9 @@ def check_measures(rated: RatedImages, measures: Sequence[str], suite: str) -> N
     """
     names = rated.task.categories or []
     fitted = {name for name, fits in zip(names, rated.task.train, strict=False) if fits and name}
-    if ((measures or suite == "fig5") and rated.categories < 2) or ("classes" in measures and len(fitted) < 2):
+    if (({"classes", "map"} & {*measures} or suite == "fig5") and rated.categories < 2) or (
+        "classes" in measures and len(fitted) < 2
+    ):
         raise UserError(f"{rated.data.ratings}: --suite {suite} needs a category column with two or more categories")
     count = len(rated.task.paths)
     if rated.task.test is None and count < 2 * rated.size.folds:

@@ -16,6 +16,9 @@ from clicv2lite.recipes.recipe import Recipe
 
 CI_RATED, CI_SIDE = 40, 32  # generated images that stand for rated ones: their number, and their side in pixels
 
+LIKENESS = ("pool_read=likeness", "pool_halvings=1", "pool_size=448", "pool_statistics=mean,std")
+"""Token self-similarity as the model in the package is read; the blocks are those of the recipe."""
+
 
 @dataclass(frozen=True)
 class SuiteSize:
@@ -28,20 +31,22 @@ class SuiteSize:
     folds: int  # of cross-validation, where the table has no split
     channels: int  # of ICNet's head; 512 are the paper's
     metric: str  # mean_pcc: over categories (Savoias is normalised within each); pcc: over all images, as on IC9600
+    likeness: tuple[str, ...] = LIKENESS  # how the head `likeness` reads an encoder
 
     def settings(self, row: SuiteRow, seed: int) -> tuple[str, list[str]]:
         """The recipe of a row's run and what is set in it, as on the command line."""
         name, shape = self.shapes[row.shape]
-        passes = get_recipe(name, list(shape)).passes
-        share = [f"passes={round(passes * row.share)}"] if row.share != 1 else []
-        return name, [*shape, *share, *row.settings, f"seed={seed}"]
+        plain = get_recipe(name, list(shape))
+        share = [f"passes={round(plain.passes * row.share)}"] if row.share != 1 else []
+        coarser = [f"patch={plain.patch * row.coarser}"] if row.coarser != 1 else []
+        return name, [*shape, *share, *coarser, *row.settings, f"seed={seed}"]
 
     def recipe(self, row: SuiteRow, seed: int) -> Recipe:
         """The complete configuration of a row's run."""
         return get_recipe(*self.settings(row, seed))
 
 
-CI, LITE = ("passes=96", "batch=8"), ("passes=16384", "precision=bf16")
+CI, LITE = ("passes=96", "batch=8"), ("passes=65536", "precision=bf16")
 SIZES: dict[str, SuiteSize] = {
     "ci": SuiteSize(
         "ci",
@@ -49,7 +54,7 @@ SIZES: dict[str, SuiteSize] = {
          "L*": ("ci", (*CI, "width=48", "tile=0.5")), "figure": ("ci", CI),
          "ResNet50": ("ci", (*CI, "size=64", "backbone=resnet-lite")),
          "Swin-B": ("ci", (*CI, "size=64", "backbone=swin-lite"))},
-        (0, 1), ("ridge",), 2, 8, "mean_pcc",
+        (0, 1), ("ridge",), 2, 8, "mean_pcc", (*LIKENESS[:2], "pool_size=64", LIKENESS[3]),
     ),
     # a seventh of the width of ViT-S, B and L; figures 5 and 7 take B, which other suites train anyway
     "lite": SuiteSize(
@@ -57,14 +62,14 @@ SIZES: dict[str, SuiteSize] = {
         {"S": ("lite", (*LITE, "width=96")), "B": ("lite", LITE), "L": ("lite", (*LITE, "width=288")),
          "L*": ("lite", (*LITE, "width=288", "tile=0.5")), "figure": ("lite", LITE),
          "ResNet50": ("lite", (*LITE, "backbone=resnet-lite")), "Swin-B": ("lite", (*LITE, "backbone=swin-lite"))},
-        (0, 1, 2), ("ridge",), 5, 64, "mean_pcc",
+        (0, 1, 2, 3, 4), ("ridge", "likeness"), 5, 64, "mean_pcc",
     ),
     "full": SuiteSize(
         "full",
         {"S": ("vit-s32", ()), "B": ("vit-b32", ()), "L": ("vit-l16", ()), "L*": ("vit-l16-star", ()),
          "figure": ("vit-l16", ()), "ResNet50": ("vit-b32", ("backbone=resnet50",)),
          "Swin-B": ("vit-b32", ("backbone=swin-b",))},
-        (0, 1, 2), ("icnet", "ridge"), 5, 512, "pcc",
+        (0, 1, 2), ("icnet", "ridge", "likeness"), 5, 512, "pcc",
     ),
 }  # fmt: skip
 """Name -> size."""
@@ -93,12 +98,9 @@ def find_data(size: str, images: list[str] | None, ratings: Path | None, test: P
         raise UserError(f"--test {test}: give the table to fit on, too, with --ratings")
     if size == "ci":
         return Data(tuple(images or ["worlds:40"]), ratings or _worlds(out / "ci"), test)
+    if missing := missing_data(size, images, ratings):
+        raise UserError(missing[0])
     root = os.environ.get("CLICV2LITE_DATA")
-    if size == "full" or not root:
-        why = "" if size == "full" else ", or set CLICV2LITE_DATA to a folder with photos/ and savoias/"
-        for option, value in (("--images", images), ("--ratings", ratings)):
-            if not value:
-                raise UserError(f"{option}: --size {size} needs it{why}")
     folder = Path(root or "")
     tars = sorted(str(path) for path in (folder / "photos").glob("*.tar"))
     found = Data(tuple(images or tars), ratings or folder / "savoias" / "ratings.csv", test)
@@ -109,6 +111,15 @@ def find_data(size: str, images: list[str] | None, ratings: Path | None, test: P
             f"{found.ratings}: no rating table; make one with `clicv2lite data savoias`, or name one with --ratings"
         )
     return found
+
+
+def missing_data(size: str, images: list[str] | None, ratings: Path | None) -> list[str]:
+    """The options that a size needs, one line each, where nothing stands in for what the user has not named."""
+    if size == "ci" or (size != "full" and os.environ.get("CLICV2LITE_DATA")):
+        return []
+    why = "" if size == "full" else ", or set CLICV2LITE_DATA to a folder with photos/ and savoias/"
+    given = (("--images", images), ("--ratings", ratings))
+    return [f"{option}: --size {size} needs it{why}" for option, value in given if not value]
 
 
 def _worlds(folder: Path) -> Path:

@@ -33,6 +33,7 @@ class SuiteRow:
     settings: tuple[str, ...] = ()  # of the recipe, as for `pretrain --set`
     shape: str = "B"  # which network: S, B, L, L* are the paper's ViTs, `figure` that of figures 5 and 7; ResNet50, Swin-B
     share: float = 1.0  # of the size's images seen
+    coarser: int = 1  # how many times the size's patch side
     baseline: str | None = None  # a supervised baseline instead
     trained: bool = True  # False: the ViT as it is drawn, the reference of every suite
     missing: str | None = None  # why this row cannot be run here
@@ -49,6 +50,15 @@ class SuiteRow:
 
 
 @dataclass(frozen=True)
+class Contrast:
+    """A paired comparison that a suite asks for beside those with its reference: left minus right."""
+
+    condition: str
+    left: str  # label of a row
+    right: str
+
+
+@dataclass(frozen=True)
 class Suite:
     """A table or figure."""
 
@@ -56,7 +66,8 @@ class Suite:
     caption: str
     rows: tuple[SuiteRow, ...]
     reference: str  # label of the row that the others are compared with
-    measures: tuple[str, ...] = ()  # beside the heads: classes (the category probe), map (t-SNE)
+    measures: tuple[str, ...] = ()  # beside the heads: classes (the category probe), map (t-SNE), offsets (of cells)
+    contrasts: tuple[Contrast, ...] = ()
 
 
 CATEGORY_PROBE = "category probe: share of images whose semantic category is right"

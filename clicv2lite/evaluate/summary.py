@@ -11,7 +11,7 @@ from clicv2lite.extras import extra
 with extra("evaluate"):
     from scipy.stats import t
 
-from clicv2lite.evaluate.paired import LEVEL, RATE, Paired, Verdict
+from clicv2lite.evaluate.paired import LEVEL, MEANINGS, RATE, Paired, Verdict
 from clicv2lite.provenance import code_version
 
 ANY = (-math.inf, math.inf)
@@ -77,39 +77,53 @@ def over_seeds(found: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 
 def markdown(result: Mapping[str, Any]) -> str:
     """A suite's result as a Markdown table, with where it comes from below."""
-    heads = result["heads"]
-    named = [key for key in CLASSIFIERS if any(key in (row["ours"] or {}) for row in result["rows"])]
-    head = ["", "paper PCC"]
-    for name in heads:
-        head += [f"ours, {name} [range]", "95 % interval"]
+    heads, rows = result["heads"], result["rows"]
+    named = [key for key in CLASSIFIERS if any(key in (row["ours"] or {}) for row in rows)]
+    counts = result.get("only_finished", False)  # then each row says how many seeds it has
     paired = ["minus reference", "95 % over seeds", "95 % over images", "direction"]
-    head += paired
-    if named:
-        head += ["paper top-1 on ImageNet, %"]
+    head = ["", *(["seeds"] if counts else []), "paper PCC"]
+    for name in heads:
+        head += [f"ours, {name} [range]", "95 % interval", *paired]
+    head += ["paper top-1 on ImageNet, %"] if named else []
     for key in named:
         head += [f"{CLASSIFIERS[key]}, % [range]", *paired]
-    lines = [f"**{result['caption']}**", "", _line(head), _line(["---"] * len(head))]
-    for row in result["rows"]:
-        cells = [row["label"] + _backbone(row), _number(row["paper"].get("pcc"))]
+    lines = [f"**{result['caption']}**", "", line(head), line(["---"] * len(head))]
+    for row in rows:
+        cells = [row["label"] + _backbone(row), *([f"{len(row['runs'])}"] if counts else []), _number(row["paper"].get("pcc"))]
         for name in heads:
-            found = (row["ours"] or {}).get(name, {}).get("pcc")
-            cells += [_spread(found), _interval(found)]
-        cells += [*_difference(row["difference"]["pcc"]), row["missing"] or row["direction"]["pcc"] or ""]
-        if named:
-            cells += [_number(row["paper"].get("top1"), 1)]
+            found, one = (row["ours"] or {}).get(name, {}).get("pcc"), of_head(row, name, heads)
+            measured = "missing" if name in row.get("lacks", ()) else _spread(found)
+            cells += [measured, _interval(found), *difference_cells(one["difference"]), _verdict(row, one["direction"], found)]
+        cells += [_number(row["paper"].get("top1"), 1)] if named else []
         for key in named:
-            cells += [_spread((row["ours"] or {}).get(key), 1), *_difference(row["difference"][key], 1)]
+            cells += [_spread((row["ours"] or {}).get(key), 1), *difference_cells(row["difference"][key], 1)]
             cells += [row["direction"][key] or ""]
-        lines.append(_line(cells))
-    lines += [
-        "",
-        f"Reference: {result['reference']}. Differences are paired: same seeds, images and folds. A direction is decided",
-    ]
-    lines[-1] += " where both intervals leave out zero; it is not corrected for the number of rows, as a claim is."
+        lines.append(line(cells))
+    lines += ["", f"Reference: {result['reference']}. Differences are paired: same seeds, images and folds."]
+    if any(row["paper"] for row in rows):
+        words = "; ".join(f"*{word}*: {meaning}" for word, meaning in MEANINGS.items())
+        lines[-1] += (
+            f" Directions are the verdicts of `clicv2lite claims` ({words}), here one by one: a claim's is corrected for"
+        )
+        lines[-1] += " the number of claims."
     seeds = ", ".join(map(str, result["seeds"]))
     images = f"{result['n']} rated images, {result['metric']}"
     lines += ["", f"Size {result['size']}, seeds {seeds}; {images}; {code_version(result)}; `{result['command']}`", ""]
     return "\n".join(lines)
+
+
+def of_head(row: Mapping[str, Any], head: str, heads: Sequence[str]) -> Mapping[str, Any]:
+    """The difference of a row's PCC from the reference row's, and its direction, as a head reads both."""
+    if head == heads[0]:
+        return {key: row.get(key, {}).get("pcc") for key in ("difference", "direction")}
+    none: Mapping[str, Any] = {"difference": None, "direction": None}
+    return row.get("by_head", {}).get(head, none)
+
+
+def _verdict(row: Mapping[str, Any], direction: str | None, found: Mapping[str, Any] | None) -> str:
+    if row["missing"]:
+        return f"not run: {row['missing']}"
+    return direction or ("" if found else "not run")
 
 
 def _backbone(row: Mapping[str, Any]) -> str:
@@ -120,7 +134,8 @@ def _backbone(row: Mapping[str, Any]) -> str:
     return f" ({'; '.join(said)})" if said else ""
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -139,8 +154,8 @@ def _interval(found: Mapping[str, Any] | None) -> str:
     return "" if found is None else _ends(found["interval"])
 
 
-def _difference(found: Mapping[str, Any] | None, digits: int = 3) -> list[str]:
-    """Mean and both intervals."""
+def difference_cells(found: Mapping[str, Any] | None, digits: int = 3) -> list[str]:
+    """Three cells: the mean of a paired difference and both intervals, empty for None."""
     if found is None:
         return ["", "", ""]
     return [f"{found['mean']:+.{digits}f}", _ends(found["over_seeds"], digits), _ends(found["over_images"], digits)]

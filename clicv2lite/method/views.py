@@ -140,6 +140,13 @@ def base_crop(images: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
     return out.float().div_(255)
 
 
+def drawn_offsets(noise: Tensor, limit: int) -> Tensor:
+    """How far :func:`one_view` moves the content of each patch: noise (..., 7) in [0, 1) -> (..., 2) int64, (dy, dx) pixels."""
+    direction = (noise[..., 5] * 8).long()
+    distance = 1 + (noise[..., 6] * limit).long()  # uniform in 1..limit
+    return offsets(direction, distance.clamp(max=limit))
+
+
 def one_view(patches: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
     """Augment, normalise and shift clean patches (figure 3).
 
@@ -152,9 +159,7 @@ def one_view(patches: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
     """
     if config.augment == "patch":
         patches = augment(patches, noise[..., :5], config)
-    direction = (noise[..., 5] * 8).long()
-    distance = 1 + (noise[..., 6] * config.shift_limit).long()  # uniform in 1..limit
-    offset = offsets(direction, distance.clamp(max=config.shift_limit))
+    offset = drawn_offsets(noise, config.shift_limit)
     if config.fill == "edge":
         patches = F.pad(patches.flatten(1, 2), [config.shift_limit] * 4, mode="replicate").unflatten(1, patches.shape[1:3])
     if config.fill != "zeros":

@@ -236,12 +236,48 @@ def test_a_file_that_is_no_result_is_one_line_that_names_it(tmp_path, capsys, te
     assert not (tmp_path / "claims.json").exists()
 
 
-def test_rows_of_different_seeds_are_refused(tmp_path, capsys):
+def test_rows_with_other_seeds_are_judged_by_those_that_they_share():
     found = result("table4", **{PATCH: 0.7, IMAGE: 0.6})
     found["rows"][0]["runs"] = [{"seed": s} for s in (0, 1, 5)]
+    (pair,) = judge(claim("patch-beats-image"), found)["pairs"]
+    assert len(pair["values"]) == 2 and pair["mean"] == pytest.approx(0.1, abs=0.01)
+    found["rows"][0]["runs"] = [{"seed": s} for s in (5, 6, 7)]
+    row = judge(claim("patch-beats-image"), found)
+    assert (row["verdict"], row["reason"]) == ("not run", "not run: patch-wise with a seed of image-wise")
+
+
+def test_best_is_not_confirmed_where_one_row_shares_no_seed():
+    found = result("fig6", **{f"mask ratio {r}": 0.5 for r in (0.2, 0.4, 0.8)}, **{"mask ratio 0.6": 0.65})
+    found["rows"][0]["runs"] = [{"seed": s} for s in (5, 6, 7)]
+    row = judge(claim("mask-0.6-best"), found)
+    assert (row["verdict"], row["reason"]) == ("not run", "not run: mask ratio 0.6 with a seed of mask ratio 0.2")
+
+
+def test_every_head_has_verdicts_of_its_own_with_a_rate_of_its_own(tmp_path, capsys):
+    found = result("table4", **{PATCH: 0.7, IMAGE: 0.6})
+    found["heads"] = ["ridge", "likeness"]
+    for row, other in zip(found["rows"], reversed(found["rows"]), strict=True):
+        row["ours"]["likeness"], row["predictions"]["likeness"] = other["ours"]["ridge"], other["predictions"]["ridge"]
+    (tmp_path / "table4.json").write_text(json.dumps(found))
+    assert main(["claims", "--suites", str(tmp_path), "--json", str(tmp_path / "claims.json")]) == 0
+    rows = {row["id"]: row for row in json.loads((tmp_path / "claims.json").read_text())}
+    row = rows["patch-beats-image"]
+    assert row["verdict"] == "agrees" and row["by_head"]["likeness"]["verdict"] == "disagrees"
+    assert row["by_head"]["likeness"]["q"] == row["by_head"]["likeness"]["p"]  # the only one that was tested
+    assert row["by_head"]["likeness"]["pairs"][0]["mean"] == pytest.approx(-row["pairs"][0]["mean"])
+    assert rows["mask-0.6-best"]["by_head"]["likeness"]["verdict"] == "not run"
+    assert "by_head" not in rows["entropy-lowers-classes"]  # no head reads the classes
+    assert "read by likeness: " in capsys.readouterr().out
+
+
+def test_a_damaged_second_head_is_one_line_too(tmp_path, capsys):
+    found = result("table4", **{PATCH: 0.7, IMAGE: 0.6}) | {"heads": ["ridge", "likeness"]}
+    for row in found["rows"]:
+        row["ours"]["likeness"] = {"pcc": {"values": ["x", "y", "z"]}}
     (tmp_path / "table4.json").write_text(json.dumps(found))
     assert main(["claims", "--suites", str(tmp_path), "--json", str(tmp_path / "claims.json")]) == 2
-    assert "have different seeds" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "table4.json: not a result of" in error and error.count("\n") == 1
 
 
 def test_a_folder_without_results_is_one_line_and_nothing_is_written(tmp_path, capsys):

@@ -13,8 +13,9 @@ from sklearn.preprocessing import StandardScaler
 
 from clicv2lite.cli import main
 from clicv2lite.evaluate import figures, runs
+from clicv2lite.evaluate.keys import run_key
 from clicv2lite.evaluate.pairing import as_json, paired_rows
-from clicv2lite.evaluate.runs import RatedImages, run_key
+from clicv2lite.evaluate.runs import RatedImages
 from clicv2lite.evaluate.sizes import SIZES, find_data
 from clicv2lite.evaluate.suites import SUITES
 from clicv2lite.evaluate.summary import spread

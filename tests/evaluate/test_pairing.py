@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from clicv2lite.errors import UserError
 from clicv2lite.evaluate.paired import paired_difference
 from clicv2lite.evaluate.pairing import as_json, paired_rows, spreads
 from clicv2lite.evaluate.summary import spread
@@ -81,8 +80,26 @@ def test_other_images_or_folds_are_not_compared_image_by_image(key):
     assert got.resampled is None and got.undecided.startswith("other images or folds") and got.over_seeds
 
 
-def test_different_seeds_are_refused():
+def test_rows_are_paired_by_the_seeds_that_both_have():
     one = result()
-    one["rows"][1]["runs"] = [{"seed": 1}, {"seed": 0}]
-    with pytest.raises(UserError, match="'ours' and 'theirs' have different seeds"):
-        paired_rows(one, "ours", "theirs")
+    right = one["rows"][1]
+    right["runs"] = [{"seed": 1}, {"seed": 7}]  # its first run is the partner of the left row's second
+    for seeds in right["predictions"].values():
+        for kept in seeds:
+            kept["folds"] = kept["folds"].replace("f0", "f1")
+    got, values = paired_rows(one, "ours", "theirs"), [row["ours"]["ridge"]["pcc"]["values"] for row in one["rows"]]
+    assert got.values == (pytest.approx(values[0][1] - values[1][0]),) and got.over_seeds is None
+    want = paired_difference(one["rows"][0]["made"][1:], right["made"][:1], one["scores"], NAMES, "mean_pcc")
+    np.testing.assert_allclose(got.resampled, want.resampled, atol=1e-3)
+    right["runs"] = [{"seed": 5}, {"seed": 7}]
+    assert paired_rows(one, "ours", "theirs") is None
+
+
+def test_another_head_has_its_own_difference():
+    one = result()
+    for row in one["rows"]:
+        row["predictions"]["likeness"] = list(reversed(row["predictions"]["ridge"]))
+        row["ours"]["likeness"] = {"pcc": spread([v / 2 for v in row["ours"]["ridge"]["pcc"]["values"]])}
+    first, other = paired_rows(one, "ours", "theirs"), paired_rows(one, "ours", "theirs", head="likeness")
+    assert other.mean == pytest.approx(first.mean / 2) and first.mean == paired_rows(one, "ours", "theirs", head="ridge").mean
+    assert paired_rows(one, "ours", "theirs", head="icnet") is None

@@ -1,12 +1,14 @@
 """Spreads and verdicts against numbers worked out by hand and by scipy."""
 
+from typing import get_args, get_type_hints
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
-from clicv2lite.evaluate.paired import Paired
+from clicv2lite.evaluate.paired import MEANINGS, Paired, Verdict
 from clicv2lite.evaluate.summary import direction, markdown, numbers, over_seeds, spread
 from clicv2lite.probe.metrics import report
 
@@ -86,6 +88,9 @@ def test_markdown_has_a_line_a_row_with_as_many_cells():
     assert "| z (here resnet18, scratch; built from its abstract alone) | 0.865 |" in text
     assert "| w (a note) | " in lines[-1] and "| y |" in lines[3] and all("not built" in lines[i] for i in (3, 5))
     assert "Reference: x. Differences are paired" in text
+    foot = next(line for line in text.splitlines() if line.startswith("Reference: "))
+    assert all(foot.count(f"*{word}*: ") == 1 for word in get_args(Verdict)) and "`clicv2lite claims`" in foot
+    assert "| not run: not built |" in lines[3]
     paired = "minus reference | 95 % over seeds | 95 % over images | direction"
     assert f"| paper top-1 on ImageNet, % | ours, category probe, % [range] | {paired} |" in text
     assert "| 34.6 | 50.5 [50.0, 51.0] |" in text and "ours, top-1" not in text
@@ -93,6 +98,32 @@ def test_markdown_has_a_line_a_row_with_as_many_cells():
     text = markdown({**about, "n": 5, "rows": rows, "commit": "abc", "command": "clicv2lite"})
     assert f"| ours, top-1 on ImageNet, % [range] | {paired} | ours, category probe, % [range] | {paired} |" in text
     assert "| 34.6 | 31.0 [30.0, 32.0] |  |  |  |  | 50.5 [50.0, 51.0] |" in text
+
+
+def test_a_direction_has_the_words_of_a_verdict():
+    assert list(MEANINGS) == list(get_args(Verdict))
+    assert set(get_args(get_type_hints(direction)["return"])) == set(get_args(Verdict))
+
+
+def test_each_head_has_its_columns_and_an_unread_or_missing_row_says_so():
+    pcc = {"pcc": spread([0.6, 0.7])}
+    pair = {"mean": 0.05, "over_seeds": [0.01, 0.09], "over_images": [-0.012, 0.11]}
+    none = {"pcc": None, "top1": None, "category_accuracy": None}
+    row = {"label": "x", "paper": {"pcc": 0.8}, "ours": {"ridge": pcc, "likeness": pcc}, "missing": None, "runs": [{"seed": 0}]}
+    row |= {"direction": none | {"pcc": "agrees"}, "difference": none | {"pcc": pair}, "lacks": {}}
+    row["by_head"] = {"likeness": {"difference": pair | {"mean": -0.05}, "direction": "disagrees"}}
+    unread = row | {"label": "y", "ours": {"ridge": pcc}, "lacks": {"likeness": "no tokens"}}
+    unread["by_head"] = {"likeness": {"difference": None, "direction": "not run"}}
+    absent = row | {"label": "z", "ours": None, "runs": [], "by_head": unread["by_head"]}
+    absent |= {"difference": none, "direction": none | {"pcc": "not run"}}
+    about = {"suite": "s", "size": "ci", "caption": "C", "metric": "pcc", "heads": ["ridge", "likeness"], "seeds": [0]}
+    about |= {"reference": "x", "n": 5, "commit": "abc", "command": "clicv2lite", "only_finished": True}
+    head, _, *lines = [line for line in markdown(about | {"rows": [row, unread, absent]}).splitlines() if line[:1] == "|"]
+    assert head.startswith("|  | seeds | paper PCC | ours, ridge [range] | ") and "| ours, likeness [range] | " in head
+    assert len({line.count("|") for line in (head, *lines)}) == 1
+    assert lines[0].startswith("| x | 1 | 0.800 |") and "| +0.050 |" in lines[0] and lines[0].endswith("| disagrees |")
+    assert "| -0.050 |" in lines[0] and "| missing |" in lines[1] and lines[1].endswith("| not run |")
+    assert lines[2].startswith("| z | 0 |") and lines[2].count("| not run |") == 2
 
 
 def test_the_interval_of_a_correlation_ends_at_one():

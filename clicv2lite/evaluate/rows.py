@@ -1,0 +1,126 @@
+"""One row of a suite: each seed trained if it may be and is not there, then measured, and what all seeds say (chapter 11)."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clicv2lite.encoders.frozen import WEIGHTS
+from clicv2lite.errors import UserError
+from clicv2lite.evaluate.keys import run_key
+from clicv2lite.evaluate.runs import RatedImages, about_run, supervised, top1, train, untrained
+from clicv2lite.evaluate.suites import SuiteRow
+from clicv2lite.evaluate.summary import numbers, over_seeds, spread
+from clicv2lite.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run and measured for each row."""
+
+    suite: str
+    runs: Path  # folder of the runs
+    seeds: tuple[int, ...]
+    heads: tuple[str, ...]  # the first one decides
+    measures: tuple[str, ...]  # beside the heads
+    imagenet: Path | None = None  # for the column top-1
+    only_finished: bool = False  # train nothing, and leave out the seeds that are not there
+
+
+def take_rated(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Take out of the rows' predictions what all of them share: digest of images -> their scores and categories."""
+    kept = [one for row in rows for seeds in row["predictions"].values() for one in seeds]
+    return {one["images"]: one.pop("rated") for one in kept}
+
+
+def measured_row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any]:
+    """Run and measure one row for every seed, or for those that are there.
+
+    Returns:
+        label, paper, settings, note; missing: why it cannot be run here; runs: one a seed; ours: head -> number -> spread over
+        these seeds, and numbers beside the heads, None if nothing was measured; lacks: head -> why it cannot read this row's
+        encoder; predictions: head or measure -> one a seed.
+    """
+    out: dict[str, Any] = {"label": row.label, "paper": dict(row.paper), "settings": list(row.settings), "ours": None}
+    out |= {"note": row.note, "missing": row.missing, "runs": [], "lacks": {}, "predictions": {}}
+    found: list[dict[str, dict[str, Any]]] = []
+    try:
+        for seed in () if row.missing else plan.seeds:
+            if plan.only_finished and not _finished(row, rated, plan, seed):
+                continue
+            about, one = _one(row, rated, plan, seed)
+            found.append(one)
+            out["runs"].append({"seed": seed, **about})
+    except UserError as error:
+        if not row.baseline:
+            raise
+        out["missing"] = str(error)  # a package or weights that one baseline needs
+    if found:
+        out["lacks"] = {head: one["missing"] for head, one in found[0].items() if "missing" in one}
+        heads = [head for head in plan.heads if head in found[0] and head not in out["lacks"]]
+        out["ours"] = _ours(found, heads, rated.size.metric)
+        if "map" in found[0]:
+            out["map"] = {key: found[0]["map"][key] for key in ("points", "categories", "scores")}
+        if "offsets" in found[0]:
+            out["offsets"] = _offsets([one["offsets"] for one in found])
+        kinds = [kind for kind in found[0] if all("predictions" in one.get(kind, {}) for one in found)]
+        out["predictions"] = {kind: [one[kind]["predictions"] for one in found] for kind in kinds}
+    return out
+
+
+def _ours(found: list[dict[str, dict[str, Any]]], heads: list[str], metric: str) -> dict[str, Any]:
+    """Spreads over seeds of every number of the heads, and of those beside them."""
+    ours: dict[str, Any] = {head: over_seeds([numbers(one[head], metric) for one in found]) for head in heads}
+    if "classes" in found[0]:
+        ours |= over_seeds([{"category_accuracy": 100 * one["classes"]["accuracy"]} for one in found])
+    if all("imagenet" in one for one in found):
+        ours |= over_seeds([{"top1": 100 * one["imagenet"]["top1"]} for one in found])
+    if "map" in found[0]:
+        ours |= over_seeds([{key: one["map"][key] for key in ("class_agreement", "score_r2")} for one in found])
+    return ours
+
+
+def _offsets(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """R^2 of the reader of offsets: fill -> one spread over seeds a block."""
+    fills = found[0]["r2"]
+    r2 = {fill: [spread(values) for values in zip(*(one["r2"][fill] for one in found), strict=True)] for fill in fills}
+    return {"limit": found[0]["limit"], "r2": r2}
+
+
+def _finished(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> bool:
+    """Whether a seed can be reported without training: an untrained ViT always can, a supervised baseline is not asked."""
+    if row.baseline or not row.trained:
+        return not row.baseline
+    return (plan.runs / run_key(rated.size.recipe(row, seed), rated.data.images) / WEIGHTS).is_file()
+
+
+def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """One seed of a row: about its run, and its measurements."""
+    images, kinds = rated.data.images, (*plan.heads, *plan.measures)
+    if row.baseline:
+        found = supervised(row.baseline, rated, plan.runs / "supervised", seed)
+        about = {key: found[key] for key in ("weights", "seconds", "commits", "hardware")}
+        return {"backbone": found["settings"]["backbone"], **about}, {kinds[0]: found}
+    recipe = rated.size.recipe(row, seed)
+    if not row.trained:
+        shape = [str(value) for value in (recipe.encoder, recipe.pool)]
+        folder = plan.runs / "untrained" / run_key(recipe, images)
+        return {"shape": shape}, rated.measure(folder, untrained(recipe), kinds, seed) | _top1(
+            plan, folder, recipe, seed, rated.device
+        )
+    folder = plan.runs / run_key(recipe, images)
+    print(f"{plan.suite}: {row.label}, seed {seed}, {folder}", file=sys.stderr)
+    train(recipe, images, folder, str(rated.device))
+    return {"key": folder.name, **about_run(folder)}, rated.measure(folder, None, kinds, seed) | _top1(
+        plan, folder, None, seed, rated.device
+    )
+
+
+def _top1(plan: Plan, folder: Path, recipe: Recipe | None, seed: int, device: torch.device) -> dict[str, dict[str, Any]]:
+    """The linear classifier on ImageNet, if the suite compares it and it is there or can be made; a recipe: untrained."""
+    if "classes" not in plan.measures:
+        return {}
+    found = top1(folder, plan.imagenet, untrained(recipe) if recipe else None, seed, device)
+    return {"imagenet": found} if found else {}
