@@ -13,6 +13,7 @@ from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.encoders.timm_vit import load_timm
 from clicv2lite.errors import UserError
 from clicv2lite.json_object import read_object
+from clicv2lite.models.factory import call_factory, is_factory
 from clicv2lite.ranges import shown
 
 DEFAULT = Path(__file__).resolve().parents[1] / "models" / "default"  # the model that comes with the package
@@ -29,12 +30,21 @@ def load_encoder(spec: str, seed: int = 0) -> FrozenEncoder:
 
     Args:
         spec: ``default`` (the model that comes with the package), a folder that ``pretrain`` or ``probe`` wrote, a .safetensors
-            file, ``random`` (the lite recipe's ViT, untrained), or the name of a timm model with pretrained weights.
+            file, ``random`` (the lite recipe's ViT, untrained), the name of a timm model with pretrained weights, or
+            ``module:factory``, a function of yours that returns an encoder, see :mod:`clicv2lite.models.factory`.
         seed: seed of the random encoder.
 
     Raises:
         UserError: if there is no such encoder, or its file is damaged.
     """
+    if is_factory(spec):
+        made = call_factory(spec)
+        if isinstance(made, FrozenEncoder):
+            made.name = spec
+            return made
+        if not isinstance(made, str):
+            raise UserError(f"{spec}: gives a {type(made).__name__}; return a FrozenEncoder, or the name of an encoder")
+        spec = made
     path = Path(spec)
     if spec == "random":
         return random_encoder(seed)

@@ -33,7 +33,9 @@ from clicv2lite.recipes.settings import read_settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `probe`."""
-    parser.add_argument("--encoder", required=True, metavar="E", help="run folder, file, default, random, timm name")
+    parser.add_argument(
+        "--encoder", required=True, metavar="E", help="run folder, file, default, random, timm name, module:factory"
+    )
     pool_help = (
         "how its tokens are read, where not as stored: pool_read, pool_size, pool_statistics, pool_blocks, pool_halvings"
     )
