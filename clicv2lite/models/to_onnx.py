@@ -9,38 +9,14 @@ import os
 import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from clicv2lite.ambient import own_settings
-from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.files import atomic, check_output_file
-from clicv2lite.heads.bounds import bounded
-from clicv2lite.heads.ridge import RidgeHead
 from clicv2lite.models.model import Model, load_model
+from clicv2lite.models.module import Scorer
 from clicv2lite.outputs import add_output
-
-
-class Scorer(nn.Module):
-    """A ridge model as one differentiable function: images (B, 3, S, S) uint8 -> scores (B,) float32 in 0..1."""
-
-    mean: Tensor
-    weight: Tensor
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        if not isinstance(model.head, RidgeHead):
-            raise UserError(f"only models with a ridge head can be exported, not with {model.head.kind}; fit one with probe")
-        self.encoder, self.net, head = model.encoder, model.encoder.net, model.head
-        self.register_buffer("mean", torch.from_numpy(np.asarray(head.mean)).float())
-        self.register_buffer("weight", torch.from_numpy(head.weight / head.scale).float())
-        self.intercept = float(head.intercept)
-
-    def forward(self, images: Tensor) -> Tensor:
-        features = self.encoder.traced_features(images)
-        return bounded((features - self.mean) @ self.weight + self.intercept)
 
 
 @own_settings()
@@ -59,7 +35,7 @@ def export_onnx(model: Model, path: str | Path) -> None:
         import onnxscript  # noqa: F401
     path = Path(path)
     check_output_file(path, "--out")
-    scorer = Scorer(model).eval().cpu()
+    scorer = Scorer(model.encoder, model.head).eval().cpu()
     images = torch.zeros(2, 3, model.encoder.size, model.encoder.size, dtype=torch.uint8)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings about the inside of the exporter
