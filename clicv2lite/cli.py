@@ -29,6 +29,7 @@ CLOSER = {
     "handcrafted": ("clicv2lite.baselines.measures.handcrafted", "fit ridge on all hand-crafted measures at once"),
     "supervised": ("clicv2lite.baselines.supervised.command", "train a supervised baseline on human ratings"),
     "imagenet-features": ("clicv2lite.baselines.supervised.imagenet", "fit ridge on the features of EfficientNet-lite0"),
+    "leaderboard": ("clicv2lite.evaluate.leaderboard", "compare encoders on your own ratings"),
     "pairs": ("clicv2lite.evaluate.pair_bias", "measure how far two views of an image differ"),
     "invariance": ("clicv2lite.probe.invariance", "measure what an encoder knows of content"),
     "label-curve": ("clicv2lite.probe.label_curve", "measure how many ratings a head of one's own needs"),

@@ -112,12 +112,15 @@ class FrozenEncoder:
     @own_settings()
     def tokens(self, images: Tensor) -> Tensor:
         """Normalised tokens of the last block as a map, or the last feature map: (B, 3, S, S) uint8 -> (B, h, w, D) float32."""
-        if self.config.encoder.backbone != VIT:
-            with torch.inference_mode():
-                return stage_maps(self.net, images, [self.config.encoder.depth - 1], self.config.encoder)[0]
-        inputs = normalize(images.float() / 255)
         with torch.inference_mode():
-            tokens: Tensor = self.net(inputs) if isinstance(self.net, PlainViT) else self.vit.forward_features(inputs)
+            return self.traced_tokens(images)
+
+    def traced_tokens(self, images: Tensor) -> Tensor:
+        """As `tokens`, in the caller's gradient mode."""
+        if self.config.encoder.backbone != VIT:
+            return stage_maps(self.net, images, [self.config.encoder.depth - 1], self.config.encoder)[0]
+        inputs = normalize(images.float() / 255)
+        tokens: Tensor = self.net(inputs) if isinstance(self.net, PlainViT) else self.vit.forward_features(inputs)
         h, w = (side // self.config.encoder.patch for side in images.shape[-2:])
         return tokens[:, -h * w :].float().unflatten(1, (h, w))
 

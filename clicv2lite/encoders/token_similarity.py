@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-TEMPERATURES = (0.0, 0.05, 0.2)  # the most similar patch, a few similar patches, many patches
+MANY = 0.2
+TEMPERATURES = (0.0, MANY / 4, MANY)  # the most similar patch, a few similar patches, many patches
 CHANNELS = len(TEMPERATURES) + 2
+TILE = 112  # rows of cosines at once on a CPU: a tile stays in its cache
 
 
 def likeness(tokens: Tensor) -> Tensor:
@@ -34,18 +36,41 @@ def _all_others(unit: Tensor) -> Tensor:
     places = unit.shape[1]
     if places == 1:
         return unit.new_zeros(len(unit), 1, CHANNELS - 1)
-    itself = torch.eye(places, dtype=torch.bool, device=unit.device)  # a mask: ONNX cannot write to a diagonal in place
-    cosine = (unit @ unit.mT).masked_fill_(itself, float("-inf"))  # mask the diagonal: a token is not compared with itself
-    soft = [_soft_maximum(cosine, t, places - 1) for t in TEMPERATURES]
+    largest, few, many = _over_pairs(unit, TILE if unit.device.type == "cpu" and not torch.compiler.is_exporting() else places)
+    soft = [1 + t * (total / (places - 1)).log() for t, total in zip(TEMPERATURES[1:], (few, many), strict=True)]
     mean = (unit * (unit.sum(1, keepdim=True) - unit)).sum(-1) / (places - 1)
-    return torch.stack([*soft, mean], dim=-1)
+    return torch.stack([largest, *soft, mean], dim=-1)
 
 
-def _soft_maximum(cosine: Tensor, temperature: float, count: int) -> Tensor:
-    if temperature == 0:
-        return cosine.amax(-1)
-    # subtract 1, the largest possible cosine, before the exponential: finding the actual maximum would cost one more pass
-    return 1 + temperature * ((cosine - 1).div_(temperature).exp_().sum(-1) / count).log()
+def _over_pairs(unit: Tensor, tile: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The largest cosine of each token, and its sums of exp((cosine - 1) / t) for t = MANY / 4 and MANY: (B, G) each.
+
+    The cosines of i with j and of j with i are the same. So a tile holds only the cosines with its own and later tokens, and
+    is read twice: along its rows for its own tokens, along its columns for the later ones. exp(4 x) is exp(x) to the fourth.
+
+    Args:
+        unit: (B, G, D). tile: tokens a tile.
+    """
+    largest = unit.new_full(unit.shape[:2], float("-inf"))  # of the tokens from the next tile on, over the tiles so far
+    few = many = unit.new_zeros(unit.shape[:2])
+    found = []
+    scaled = unit / MANY
+    for start in range(0, unit.shape[1], tile):
+        k = min(tile, unit.shape[1] - start)
+        cosine = scaled[:, start : start + k] @ unit[:, start:].mT  # over MANY
+        itself = torch.eye(k, dtype=torch.bool, device=unit.device)  # a token is not compared with itself
+        cosine[..., :k].masked_fill_(itself, float("-inf"))
+        # subtract the largest possible cosine before the exponential: finding the actual maximum would cost one more pass
+        of_many = (cosine - 1 / MANY).exp_()
+        of_few = of_many.square().square()
+        rows = torch.maximum(cosine.amax(-1) * MANY, largest[:, :k]), of_few.sum(-1) + few[:, :k], of_many.sum(-1) + many[:, :k]
+        found.append(rows)
+        later = cosine[..., k:], of_few[..., k:].sum(1), of_many[..., k:].sum(1)
+        if later[0].shape[-1]:
+            largest = torch.maximum(later[0].amax(1) * MANY, largest[:, k:])
+        few, many = few[:, k:] + later[1], many[:, k:] + later[2]
+    of_all = [torch.cat(parts, dim=1) for parts in zip(*found, strict=True)]
+    return of_all[0], of_all[1], of_all[2]
 
 
 def _neighbours(unit: Tensor) -> Tensor:

@@ -17,11 +17,13 @@ from clicv2lite.errors import UserError
 from clicv2lite.json_object import read_object
 from clicv2lite.method.backbone import VIT
 from clicv2lite.method.encoder import build_encoder
+from clicv2lite.models.factory import call_factory, is_factory
 from clicv2lite.ranges import shown
 
 DEFAULT = Path(__file__).resolve().parents[1] / "models" / "default"  # the model that comes with the package
 
-ENCODERS = "run folder, file, default, random, timm's NAME, timm:NAME@FILE, untrained:NAME"
+TIMM = ("timm:", "untrained:")
+ENCODERS = "run folder, file, default, random, timm's NAME, timm:NAME@FILE, untrained:NAME, module:factory"
 """What an option `--encoder` takes, in its help."""
 
 
@@ -36,18 +38,26 @@ def load_encoder(spec: str | nn.Module, seed: int = 0) -> FrozenEncoder:
 
     Args:
         spec: ``default`` (the model that comes with the package), a folder that ``pretrain`` or ``probe`` wrote, a .safetensors
-            file, ``random`` (the lite recipe's ViT, untrained), or a network of timm's: ``NAME`` or ``timm:NAME`` with its
-            pretrained weights, ``timm:NAME@FILE`` with those of a file, ``untrained:NAME`` with random ones. From Python also a
-            module (:class:`~clicv2lite.encoders.module.ModuleEncoder`).
+            file, ``random`` (the lite recipe's ViT, untrained), a network of timm's: ``NAME`` or ``timm:NAME`` with its
+            pretrained weights, ``timm:NAME@FILE`` with those of a file, ``untrained:NAME`` with random ones, or
+            ``module:factory``, a function of yours, see :mod:`clicv2lite.models.factory`. From Python also a module
+            (:class:`~clicv2lite.encoders.module.ModuleEncoder`).
         seed: seed of random weights.
 
     Raises:
         UserError: if there is no such encoder, or its file is damaged.
     """
+    if isinstance(spec, str) and is_factory(spec) and not spec.startswith(TIMM):
+        made = call_factory(spec)
+        if not isinstance(made, FrozenEncoder | nn.Module | str):
+            raise UserError(f"{spec}: gives a {type(made).__name__}; return a FrozenEncoder, a module, or an encoder's name")
+        encoder = made if isinstance(made, FrozenEncoder) else load_encoder(made, seed)
+        encoder.name = spec if not isinstance(made, str) else encoder.name
+        return encoder
     if isinstance(spec, nn.Module):
         return ModuleEncoder(spec)
     path = Path(spec)
-    for prefix in ("timm:", "untrained:"):
+    for prefix in TIMM:
         if spec.startswith(prefix) and not path.exists():
             name, _, file = spec.removeprefix(prefix).partition("@")
             if prefix == "untrained:":

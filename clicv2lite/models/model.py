@@ -1,6 +1,7 @@
 """A model: a frozen encoder and the head that was fitted on it. Its files hold no code (book chapter 8)."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from clicv2lite.heads.base import KINDS, Head
 from clicv2lite.heads.bounds import bounded
 from clicv2lite.json_object import read_object
 from clicv2lite.models.by_name import DEFAULT, load_encoder
+from clicv2lite.models.module import ImageScorer
 
 HEAD_FILE = "head.safetensors"
 FORMAT = 1
@@ -33,8 +35,10 @@ class Model:
 
     `score`, `features` and `complexity_map` take an image of any size as a path, a PIL image, a NumPy array (H, W, 3) or
     (H, W), or a tensor (C, H, W). `score` and `features` also take a batch, or an iterable of images. `ratings`, `scores` and
-    `maps` take the squares that the encoder sees. The result for an image does not depend on its batch, except for rounding,
-    and not on the caller's settings of torch and NumPy (:func:`clicv2lite.ambient.own_settings`).
+    `maps` take the squares that the encoder sees; `functools.partial(inputs.square, size=model.encoder.size)`, of
+    :mod:`clicv2lite.data.inputs`, is the transform that makes them in the workers of a DataLoader. The result for an image
+    does not depend on its batch, except for rounding, and not on the caller's settings of torch and NumPy
+    (:func:`clicv2lite.ambient.own_settings`).
     """
 
     def __init__(self, encoder: FrozenEncoder, head: Head) -> None:
@@ -51,8 +55,38 @@ class Model:
         self.head.to(where)
         return self
 
+    def as_module(self) -> ImageScorer:
+        """A differentiable module of torch: float images (N, 3, H, W) in 0..1 -> scores (N,); see `ImageScorer`.
+
+        >>> import clicv2lite, torch
+        >>> image = torch.full((1, 3, 448, 448), 0.5, requires_grad=True)
+        >>> clicv2lite.load().as_module()(image).sum().backward()
+        >>> image.grad.shape
+        torch.Size([1, 3, 448, 448])
+        """
+        return ImageScorer(self.encoder, self.head)
+
+    def score_batch(self, batch: Mapping[str, Sequence[Any]], column: str = "image") -> dict[str, list[float]]:
+        """Scores of a batch of columns, for `map` of Hugging Face's datasets: `ds.map(model.score_batch, batched=True)`.
+
+        Args:
+            batch: columns by name. column: the one with the images, in any form that `score` takes, or undecoded, as a mapping
+                with `bytes` or `path`; set it by `fn_kwargs={"column": "photo"}`.
+
+        Returns:
+            the column `score`, as long as the batch.
+
+        Raises:
+            UserError: if there is no such column, or as `score`.
+        """
+        if column not in batch:
+            names = ", ".join(map(str, batch))
+            raise UserError(f"score_batch: no column {column!r} among {names}; name it: fn_kwargs={{'column': ...}}")
+        images = [_encoded(image) for image in batch[column]]
+        return {"score": self.score(images).tolist() if images else []}
+
     @own_settings()
-    def score(self, images: Any) -> Any:
+    def score(self, images: Any, device: str | torch.device | None = None) -> Any:
         """Complexity in 0..1, as `clicv2lite score` gives it: a float for one image, else (N,) float64.
 
         >>> import clicv2lite
@@ -60,9 +94,16 @@ class Model:
         >>> round(clicv2lite.load().score(data.coffee()), 2)  # a photograph in the scikit-image package
         0.31
 
+        Args:
+            images: see the class.
+            device: move there first, as `to`; None stays where the model is.
+
         Raises:
-            UserError: if something is not an image or cannot be read; :mod:`clicv2lite.data.inputs` lists what counts as one.
+            UserError: if there is no such device, or if something is not an image or cannot be read;
+                :mod:`clicv2lite.data.inputs` lists what counts as one.
         """
+        if device is not None:
+            self.to(device)
         found, single = listed(images)
         scores = np.concatenate([self.ratings(batch) for batch in squares(found, self.encoder.size)])
         return float(scores[0]) if single else scores
@@ -104,6 +145,13 @@ class Model:
         images = images.to(self.encoder.device)
         read = shares(self.encoder, images) if self.head.reads == "features" else self.encoder.tokens(images)
         return self.head.maps(read)
+
+
+def _encoded(image: Any) -> Any:
+    """The bytes or the path of an image that datasets has not decoded; others as they are."""
+    if isinstance(image, Mapping) and {"bytes", "path"} & set(image):
+        return image["bytes"] if image.get("bytes") is not None else image.get("path")
+    return image
 
 
 def read_by(head: Head | type[Head], encoder: FrozenEncoder, images: Tensor) -> Tensor:

@@ -10,41 +10,17 @@ import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from clicv2lite.ambient import own_settings
 from clicv2lite.encoders.plain_vit import PlainViT
-from clicv2lite.errors import UserError
 from clicv2lite.extras import need
 from clicv2lite.files import atomic, check_output_file
-from clicv2lite.heads.bounds import bounded
-from clicv2lite.heads.ridge import RidgeHead
 from clicv2lite.models.model import Model, load_model
+from clicv2lite.models.module import Scorer
 from clicv2lite.outputs import add_output
 
 OPSET = 18  # the oldest that the exporter writes: runtimes read what is older than they are
-
-
-class Scorer(nn.Module):
-    """A ridge model as one differentiable function: images (B, 3, S, S) uint8 -> scores (B,) float32 in 0..1."""
-
-    mean: Tensor
-    weight: Tensor
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        if not isinstance(model.head, RidgeHead):
-            raise UserError(f"only models with a ridge head can be exported, not with {model.head.kind}; fit one with probe")
-        self.encoder, self.net, head = model.encoder, model.encoder.net, model.head
-        self.register_buffer("mean", torch.from_numpy(np.asarray(head.mean)).float())
-        self.register_buffer("weight", torch.from_numpy(head.weight / head.scale).float())
-        self.intercept = float(head.intercept)
-
-    def forward(self, images: Tensor) -> Tensor:
-        features = self.encoder.traced_features(images)
-        return bounded((features - self.mean) @ self.weight + self.intercept)
 
 
 @own_settings()
@@ -61,7 +37,7 @@ def export_onnx(model: Model, path: str | Path) -> None:
     need("onnx", "onnx", "onnxscript")  # torch's exporter asks for both late
     path = Path(path)
     check_output_file(path, "--out")
-    scorer = Scorer(model).eval().cpu()
+    scorer = Scorer(model.encoder, model.head).eval().cpu()
     images = torch.zeros(2, 3, model.encoder.size, model.encoder.size, dtype=torch.uint8)
     net = scorer.net
     kept = net.kept_positions() if isinstance(net, PlainViT) else nullcontext()

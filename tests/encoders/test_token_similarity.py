@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
+from clicv2lite.encoders import token_similarity
 from clicv2lite.encoders.token_similarity import CHANNELS, TEMPERATURES, likeness
 
 
@@ -39,6 +40,23 @@ def by_loops(tokens):
 def test_likeness_is_its_definition_pair_by_pair(b, h, w, seed):
     tokens = random_tokens(b, h, w, seed=seed)
     np.testing.assert_allclose(likeness(tokens), by_loops(tokens.numpy()), atol=1e-10)
+
+
+@pytest.mark.parametrize(("places", "tile"), [(7, 1), (7, 3), (9, 3), (8, 7), (5, 9)])
+def test_tiles_change_nothing_and_have_the_gradient_of_the_whole(places, tile, monkeypatch):
+    monkeypatch.setattr(token_similarity, "TILE", tile)
+    tokens = random_tokens(2, 1, places).requires_grad_()
+    np.testing.assert_allclose(likeness(tokens).detach(), by_loops(tokens.detach().numpy()), atol=1e-10)
+    assert torch.autograd.gradcheck(likeness, tokens)
+
+
+def test_single_precision_is_exact_to_a_millionth_at_the_size_of_the_shipped_model():
+    tokens = random_tokens(1, 28, 28, width=192) + 0.5
+    cosine = torch.nn.functional.cosine_similarity(tokens.flatten(1, 2)[0, :, None], tokens.flatten(1, 2)[0, None], dim=-1)
+    others = cosine[~torch.eye(784, dtype=torch.bool)].reshape(784, 783)
+    soft = [t * ((others / t).logsumexp(-1) - np.log(783)) for t in TEMPERATURES[1:]]
+    want = torch.stack([others.amax(-1), *soft, others.mean(-1)], dim=-1)
+    torch.testing.assert_close(likeness(tokens.float()).flatten(1, 2)[0, :, :4].double(), want, rtol=0, atol=1e-6)
 
 
 def test_equal_patches_are_wholly_alike_and_orthogonal_ones_not_at_all():

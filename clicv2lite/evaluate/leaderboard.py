@@ -1,0 +1,174 @@
+"""`clicv2lite leaderboard`: encoders side by side on your own ratings, with paired differences to the best (book chapter 11).
+
+Every encoder is probed on the same images with the same folds. An interval resamples images within their categories and keeps
+folds and fitted heads. A difference whose interval leaves out 0 is more than chance of the images.
+"""
+
+import argparse
+import csv
+import io
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clicv2lite.arrays import Floats
+from clicv2lite.baselines.measures.agreement import measured
+from clicv2lite.data.names import as_cell
+from clicv2lite.data.rated.table import Ratings
+from clicv2lite.device import add_device, choose_device
+from clicv2lite.errors import UserError, check_counts, check_seed
+from clicv2lite.evaluate.paired import Paired, paired_difference
+from clicv2lite.files import put_json, write_bytes
+from clicv2lite.heads.base import KINDS
+from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.models.by_name import load_encoder
+from clicv2lite.outputs import add_output
+from clicv2lite.probe.crossval import Fit, folds, predicted
+from clicv2lite.probe.encoding import encode
+from clicv2lite.probe.fitting import fitter
+from clicv2lite.probe.metrics import RESAMPLES, report
+from clicv2lite.probe.task import Task, add_score_range, add_within_categories, groups, keep_rows, load_task
+from clicv2lite.provenance import stamped
+
+HANDCRAFTED, SET, SIDE = "handcrafted", "plain", 224  # a row without a network: eleven formulas, read at this side
+FOLDS = 5
+
+
+def leaderboard(
+    predictions: Mapping[str, Floats], scores: Floats, categories: Sequence[str] | None = None, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Rows from the best to the worst mean PCC.
+
+    Args:
+        predictions: name -> (n,) predictions of the same images. scores: (n,). categories: (n,) names, or None.
+        seed: of the resampling.
+
+    Returns:
+        `encoder`, what :func:`clicv2lite.probe.metrics.report` says, and `to_best`: mean PCC minus that of the best, with its
+        95 % interval (None without one); None in the row of the best, and where a mean PCC is not defined.
+    """
+    rows = [{"encoder": name, **report(scores, values, categories, RESAMPLES, seed)} for name, values in predictions.items()]
+    rows.sort(key=lambda row: -np.inf if row["mean_pcc"] is None else row["mean_pcc"], reverse=True)
+    best = rows[0]
+    for row in rows:
+        row["to_best"] = None
+        if row is not best and row["mean_pcc"] is not None:
+            ours, theirs = (predictions[one["encoder"]][None] for one in (row, best))
+            found: Paired = paired_difference(ours, theirs, scores, categories, seed=seed)
+            row["to_best"] = {"mean": found.mean, "ci": found.over_images}
+    return rows
+
+
+def as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as a Markdown table."""
+    lines = [
+        "| encoder | features | mean PCC | 95 % interval | SRCC | to the best | 95 % interval |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        apart = row["to_best"] or {"mean": None, "ci": None}
+        cells = [row["encoder"].replace("|", "\\|"), str(row.get("features", "")), _number(row["mean_pcc"])]
+        cells += [_span(row["mean_pcc_ci"]), _number(row["srcc"]), _number(apart["mean"], "+"), _span(apart["ci"], "+")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `leaderboard`."""
+    names = (
+        f"encoders as `probe --encoder` names them, module:factory and random (untrained) included; {HANDCRAFTED} is formulas"
+    )
+    parser.add_argument("--encoder", nargs="+", required=True, metavar="E", help=names)
+    parser.add_argument("--ratings", required=True, metavar="CSV", help="table image,score[,category][,split]")
+    parser.add_argument("--test", metavar="CSV", help="table to test on; both tables are then used whole")
+    parser.add_argument("--head", choices=sorted(KINDS), default="ridge", help="as for `probe`; formulas always have ridge")
+    parser.add_argument("--folds", type=int, metavar="K", help=f"as for `probe` (default: the split column, else {FOLDS})")
+    parser.add_argument("--seed", type=int, default=0, help="of folds, head, random encoder and bootstrap (default 0)")
+    add_within_categories(parser)
+    add_score_range(parser)
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images encoded at once (default 64)")
+    add_device(parser)
+    add_output(parser, "--json", help="write the result to this file")
+    add_output(parser, "--markdown", help="write the table that is printed to this file, too")
+    add_output(parser, "--predictions", help="write image,score,category and a column of predictions per encoder, as CSV")
+    parser.epilog = __doc__.partition("\n\n")[2]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Probe every encoder, print the table, write what was asked for; exit status 0."""
+    began = time.perf_counter()
+    check_counts(batch_size=args.batch_size)
+    check_seed(args.seed)
+    if args.within_categories and args.head != "ridge":
+        raise UserError(f"--within-categories: only --head ridge has it, not {args.head}")
+    if double := {name for name in args.encoder if args.encoder.count(name) > 1}:
+        raise UserError(f"--encoder {min(double)}: it is named twice; name each encoder once")
+    device = choose_device(args.device)
+    task = load_task(args.ratings, args.test, args.folds, args.score_range)
+    k = FOLDS if args.folds is None else args.folds
+    if task.test is None:
+        folds(len(task.paths), k, task.categories, args.seed)  # refuses a wrong number before the long part
+    encoders = {
+        name: load_encoder(name, args.seed) for name in args.encoder if name != HANDCRAFTED
+    }  # all names are checked first
+    predictions: dict[str, Floats] = {}
+    widths: dict[str, int] = {}
+    skipped: list[str] = []
+    for name, encoder in encoders.items():
+        inputs, read, failed = encode(encoder.to(device), args.head, task.paths, args.batch_size)
+        if predictions and failed:
+            raise UserError(f"--ratings: {failed[0]} could be read, and now it cannot; run the command again")
+        task, skipped = keep_rows(task, read), skipped + failed
+        fit = fitter(args.head, encoder, args.seed)
+        rows, predictions[name] = _predicted(fit, inputs, task, k, args)
+        widths[name] = inputs.shape[-1]
+        encoder.to(torch.device("cpu"))  # the next one may need the room
+    if HANDCRAFTED in args.encoder:
+        values = measured(Ratings(task.paths, task.scores, task.categories, None), SIDE, SET)
+        inputs = torch.from_numpy(np.stack(list(values.values()), axis=1).astype(np.float64))
+        rows, predictions[HANDCRAFTED] = _predicted(fit_ridge, inputs, task, k, args)
+        widths[HANDCRAFTED] = inputs.shape[-1]
+    names = [task.categories[i] for i in rows] if task.categories else None
+    board = leaderboard(predictions, task.scores[rows], names, args.seed)
+    for row in board:
+        row["features"] = widths[row["encoder"]]
+    table = as_markdown(board)
+    print(table)
+    if args.markdown:
+        write_bytes(args.markdown, f"{table}\n".encode())
+    if args.predictions:
+        write_bytes(args.predictions, _table([task.paths[i] for i in rows], task.scores[rows], names, predictions))
+    if args.json:
+        about = {"metric": "mean_pcc", "head": args.head, "within_categories": args.within_categories, "seed": args.seed}
+        about |= {"evaluation": "cross-validation" if task.test is None else "test", "n": len(rows), "skipped": skipped}
+        put_json(args.json, stamped({**about, "rows": board}, began, device))
+    return 0
+
+
+def _predicted(fit: Fit, inputs: Tensor, task: Task, k: int, args: argparse.Namespace) -> tuple[Any, Floats]:
+    return predicted(fit, inputs, task, k, args.seed, groups(args.within_categories, task.categories, args.ratings))
+
+
+def _table(paths: Sequence[Path], scores: Floats, categories: Sequence[str] | None, predictions: Mapping[str, Floats]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "score", "category", *map(as_cell, predictions)])
+    for i, path in enumerate(paths):
+        values = [f"{values[i]:.6f}" for values in predictions.values()]
+        writer.writerow(
+            [as_cell(str(path), path=True), f"{scores[i]:g}", as_cell(categories[i] if categories else ""), *values]
+        )
+    return text.getvalue().encode()
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "" if value is None else f"{value:{sign}.3f}"
+
+
+def _span(ends: Sequence[float] | None, sign: str = "") -> str:
+    return "" if ends is None else f"{_number(ends[0], sign)} to {_number(ends[1], sign)}"
