@@ -10,6 +10,7 @@ from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.extras import extra
 from clicv2lite.files import write_bytes, write_json
 from clicv2lite.models.model import HEAD_FILE, Model, load_model, save_model
+from clicv2lite.models.norms import NORMS_FILE
 
 with extra("hub"):
     from huggingface_hub import ModelHubMixin, snapshot_download
@@ -41,12 +42,15 @@ class ComplexityModel(Model, ModelHubMixin):
     @classmethod
     def of(cls, model: Model) -> "ComplexityModel":
         """A Hub model with the same encoder and head."""
-        return cls(model.encoder, model.head)
+        return cls(model.encoder, model.head, model.norms)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         save_model(save_directory, self, self.encoder.name)
         shape = vars(self.encoder.config.encoder)
         write_json(save_directory / "config.json", {"library": "clicv2lite", "kind": self.head.kind, "shape": shape})
+        norms = Path(self.encoder.name).with_name(NORMS_FILE)
+        if self.norms and norms.is_file():
+            write_bytes(save_directory / NORMS_FILE, norms.read_bytes())
         written = Path(self.encoder.name).with_name("model_card.md")
         about = written.read_text(encoding="utf-8") if written.is_file() else ""
         write_bytes(save_directory / "README.md", f"{CARD}\n{about}".encode())
@@ -73,6 +77,6 @@ class ComplexityModel(Model, ModelHubMixin):
                 force_download=force_download,
                 local_files_only=local_files_only,
                 token=token,
-                allow_patterns=[HEAD_FILE, WEIGHTS],
+                allow_patterns=[HEAD_FILE, WEIGHTS, NORMS_FILE],
             )
         return cls.of(load_model(folder, device))
