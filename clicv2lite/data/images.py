@@ -67,11 +67,18 @@ def read_image(
         return rgb(image, label)
 
 
-def read_square(source: Source, size: int, name: str | None = None, note: Callable[[str], object] | None = None) -> Tensor:
+def read_square(
+    source: Source,
+    size: int,
+    name: str | None = None,
+    note: Callable[[str], object] | None = None,
+    sized: Callable[[tuple[int, int]], object] | None = None,
+) -> Tensor:
     """`to_square(read_image(...), size)`, but faster: a large JPEG is decoded near the size that is wanted.
 
     Args:
         note: called with one line about an image that is readable but perhaps not what was meant: levels of 12 bits in 16.
+        sized: called with the width and height of the upright image; of one that is decoded at a fraction, with that.
 
     Returns:
         (3, size, size) uint8.
@@ -80,6 +87,8 @@ def read_square(source: Source, size: int, name: str | None = None, note: Callab
         ImageError: as `read_image`.
     """
     with _decoded(source, name, round(size * REDUCING_GAP), note) as (image, label):
+        if sized:
+            sized(image.size)
         return _tensor(squashed(image, size, label))
 
 
@@ -96,7 +105,13 @@ def to_square(image: Image.Image, size: int) -> Tensor:
     return _tensor(squashed(image, size, "image"))
 
 
-def square_of(image: Image.Image, size: int, name: str = "image", note: Callable[[str], object] | None = None) -> Tensor:
+def square_of(
+    image: Image.Image,
+    size: int,
+    name: str = "image",
+    note: Callable[[str], object] | None = None,
+    sized: Callable[[tuple[int, int]], object] | None = None,
+) -> Tensor:
     """An image of PIL, which stays as it is, as `read_square` would give its file; arguments and errors as there."""
     label = one_line(name)
     try:
@@ -105,7 +120,10 @@ def square_of(image: Image.Image, size: int, name: str = "image", note: Callable
             image.load()  # a lazily opened file is decoded only now
             if note and (said := few_levels(image, deep=False)):
                 note(f"{label}: {said}")
-            return _tensor(squashed(upright(image), size, label))
+            turned = upright(image)
+            if sized:
+                sized(turned.size)
+            return _tensor(squashed(turned, size, label))
     except ImageError:
         raise
     except Exception as error:

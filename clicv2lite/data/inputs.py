@@ -54,7 +54,13 @@ def listed(images: Any) -> tuple[list[Any], bool]:
     return found, False
 
 
-def square(image: Any, size: int, name: str = "image", note: Callable[[str], object] | None = None) -> Tensor:
+def square(
+    image: Any,
+    size: int,
+    name: str = "image",
+    note: Callable[[str], object] | None = None,
+    sized: Callable[[tuple[int, int]], object] | None = None,
+) -> Tensor:
     """One image, its aspect ratio squashed as `clicv2lite score` does it.
 
     Args:
@@ -63,7 +69,7 @@ def square(image: Any, size: int, name: str = "image", note: Callable[[str], obj
             tensors are uint8 0..255 or floats 0..1, give or take rounding; their channels are gray, RGB or RGBA.
         size: side of the square in pixels.
         name: what to call an image without a path in an error.
-        note: as in `read_square`.
+        note, sized: as in `read_square`.
 
     Returns:
         (3, size, size) uint8.
@@ -72,11 +78,11 @@ def square(image: Any, size: int, name: str = "image", note: Callable[[str], obj
         UserError: if the file cannot be read, or the shape, type or range is none of these.
     """
     if isinstance(image, str | Path):
-        return read_square(image, size, note=note)
+        return read_square(image, size, note=note, sized=sized)
     if hasattr(image, "read"):
         image = _content(image, name)
     if isinstance(image, bytes | bytearray | memoryview):
-        return read_square(bytes(image), size, name, note)
+        return read_square(bytes(image), size, name, note, sized)
     if isinstance(image, Tensor):
         if image.ndim == 3 and image.shape[0] not in CHANNELS and image.shape[-1] in CHANNELS:
             raise UserError(f"{name}: tensor {tuple(image.shape)}: channels come first; permute(2, 0, 1), or give .numpy()")
@@ -87,7 +93,7 @@ def square(image: Any, size: int, name: str = "image", note: Callable[[str], obj
         image = Image.fromarray(_bytes(image, name))
     if not isinstance(image, Image.Image):
         raise UserError(f"{name}: {type(image).__name__} is not an image; give {KINDS}")
-    return square_of(image, size, name, note)
+    return square_of(image, size, name, note, sized)
 
 
 def squares(images: list[Any], size: int, batch_size: int = 32) -> Iterator[Tensor]:

@@ -22,6 +22,7 @@ from clicv2lite.data.rated.table import Ratings, read_ratings
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.encoders.config import FrozenConfig
 from clicv2lite.encoders.frozen import FrozenEncoder, untrained_encoder
+from clicv2lite.evaluate.card_meaning import flag_table, meaning
 from clicv2lite.evaluate.stored import read_json, read_results, stored_results
 from clicv2lite.files import write_bytes, write_json
 from clicv2lite.heads.ridge import fit_ridge
@@ -153,6 +154,8 @@ def card(folder: Path) -> str:
         reading=READINGS[config["recipe"]["pool_read"]].format(features=load_model(folder).head.config()["width"]),
         rows="\n".join(rows),
         categories="\n".join(by_category),
+        meaning=meaning(folder),
+        flags=flag_table(read_json(stored_results() / "flags.json")),
     )
 
 

@@ -3,22 +3,23 @@
 Both come from huggingface_hub's mixin. They store a model folder, which `clicv2lite score --model` can read, too.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
 from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.extras import extra
 from clicv2lite.files import write_bytes, write_json
+from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import HEAD_FILE, Model, load_model, save_model
+from clicv2lite.models.norms import NORMS_FILE
 
 with extra("hub"):
-    from huggingface_hub import ModelHubMixin, snapshot_download
+    from huggingface_hub import EvalResult, ModelCardData, ModelHubMixin, snapshot_download
 
+TASK = "image-feature-extraction"  # the Hub has no task of its own for a rating
 CARD = """---
-library_name: clicv2lite
-license: mit
-tags:
-- image-complexity
+{about}
 ---
 # How complex does a picture look? A model for clicv2lite
 
@@ -41,15 +42,42 @@ class ComplexityModel(Model, ModelHubMixin):
     @classmethod
     def of(cls, model: Model) -> "ComplexityModel":
         """A Hub model with the same encoder and head."""
-        return cls(model.encoder, model.head)
+        return cls(model.encoder, model.head, model.norms)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         save_model(save_directory, self, self.encoder.name)
         shape = vars(self.encoder.config.encoder)
         write_json(save_directory / "config.json", {"library": "clicv2lite", "kind": self.head.kind, "shape": shape})
+        norms = Path(self.encoder.name).with_name(NORMS_FILE)
+        if self.norms and norms.is_file():
+            write_bytes(save_directory / NORMS_FILE, norms.read_bytes())
         written = Path(self.encoder.name).with_name("model_card.md")
         about = written.read_text(encoding="utf-8") if written.is_file() else ""
-        write_bytes(save_directory / "README.md", f"{CARD}\n{about}".encode())
+        write_bytes(save_directory / "README.md", f"{CARD.format(about=self._about())}\n{about}".encode())
+
+    def _about(self) -> str:
+        """The Hub's fields, with the agreement that `probe` measured when its report lies beside the encoder."""
+        probed = Path(self.encoder.name).with_name("probe.json")
+        results = None
+        if probed.is_file():
+            found = json.loads(probed.read_text(encoding="utf-8"))
+            text = f"{found['n']} ratings, {found['evaluation']}"
+            metrics = {"pearsonr": "mean PCC over categories", "spearmanr": "SRCC, pooled"}
+            values = {"pearsonr": found["mean_pcc"], "spearmanr": found["srcc"]}
+            results = [
+                EvalResult(TASK, "ratings", text, kind, value, metric_name=metrics[kind], task_name="image complexity")
+                for kind, value in values.items()
+                if value is not None
+            ]
+        return ModelCardData(
+            library_name="clicv2lite",
+            license="mit",
+            pipeline_tag=TASK,
+            tags=["image-complexity"],
+            datasets=["savoias"] if Path(self.encoder.name) == DEFAULT / WEIGHTS or self.encoder.name == "default" else None,
+            model_name="clicv2lite" if results else None,
+            eval_results=results,
+        ).to_yaml()
 
     @classmethod
     def _from_pretrained(
@@ -73,6 +101,6 @@ class ComplexityModel(Model, ModelHubMixin):
                 force_download=force_download,
                 local_files_only=local_files_only,
                 token=token,
-                allow_patterns=[HEAD_FILE, WEIGHTS],
+                allow_patterns=[HEAD_FILE, WEIGHTS, NORMS_FILE],
             )
         return cls.of(load_model(folder, device))

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from clicv2lite.ambient import own_settings
 from clicv2lite.arrays import Floats
-from clicv2lite.data.inputs import listed, squares
+from clicv2lite.data.flags import image_flags
+from clicv2lite.data.inputs import listed, square, squares
 from clicv2lite.device import choose_device
 from clicv2lite.encoders.frozen import WEIGHTS, FrozenEncoder
 from clicv2lite.encoders.place_shares import shares
@@ -25,6 +26,7 @@ from clicv2lite.heads.bounds import bounded
 from clicv2lite.json_object import read_object
 from clicv2lite.models.by_name import DEFAULT, load_encoder
 from clicv2lite.models.module import ImageScorer
+from clicv2lite.models.norms import NORMS_FILE, Norms, Rating, fingerprint, read_norms
 
 HEAD_FILE = "head.safetensors"
 FORMAT = 1
@@ -41,8 +43,8 @@ class Model:
     (:func:`clicv2lite.ambient.own_settings`).
     """
 
-    def __init__(self, encoder: FrozenEncoder, head: Head) -> None:
-        self.encoder, self.head = encoder, head
+    def __init__(self, encoder: FrozenEncoder, head: Head, norms: Norms | None = None) -> None:
+        self.encoder, self.head, self.norms = encoder, head, norms
 
     def to(self, device: str | torch.device) -> "Model":
         """Compute on another device from now on, as `load_model` names it: "cpu", "cuda:1", "mps", "auto".
@@ -107,6 +109,27 @@ class Model:
         found, single = listed(images)
         scores = np.concatenate([self.ratings(batch) for batch in squares(found, self.encoder.size)])
         return float(scores[0]) if single else scores
+
+    @own_settings()
+    def rate(self, images: Any) -> Any:
+        """As `score`, with what the score means: a :class:`clicv2lite.models.norms.Rating` for one image, else a list.
+
+        >>> import clicv2lite
+        >>> from skimage import data
+        >>> rating = clicv2lite.load().rate(data.coffee())
+        >>> rating.low < rating.score < rating.high, rating.flags
+        (True, ())
+
+        Errors as in `score`.
+        """
+        found, single = listed(images)
+        ratings = []
+        for i, image in enumerate(found):
+            size: list[tuple[int, int]] = []
+            seen = square(image, self.encoder.size, f"image {i}" if len(found) > 1 else "image", sized=size.append)
+            score, flags = float(self.ratings(seen[None])[0]), image_flags(seen, size[0])
+            ratings.append(self.norms.rating(score, flags) if self.norms else Rating(score, None, None, None, flags))
+        return ratings[0] if single else ratings
 
     @own_settings()
     def features(self, images: Any) -> NDArray[np.float32]:
@@ -230,4 +253,7 @@ def load_model(spec: str | Path = "default", device: str | torch.device = "auto"
     if head.config()["width"] != wanted:
         read = head.config()["width"]
         raise UserError(f"{path}: reads {read} numbers, and its encoder gives {wanted}; run probe --out again")
-    return Model(encoder, head).to(device)
+    norms = read_norms(folder / NORMS_FILE) if (folder / NORMS_FILE).is_file() else None
+    if norms and norms.head != fingerprint(head):  # the head was fitted again, and nobody made norms for it
+        norms = None
+    return Model(encoder, head, norms).to(device)

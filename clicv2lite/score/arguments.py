@@ -35,19 +35,25 @@ class ImageRow:
     map_error: str | None = None  # one line that says why the image, which has a score, has no map
     archive: "ImageSet | None" = None  # the tar that holds its bytes; None for a file
     index: int = 0  # which image of the archive
+    flags: tuple[str, ...] | None = None  # what the model may misread in it; None if nobody looked
 
-    def square(self, size: int, note: Callable[[str], object] | None = None) -> Tensor:
-        """(3, size, size) uint8, what the encoder sees; `note` and errors as `read_square`."""
-        return read_square(self._source(), size, self.image, note)
+    def square(
+        self,
+        size: int,
+        note: Callable[[str], object] | None = None,
+        sized: Callable[[tuple[int, int]], object] | None = None,
+    ) -> Tensor:
+        """(3, size, size) uint8, what the encoder sees; `note`, `sized` and errors as `read_square`."""
+        return read_square(self._source(), size, self.image, note, sized)
 
     def picture(self, at_least: int | None = None) -> Image.Image:
         """The image as RGB; see `read_image`."""
         return read_image(self._source(), self.image, at_least=at_least)
 
-    def with_score(self, score: float) -> "ImageRow":
+    def with_score(self, score: float, flags: tuple[str, ...] | None = None) -> "ImageRow":
         """The same image, scored."""
         # not `replace`, which is slow, and a table may have a million rows
-        return ImageRow(self.image, self.map_name, score, archive=self.archive, index=self.index)
+        return ImageRow(self.image, self.map_name, score, archive=self.archive, index=self.index, flags=flags)
 
     def with_error(self, error: str) -> "ImageRow":
         """The same image, with one line that says why it has no score."""

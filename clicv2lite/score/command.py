@@ -12,8 +12,11 @@ from clicv2lite.device import add_device, cores
 from clicv2lite.errors import UserError, check_counts, one_line
 from clicv2lite.files import put_json, reason
 from clicv2lite.models.model import Model, load_model
+from clicv2lite.models.norms import Norms
 from clicv2lite.outputs import Output, add_output, check_inputs, claimed
 from clicv2lite.score.arguments import ImageRow, expand, find_images, input_folders
+from clicv2lite.score.columns import COLUMNS
+from clicv2lite.score.meaning import add_norms, choose_norms, meaning, say_meaning
 from clicv2lite.score.scoring import map_names, score_rows
 from clicv2lite.score.table import Table, check_same_model, keys
 
@@ -30,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--null", "-0", action="store_true", help="names from standard input end with NUL, as of find -print0")
     parser.add_argument("--model", default="default", metavar="M", help="folder that `probe --out` wrote")
     written = parser.add_mutually_exclusive_group()
-    csv_help = "write image,score,error to this file; the images in it are not scored again"
+    csv_help = f"write {','.join(COLUMNS)} to this file; the images in it are not scored again"
     add_output(written, "--csv", help=csv_help)
     add_output(written, "--json", help="write the scores to this file")
     add_output(parser, "--map", folder=True, locked=False, help="write a heat map over each image here, as PNG")
@@ -38,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "--html", help="where --top writes (default complexity.html)")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images encoded at once (default 32)")
     parser.add_argument("--jobs", type=int, metavar="N", help="threads that decode and encode (default: one per core)")
+    add_norms(parser)
     add_device(parser)
 
 
@@ -50,11 +54,13 @@ def run(args: argparse.Namespace) -> int:
     _check_outputs({"--csv": args.csv, "--json": args.json, "--map": args.map, "--html": page}, rows, input_folders(arguments))
     with claimed([Output("--html", page)] if page and not args.html else []):  # the others are the command line's
         model = load_model(args.model, args.device)
-        table = Table(args.csv) if args.csv else None
+        norms = choose_norms(model, args)
+        table = Table(args.csv, norms) if args.csv else None
         if table:
             check_same_model(table, rows, model)
         scored = _score(rows, model, table, args)
-        _write(scored, model, table, page, args)
+        say_meaning(scored, norms, args.model, bool(table or args.json or page))
+        _write(scored, model, norms, table, page, args)
     return _count_failed(scored)
 
 
@@ -85,7 +91,8 @@ def _score(rows: Sequence[ImageRow], model: Model, table: Table | None, args: ar
     """Every row with its score or error; a score that the table holds already counts, unless the map is wanted too."""
     known = table.scores if table else {}
     names = keys(rows) if known else [""] * len(rows)
-    scored = [row.with_score(known[name]) if name in known else row for row, name in zip(rows, names, strict=True)]
+    flags = table.flags if table else {}
+    scored = [row.with_score(known[name], flags[name]) if name in known else row for row, name in zip(rows, names, strict=True)]
     missing = [i for i, name in enumerate(names) if args.map or name not in known]
     if len(missing) < len(rows):
         print(f"clicv2lite: {len(rows) - len(missing)} of {len(rows)} images are in {args.csv} already", file=sys.stderr)
@@ -99,19 +106,27 @@ def _score(rows: Sequence[ImageRow], model: Model, table: Table | None, args: ar
     return scored
 
 
-def _write(rows: Sequence[ImageRow], model: Model, table: Table | None, page: Path | None, args: argparse.Namespace) -> None:
+def _write(
+    rows: Sequence[ImageRow],
+    model: Model,
+    norms: Norms | None,
+    table: Table | None,
+    page: Path | None,
+    args: argparse.Namespace,
+) -> None:
     """The table, the JSON file or the page that was asked for; without any of them, a table on the screen."""
     if table:
         table.finish(rows)
     elif args.json:
-        images = [{"image": as_text(row.image), "score": row.score, "error": row.error} for row in rows]
-        about = {"model": args.model, "head": model.head.kind, "n": len(rows), "failed": _failed(rows)}
+        images = [{"image": as_text(row.image), **meaning(row, norms), "error": row.error} for row in rows]
+        reference = norms.reference if norms else None
+        about = {"model": args.model, "head": model.head.kind, "reference": reference, "n": len(rows), "failed": _failed(rows)}
         put_json(args.json, {**about, "images": images})
     if page:
         from clicv2lite.score.gallery import write_gallery
 
         try:
-            write_gallery(page, rows, args.top)
+            write_gallery(page, rows, args.top, norms)
         except OSError as error:
             if not (table or args.json):
                 _print(rows)

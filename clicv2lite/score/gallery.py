@@ -10,7 +10,9 @@ from pathlib import Path
 from clicv2lite.data.images import ImageError
 from clicv2lite.errors import one_line
 from clicv2lite.files import write_bytes
+from clicv2lite.models.norms import Norms
 from clicv2lite.score.arguments import ImageRow
+from clicv2lite.score.meaning import mixture
 
 SIDE = 320  # longest side of a thumbnail, pixels
 QUALITY = 80
@@ -48,7 +50,7 @@ strong {{ display: block; font-size: 1.05rem; color: var(--ink); font-variant-nu
 <main>
 <h1>{title} of {count} images</h1>
 <p>Complexity from 0 to 1 as clicv2lite scores it: median {median:.3f}, from {lowest:.3f} to {highest:.3f}.{failed}</p>
-<nav aria-label="Parts of this page"><a href="#most">Most complex</a>{link}</nav>
+{mixed}<nav aria-label="Parts of this page"><a href="#most">Most complex</a>{link}</nav>
 {parts}
 </main>
 </body>
@@ -56,16 +58,17 @@ strong {{ display: block; font-size: 1.05rem; color: var(--ink); font-variant-nu
 """
 
 
-def write_gallery(path: Path, rows: Sequence[ImageRow], count: int) -> None:
+def write_gallery(path: Path, rows: Sequence[ImageRow], count: int, norms: Norms | None = None) -> None:
     """Write a page of the `count` most and the `count` least complex images, each part sorted, no image in both.
 
     Args:
         path: the HTML file; thumbnails are inside it, as JPEG.
         rows: scored rows; those with an error are counted, not shown.
+        norms: what a score means, for the lines below it.
     """
     scored = sorted((row for row in rows if row.score is not None), key=_score, reverse=True)
     most, least = scored[:count], scored[count:][-count:][::-1]
-    parts = [_part("most", "Most complex", most)] + [_part("least", "Least complex", least)] * bool(least)
+    parts = [_part("most", "Most complex", most, norms)] + [_part("least", "Least complex", least, norms)] * bool(least)
     levels = [_score(row) for row in scored] or [0.0]
     failed = len(rows) - len(scored)
     page = PAGE.format(
@@ -75,6 +78,7 @@ def write_gallery(path: Path, rows: Sequence[ImageRow], count: int) -> None:
         lowest=levels[-1],
         highest=levels[0],
         failed=f" {failed:,} more could not be scored." if failed else "",
+        mixed=f'<p role="note">{html.escape(mixed)}.</p>\n' if (mixed := mixture(rows, norms)) else "",
         link='<a href="#least">Least complex</a>' if least else "",
         parts="\n".join(parts),
     )
@@ -86,12 +90,12 @@ def _score(row: ImageRow) -> float:
     return row.score
 
 
-def _part(name: str, title: str, rows: Sequence[ImageRow]) -> str:
-    cards = "\n".join(_card(row, rank, title.lower()) for rank, row in enumerate(rows, 1))
+def _part(name: str, title: str, rows: Sequence[ImageRow], norms: Norms | None) -> str:
+    cards = "\n".join(_card(row, rank, title.lower(), norms) for rank, row in enumerate(rows, 1))
     return f'<section aria-labelledby="{name}">\n<h2 id="{name}">{title}</h2>\n<ol>\n{cards}\n</ol>\n</section>'
 
 
-def _card(row: ImageRow, rank: int, title: str) -> str:
+def _card(row: ImageRow, rank: int, title: str, norms: Norms | None) -> str:
     name = html.escape(one_line(row.image))
     short = html.escape(one_line(Path(row.image).name))
     alt = f"{short}, number {rank} of the {title} images, score {_score(row):.3f}"
@@ -99,8 +103,21 @@ def _card(row: ImageRow, rank: int, title: str) -> str:
         picture = f'<img src="data:image/jpeg;base64,{_thumbnail(row)}" alt="{alt}" loading="lazy">'
     except ImageError as error:  # the file was readable when it was scored
         picture = f"<p>{html.escape(str(error))}</p>"
-    caption = f"<figcaption><strong>{_score(row):.3f}</strong>{short}</figcaption>"
+    caption = f"<figcaption><strong>{_score(row):.3f}</strong>{short}{_about(row, norms)}</figcaption>"
     return f'<li><figure tabindex="0" title="{name}">{picture}{caption}</figure></li>'
+
+
+def _about(row: ImageRow, norms: Norms | None) -> str:
+    """The percentile, the interval and the flags as further lines; "" without any."""
+    lines = []
+    if norms:
+        rating = norms.rating(_score(row), row.flags or ())
+        lines.append(f"percentile {rating.percentile:.0f}")
+        if rating.low is not None:
+            lines.append(f"interval {rating.low:.2f} to {rating.high:.2f}")
+    if row.flags:
+        lines.append(f"flags: {', '.join(row.flags)}")
+    return "".join(f"<br>{line}" for line in lines)
 
 
 def _thumbnail(row: ImageRow) -> str:

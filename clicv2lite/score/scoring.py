@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from clicv2lite.data.budget import PIXELS
+from clicv2lite.data.flags import image_flags
 from clicv2lite.data.images import ImageError
 from clicv2lite.errors import UserError, one_line
 from clicv2lite.files import atomic, make_folder, reason, shortened
@@ -80,11 +81,12 @@ def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Mode
     done = {i: row for i, row in enumerate(rows) if row.error is not None}
     good: dict[int, Tensor] = {}
     notes: dict[int, str] = {}
+    sizes: dict[int, tuple[int, int]] = {}
     for i, row in enumerate(rows):
         if i in done:
             continue
         try:
-            good[i] = row.square(model.encoder.size, partial(notes.__setitem__, i))
+            good[i] = row.square(model.encoder.size, partial(notes.__setitem__, i), partial(sizes.__setitem__, i))
         except ImageError as error:
             done[i] = row.with_error(str(error))
     if good:
@@ -92,7 +94,7 @@ def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Mode
         for i, score in zip(good, model.ratings(images), strict=True):
             row = rows[i]
             if np.isfinite(score):
-                done[i] = row.with_score(float(score))
+                done[i] = row.with_score(float(score), image_flags(good[i], sizes[i]))
             else:
                 done[i] = row.with_error(f"{one_line(row.image)}: the model gives it no finite score")
         if any(targets):

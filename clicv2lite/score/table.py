@@ -1,4 +1,7 @@
-"""The table image,score,error: written as the scores come, so that an interrupted run can continue (book chapter 12).
+"""The table of scores: written as they come, so that an interrupted run can continue (book chapter 12).
+
+Percentile and uncertainty follow from the score and are never read. A table of an earlier version, image,score,error, is
+continued as one with all columns: its rows get both, and their flags are `unknown`, for nobody looked at the images.
 
 A name may stand in it several times: a tar may hold several members of one name. The n-th row of a name belongs to the n-th
 image of that name.
@@ -7,38 +10,45 @@ image of that name.
 import csv
 import io
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from clicv2lite.data.flags import FLAGS
 from clicv2lite.data.names import as_cell, as_text, from_cell
-from clicv2lite.errors import UserError, one_line
+from clicv2lite.errors import UserError
 from clicv2lite.files import atomic, reason, regular
 from clicv2lite.models.model import Model
+from clicv2lite.models.norms import Norms
 from clicv2lite.score.arguments import ImageRow
+from clicv2lite.score.columns import COLUMNS, EARLIER, whole_rows
 
-COLUMNS = ["image", "score", "error"]
-SCORED = re.compile(rb",[01]\.\d{6},\r?\n$")  # how a row of an image ends
+UNKNOWN = "unknown"  # the flags of an image that nobody looked at
 AGAIN = "\0"  # between a name and its number, from the second image of a name on: it is in no name
 WITNESSES = 3  # images of an old table that are scored again, to check that it is of this model
 TOLERANCE = 1e-4  # a table has six digits, and another machine rounds differently in the fifth
 
+Flags = tuple[str, ...] | None
+"""The flags of an image, or None where nobody looked."""
+
 
 class Table:
-    """A CSV file that grows; `scores` is what it held when it was opened, with the keys that `keys` gives.
+    """A CSV file that grows; `scores` and `flags` are what it held when it was opened, with the keys that `keys` gives.
 
     Rows with an error are dropped, and their images scored again. A last line that was cut off is dropped.
 
     Args:
         path: `add` makes the file if it does not exist.
+        norms: of the model; without them, percentile and uncertainty stay empty.
 
     Raises:
         UserError: if the file exists and is not such a table.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.scores: dict[str, float] = read_scores(path) if path.exists() else {}
+    def __init__(self, path: Path, norms: Norms | None = None) -> None:
+        self.path, self.norms = path, norms
+        held = _read(path) if path.exists() else {}
+        self.scores: dict[str, float] = {key: score for key, (score, _) in held.items()}
+        self.flags: dict[str, Flags] = {key: flags for key, (_, flags) in held.items()}
         self._file: io.TextIOWrapper | None = None
 
     def add(self, rows: Iterable[ImageRow]) -> None:
@@ -49,9 +59,9 @@ class Table:
         """
         try:
             if self._file is None:  # the first time: what was read, without a cut-off end
-                write_csv(self.path, [], others=self.scores)
+                write_csv(self.path, [], self.scores, self.flags, self.norms)
                 self._file = regular(self.path).open("a", newline="", encoding="utf-8")
-            csv.writer(self._file, lineterminator="\n").writerows(map(_cells, rows))
+            csv.writer(self._file, lineterminator="\n").writerows(_cells(row, self.norms) for row in rows)
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -70,7 +80,7 @@ class Table:
         try:
             if self._file is not None:
                 self._file.close()
-            write_csv(self.path, rows, others)
+            write_csv(self.path, rows, others, self.flags, self.norms)
         except OSError as error:
             there = "; all scores are in it, in another order" if new else ""
             raise UserError(f"--csv {self.path}: cannot be written ({reason(error)}){there}; correct that") from None
@@ -86,18 +96,26 @@ def keys(rows: Sequence[ImageRow]) -> list[str]:
     return [_key(_name(row.image), counted) for row in rows]
 
 
-def write_csv(path: Path, rows: Iterable[ImageRow], others: Mapping[str, float] | None = None) -> None:
-    """Write the columns image,score,error, whole or not at all; a row has a score or an error.
+def write_csv(
+    path: Path,
+    rows: Iterable[ImageRow],
+    others: Mapping[str, float] | None = None,
+    flags: Mapping[str, Flags] | None = None,
+    norms: Norms | None = None,
+) -> None:
+    """Write all columns, whole or not at all; a row has a score or an error.
 
     Args:
         others: scores of further images, by the keys of `read_scores`, which come last.
+        flags: their flags, by the same keys.
+        norms: what percentile and uncertainty are taken from.
     """
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows(map(_cells, rows))
-        names = (as_cell(key.partition(AGAIN)[0], path=True) for key in others or ())
-        writer.writerows([name, f"{score:.6f}", ""] for name, score in zip(names, (others or {}).values(), strict=True))
+        writer.writerows(_cells(row, norms) for row in rows)
+        held = (ImageRow(k.partition(AGAIN)[0], Path(), s, flags=(flags or {}).get(k)) for k, s in (others or {}).items())
+        writer.writerows(_cells(row, norms) for row in held)
 
 
 def read_table(path: Path) -> dict[str, float]:
@@ -121,27 +139,37 @@ def read_scores(path: Path) -> dict[str, float]:
     Raises:
         UserError: if it cannot be read or is not a table of `clicv2lite score`.
     """
+    return {key: score for key, (score, _) in _read(path).items()}
+
+
+def _read(path: Path) -> dict[str, tuple[float, Flags]]:
+    """As `read_scores`, with the flags."""
     if not path.is_file():
         raise UserError(f"--csv {path}: this is not a regular file; name another")
-    scores: dict[str, float] = {}
+    held: dict[str, tuple[float, Flags]] = {}
     counted: dict[str, int] = {}
     failed: set[str] = set()
-    for number, line in enumerate(_whole_rows(path), 1):
+    for number, line in enumerate(whole_rows(path), 1):
         if number == 1:
+            width = len(line)
             continue
+        if len(line) != width:
+            line = []  # refused below
         try:
-            image, score, failure = line
+            image, score, *found, failure = line
             value = float(score) if score else None
-        except ValueError:
-            raise UserError(f"--csv {path} row {number}: not image,score,error; correct it or name another file") from None
+            flags = _flags(*found)
+        except (ValueError, TypeError):
+            columns = ",".join(EARLIER if width == len(EARLIER) else COLUMNS)
+            raise UserError(f"--csv {path} row {number}: not {columns}; correct it or name another file") from None
         name = _name(image.replace(AGAIN, "\\0"))
         if value is None or failure:
             failed.add(name)
         elif not 0 <= value <= 1:
             raise UserError(f"--csv {path} row {number}: score {score} is outside 0..1; name another file")
         elif name not in failed:
-            scores[_key(name, counted)] = value
-    return scores
+            held[_key(name, counted)] = value, flags
+    return held
 
 
 def check_same_model(table: Table, rows: Sequence[ImageRow], model: Model) -> None:
@@ -176,8 +204,28 @@ def check_same_model(table: Table, rows: Sequence[ImageRow], model: Model) -> No
         raise UserError(f"--csv {path}: none of its images can be read, to see if it is of this model; name another file")
 
 
-def _cells(row: ImageRow) -> list[str]:
-    return [as_cell(row.image, path=True), "" if row.score is None else f"{row.score:.6f}", as_cell(row.error or "")]
+def _cells(row: ImageRow, norms: Norms | None) -> list[str]:
+    name, error = as_cell(row.image, path=True), as_cell(row.error or "")
+    if row.score is None:
+        return [name, "", "", "", "", error]
+    score = f"{row.score:.6f}"
+    percentile = (
+        f"{norms.percentile(float(score)):.1f}" if norms else ""
+    )  # of what is written: a later run reads no more digits
+    half = norms.half_width(float(score)) if norms else None
+    flags = UNKNOWN if row.flags is None else " ".join(row.flags)
+    return [name, score, percentile, "" if half is None else f"{half:.3f}", flags, error]
+
+
+def _flags(percentile: str = "", uncertainty: str = "", flags: str = UNKNOWN) -> Flags:
+    """The flags of a row, from its cells between score and error; an earlier table has none of them."""
+    float(percentile or 0), float(uncertainty or 0)  # ValueError: this is another table
+    if flags == UNKNOWN:
+        return None
+    found = tuple(flags.split())
+    if not set(found) <= set(FLAGS):
+        raise ValueError(flags)
+    return found
 
 
 def _name(image: str) -> str:
@@ -189,43 +237,3 @@ def _key(name: str, counted: dict[str, int]) -> str:
     before = counted.get(name, 0)
     counted[name] = before + 1
     return f"{name}{AGAIN}{before}" if before else name
-
-
-def _whole_rows(path: Path) -> Iterator[list[str]]:
-    """The rows of the file, the header first; a last one that was cut off is left out."""
-    header, lines_of_row = False, [b""]
-
-    def lines() -> Iterator[str]:
-        with path.open("rb") as file:
-            for line in file:
-                lines_of_row.append(line)
-                try:
-                    yield line.decode("utf-8" if header else "utf-8-sig")
-                except UnicodeDecodeError:
-                    if line.endswith(b"\n") or not header:
-                        raise
-                    return  # cut within a character
-
-    reader = csv.reader(lines(), strict=True)
-    try:
-        for row in reader:
-            if not lines_of_row[-1].endswith(b"\n"):
-                if not header and not ",".join(COLUMNS).startswith(",".join(row)):
-                    raise UserError(f"--csv {path}: this is no table {','.join(COLUMNS)}; name another file")
-                return
-            if not header and row != COLUMNS:
-                found = one_line(",".join(row))[:60]
-                raise UserError(f"--csv {path}: its columns are {found}, not {','.join(COLUMNS)}; name another file")
-            header = True
-            lines_of_row.clear()
-            yield row
-    except OSError as error:
-        raise UserError(f"--csv {path}: this file cannot be read ({reason(error)}); name another") from None
-    except UnicodeDecodeError:
-        raise UserError(f"--csv {path}: this file cannot be read (it is not UTF-8); name another") from None
-    except csv.Error as error:
-        if "unexpected end" not in str(error) or any(map(SCORED.search, lines_of_row)):
-            line = max(1, reader.line_num - len(lines_of_row) + 1)
-            advice = "a quote is not closed there; correct it or name another file"
-            raise UserError(f"--csv {path} line {line}: broken CSV ({error}); {advice}") from None
-        # else a name with a line break in it was torn

@@ -20,6 +20,7 @@ from clicv2lite.heads.ridge import RidgeHead, fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import Model, load_model, read_by, save_model
+from clicv2lite.models.norms import Norms, Rating, fingerprint
 
 IMAGES = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -211,3 +212,28 @@ def test_a_head_that_reads_more_than_its_encoder_gives_is_one_line(tmp_path):
     save_model(tmp_path, Model(model.encoder, wide), "random")
     with pytest.raises(UserError, match=r"head.safetensors: reads 40 numbers, and its encoder gives 32"):
         load_model(str(tmp_path))
+
+
+def test_rate_says_what_score_says_and_what_it_means(models, tmp_path):
+    model = load_model(models[0])
+    photo = np.array(Image.open(next(iter(photographs().values()))).convert("RGB"))
+    plain = np.full((200, 900, 3), 9, np.uint8)
+    bare = model.rate(photo)
+    assert bare == Rating(model.score(photo), None, None, None, ())
+    model.norms = Norms("all", fingerprint(model.head), np.linspace(0, 1, 201), {}, np.array([]), np.array([0.6]))
+    ratings = model.rate([photo, plain])
+    assert [rating.score for rating in ratings] == pytest.approx(model.score([photo, plain]).tolist(), abs=1e-6)
+    assert [rating.percentile for rating in ratings] == pytest.approx([100 * rating.score for rating in ratings])
+    assert [rating.low for rating in ratings] == [max(0, rating.score - 0.6) for rating in ratings]
+    assert [rating.high for rating in ratings] == [min(1, rating.score + 0.6) for rating in ratings]
+    assert [rating.flags for rating in ratings] == [(), ("uniform", "narrow")]
+
+
+def test_norms_of_another_head_in_the_folder_do_not_count(models, tmp_path):
+    model = load_model(models[0])
+    save_model(tmp_path, model, models[0])
+    about = {"reference": "all", "head": fingerprint(model.head), "quantiles": [0, 1], "kinds": {}, "interval": None}
+    (tmp_path / "norms.json").write_text(json.dumps(about))
+    assert load_model(tmp_path).norms.percentile(0.25) == 25
+    (tmp_path / "norms.json").write_text(json.dumps(about | {"head": "0"}))
+    assert load_model(tmp_path).norms is None

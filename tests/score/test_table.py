@@ -4,6 +4,7 @@ import os
 import re
 import tarfile
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from clicv2lite.cli import main
 from clicv2lite.data.names import as_text
 from clicv2lite.errors import UserError
 from clicv2lite.models.model import load_model, save_model
+from clicv2lite.models.norms import Norms, fingerprint
 from clicv2lite.score import scoring, table
 from clicv2lite.score.arguments import ImageRow
 from clicv2lite.score.table import read_table, write_csv
@@ -85,6 +87,7 @@ def test_an_interrupted_run_keeps_what_it_had(run, models, tmp_path, monkeypatch
 def test_a_table_of_another_model_is_refused_and_left_alone(run, models, tmp_path, capsys):
     run()
     before = (tmp_path / "s.csv").read_bytes()
+    capsys.readouterr()
     run(model=models[1], status=2)
     error = capsys.readouterr().err
     assert "it is of another model" in error and len(error.splitlines()) == 1
@@ -250,3 +253,56 @@ def test_a_full_disk_keeps_the_scores_before_it(run, tmp_path, monkeypatch, caps
     assert "s.csv: cannot be written (the disk is full)" in error and error.count("\n") == 1
     there = len(read_table(tmp_path / "s.csv"))
     assert 1 <= there < 9 and len(run()) == 9 - there
+
+
+def columns(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def norms_of(model):
+    return Norms(
+        "nothing", fingerprint(load_model(model).head), np.linspace(0, 1, 201), {}, np.array([0.5]), np.array([0.1, 0.2])
+    )
+
+
+def test_a_table_of_the_earlier_version_goes_on_with_all_columns(run, models, tmp_path, monkeypatch):
+    run()
+    whole = columns(tmp_path / "s.csv")
+    old = "image,score,error\n" + "".join(f"{row['image']},{row['score']},\n" for row in whole[:5])
+    (tmp_path / "s.csv").write_text(old + f"{whole[5]['image']},,corrupt\n")
+    model = load_model(models[0])
+    model.norms = norms_of(models[0])
+    monkeypatch.setattr("clicv2lite.score.command.load_model", lambda *_: model)
+    assert len(run("--batch-size", "2")) == 4  # those that it had not, with the one that had failed
+    got = columns(tmp_path / "s.csv")
+    assert list(got[0]) == ["image", "score", "percentile", "uncertainty", "flags", "error"]
+    assert [(row["image"], row["score"], row["error"]) for row in got] == [(r["image"], r["score"], "") for r in whole]
+    assert [row["flags"] for row in got] == ["unknown"] * 5 + [row["flags"] for row in whole[5:]]
+    assert {row["flags"].split()[0] for row in whole} == {"small"}
+    for row in got:
+        assert row["percentile"] == f"{100 * float(row['score']):.1f}"
+        assert row["uncertainty"] == ("0.100" if float(row["score"]) < 0.5 else "0.200")
+    again = (tmp_path / "s.csv").read_bytes()
+    assert run() == [] and (tmp_path / "s.csv").read_bytes() == again
+
+
+def test_an_earlier_table_has_one_header_and_equal_rows_while_it_grows(run, models, tmp_path):
+    run()
+    whole = columns(tmp_path / "s.csv")
+    old = "image,score,error\n" + "".join(f"{row['image']},{row['score']},\n" for row in whole[:5])
+    (tmp_path / "s.csv").write_text(old)
+    grown = table.Table(tmp_path / "s.csv")
+    grown.add([ImageRow(whole[5]["image"], tmp_path, 0.25, flags=("border", "text"))])
+    lines = (tmp_path / "s.csv").read_text().splitlines()
+    assert lines[0] == ",".join(table.COLUMNS) and {line.count(",") for line in lines} == {5}
+    assert lines[6] == f"{whole[5]['image']},0.250000,,,border text,"
+
+
+@pytest.mark.parametrize(
+    "row", ["a.png,0.5,much,0.1,,", "a.png,0.5,1.0,0.1,cat,", "a.png,0.5,,", "a.png,0.5,1.0,0.1,", "a.png,0.5,1.0,0.1,,,"]
+)
+def test_a_row_that_is_none_of_the_columns_is_named(tmp_path, row):
+    (tmp_path / "s.csv").write_text(",".join(table.COLUMNS) + f"\n{row}\n")
+    with pytest.raises(UserError, match="row 2: not image,score,percentile,uncertainty,flags,error"):
+        read_table(tmp_path / "s.csv")

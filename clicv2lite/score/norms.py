@@ -1,0 +1,146 @@
+"""`clicv2lite norms`: what the scores of a model mean, by a reference and by people's ratings (book chapter 12)."""
+
+import argparse
+import json
+import tarfile
+import time
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clicv2lite.arrays import Floats
+from clicv2lite.data.names import is_tar_name
+from clicv2lite.data.rated.table import read_ratings
+from clicv2lite.device import add_device, choose_device, cores
+from clicv2lite.errors import UserError, check_counts
+from clicv2lite.files import put_json
+from clicv2lite.models.model import Model, load_model, pooled
+from clicv2lite.models.norms import fingerprint, quantiles
+from clicv2lite.outputs import add_output
+from clicv2lite.probe.conformal import coverage, half_widths, held_out
+from clicv2lite.probe.metrics import report
+from clicv2lite.probe.task import add_within_categories, groups
+from clicv2lite.provenance import stamped
+from clicv2lite.score.arguments import ImageRow, expand, find_images
+from clicv2lite.score.scoring import score_rows
+from clicv2lite.score.table import Table, check_same_model, keys
+
+FEWEST = 50  # images of a kind below which its quantiles say little
+FOLDS, SEEDS = 5, (0, 1, 2)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `norms`."""
+    parser.add_argument(
+        "--images", nargs="+", required=True, metavar="SRC", help="the reference: as `clicv2lite score` takes them"
+    )
+    parser.add_argument("--name", required=True, help="what these images are, in a few words")
+    parser.add_argument("--model", default="default", metavar="M", help="folder that `probe --out` wrote")
+    add_output(parser, "--csv", help="keep the scores in this table, so that an interrupted run goes on")
+    parser.add_argument(
+        "--ratings", type=Path, metavar="CSV", help="table image,score[,category] that a ridge head was fitted on"
+    )
+    add_within_categories(parser)
+    parser.add_argument("--jobs", type=int, metavar="N", help="threads that decode and encode (default: one per core)")
+    add_device(parser)
+    add_output(
+        parser, "--out", required=True, help="write the norms here; as norms.json in the model's folder they are its own"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score the reference, cross-validate the ratings, write the file; 1 if an image failed, else 0."""
+    began = time.perf_counter()
+    check_counts(jobs=args.jobs)
+    model = load_model(args.model, args.device)
+    if args.within_categories and not args.ratings:
+        raise UserError("--within-categories: this says how --ratings are fitted; give a table of them")
+    if args.ratings and model.head.kind != "ridge":
+        raise UserError(f"--ratings {args.ratings}: only a ridge head can be fitted again here; leave them out")
+    rows = find_images(expand(args.images))
+    interval = _interval(model, args) if args.ratings else None
+    scored = _scored(rows, model, args)
+    scores = np.array([row.score for row in scored if row.score is not None])
+    if len(scores) < FEWEST:
+        raise UserError(f"--images: {len(scores)} could be scored; a reference needs {FEWEST} or more")
+    found = {
+        "reference": args.name,
+        "head": fingerprint(model.head),
+        "n": len(scores),
+        "failed": len(rows) - len(scores),
+        "quantiles": _rounded(quantiles(scores)),
+        "kinds": _by_kind(scored),
+        "interval": interval,
+    }
+    put_json(args.out, stamped(found, began, choose_device(args.device)), "--out")
+    print(f"{len(scores)} scores, median {np.median(scores):.3f}; kinds: {', '.join(found['kinds']) or 'none named'}")
+    return 1 if found["failed"] else 0
+
+
+def _scored(rows: Sequence[ImageRow], model: Model, args: argparse.Namespace) -> list[ImageRow]:
+    table = Table(args.csv) if args.csv else None
+    known = table.scores if table else {}
+    if table:
+        check_same_model(table, rows, model)
+    names = keys(rows)
+    scored = [row.with_score(known[name]) if name in known else row for row, name in zip(rows, names, strict=True)]
+    left = iter([i for i, name in enumerate(names) if name not in known])
+    missing = [row for row, name in zip(rows, names, strict=True) if name not in known]
+    for part in score_rows(missing, model, jobs=args.jobs or cores()):
+        if table:
+            table.add(part)
+        for row, i in zip(part, islice(left, len(part)), strict=True):
+            scored[i] = row
+    return scored
+
+
+def kinds(rows: Sequence[ImageRow]) -> list[str | None]:
+    """(n,) the kind of each image of a tar whose `key.json` names one, as `{"kind": "photo"}` beside key.jpg; else None."""
+    tars = {tar for row in rows if row.archive is not None for tar in [_tar(row.image)] if tar}
+    known: dict[str, str] = {}
+    for tar in sorted(tars):
+        with tarfile.open(tar) as file:
+            for member in file:
+                if member.isfile() and member.name.endswith(".json") and (content := file.extractfile(member)):
+                    try:
+                        kind = json.loads(content.read())["kind"]
+                    except (ValueError, KeyError, TypeError):
+                        continue
+                    known[f"{tar}/{member.name.removesuffix('.json')}"] = str(kind)
+    return [known.get(row.image.rpartition(".")[0]) for row in rows]
+
+
+def _tar(image: str) -> str | None:
+    """The tar in the name of an image within one."""
+    return next((str(folder) for folder in Path(image).parents if is_tar_name(str(folder)) and folder.is_file()), None)
+
+
+def _by_kind(rows: Sequence[ImageRow]) -> dict[str, Any]:
+    named = [(kind, row.score) for row, kind in zip(rows, kinds(rows), strict=True) if kind and row.score is not None]
+    parts = {kind: np.array([score for other, score in named if other == kind]) for kind in sorted({kind for kind, _ in named})}
+    return {kind: {"n": len(s), "quantiles": _rounded(quantiles(s))} for kind, s in parts.items() if len(s) >= FEWEST}
+
+
+def _interval(model: Model, args: argparse.Namespace) -> dict[str, Any]:
+    """Half-widths for new images, and how often intervals made in this way hold a rating that they have not seen."""
+    ratings = read_ratings(str(args.ratings))
+    within = groups(args.within_categories, ratings.categories, args.ratings)
+    inputs = pooled(model.encoder, list(ratings.paths))
+    predictions = held_out(inputs, ratings.scores, ratings.categories, within, FOLDS, 0)
+    edges, half = half_widths(predictions, ratings.scores)
+    agreement = report(ratings.scores, predictions, ratings.categories, 0, 0)
+    return {
+        "n": len(ratings),
+        "edges": _rounded(edges),
+        "half": _rounded(half),
+        "within": agreement["mean_pcc"],
+        "pooled": agreement["pcc"],
+        "coverage": coverage(inputs, ratings.scores, ratings.categories, within, FOLDS, SEEDS),
+    }
+
+
+def _rounded(values: Floats) -> list[float]:
+    return [round(float(value), 6) for value in values]

@@ -1,0 +1,26 @@
+import numpy as np
+import torch
+
+from clicv2lite.probe.conformal import BINS, coverage, half_widths
+
+
+def test_the_half_width_of_a_quarter_is_the_error_that_the_quantile_names():
+    rng = np.random.default_rng(0)
+    predictions = rng.permutation(np.linspace(0.1, 0.9, 400))
+    scores = predictions + rng.normal(0, 0.05 + 0.1 * predictions)
+    edges, half = half_widths(predictions, scores)
+    for i, (low, high) in enumerate(zip([-1, *edges], [*edges, 2], strict=True)):
+        errors = sorted(abs(s - p) for s, p in zip(scores, predictions, strict=True) if low <= p < high)
+        assert half[i] == errors[int(np.ceil(0.9 * 101)) - 1]  # 91st of 100
+    assert len(half) == BINS and half[0] < half[-1]
+
+
+def test_intervals_hold_nine_of_ten_ratings_that_they_have_not_seen():
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(600, 5))
+    scores = np.clip(0.5 + features @ [0.05, 0.03, 0, 0, 0] + rng.normal(0, 0.08, 600), 0, 1)
+    names = ["a", "b"] * 300
+    found = coverage(torch.from_numpy(features), scores, names, np.array(names), 5, (0, 1))
+    assert set(found["share"]) == {"overall", "a", "b"} and all(len(shares) == 2 for shares in found["share"].values())
+    assert all(abs(share - 0.9) < 0.04 for share in found["share"]["overall"])
+    assert abs(found["half"] - 0.08 * 1.645) < 0.02  # of a normal distribution

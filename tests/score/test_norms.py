@@ -1,0 +1,87 @@
+import csv
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clicv2lite.cli import main
+from clicv2lite.models.model import load_model
+from clicv2lite.models.norms import read_norms
+
+
+@pytest.fixture
+def shard(tmp_path):
+    """A tar of 60 pictures, 50 of them photographs by their key.json, and a table of ratings of 40."""
+    folder = tmp_path / "rated"
+    folder.mkdir()
+    with tarfile.open(tmp_path / "s.tar", "w") as tar, (folder / "r.csv").open("w") as table:
+        table.write("image,score,category\n")
+        for i in range(60):
+            pixels = np.random.default_rng(i).integers(0, 4 * (i + 1), (20, 30, 3), dtype=np.uint8)
+            file = io.BytesIO()
+            Image.fromarray(pixels).save(file, "PNG")
+            for name, data in (
+                (f"{i}.png", file.getvalue()),
+                (f"{i}.json", json.dumps({"kind": "photo" if i < 50 else "art"}).encode()),
+            ):
+                entry = tarfile.TarInfo(name)
+                entry.size = len(data)
+                tar.addfile(entry, io.BytesIO(data))
+            if i < 40:
+                (folder / f"{i}.png").write_bytes(file.getvalue())
+                table.write(f"{i}.png,{i / 40},{'ab'[i % 2]}\n")
+    return tmp_path / "s.tar"
+
+
+def test_norms_are_the_quantiles_of_the_scores_and_turn_a_score_into_its_rank(shard, models, tmp_path, capsys):
+    out, ratings = tmp_path / "norms.json", tmp_path / "rated" / "r.csv"
+    words = ["norms", "--images", str(shard), "--name", "noise", "--model", models[0], "--out", str(out)]
+    assert main([*words, "--ratings", str(ratings), "--within-categories", "--csv", str(tmp_path / "s.csv")]) == 0
+    norms, stored = read_norms(out), json.loads(out.read_text())
+    with (tmp_path / "s.csv").open() as file:
+        scores = {row["image"].rsplit("/")[-1]: float(row["score"]) for row in csv.DictReader(file)}
+    values = np.array(list(scores.values()))
+    np.testing.assert_allclose(norms.quantiles, np.quantile(values, np.linspace(0, 1, 201)), atol=2e-6)
+    for score in (values.min(), np.median(values), values.max()):
+        below = 100 * np.mean(values < score)
+        assert abs(norms.percentile(score) - below) <= 100 / len(values) + 0.5
+    photos = np.array([score for name, score in scores.items() if int(name.split(".")[0]) < 50])
+    assert list(norms.kinds) == ["photo"]  # ten of art are too few
+    np.testing.assert_allclose(norms.of_kind("photo").quantiles, np.quantile(photos, np.linspace(0, 1, 201)), atol=2e-6)
+    assert stored["interval"]["n"] == 40 and set(stored["interval"]["coverage"]["share"]) == {"overall", "a", "b"}
+    assert {"command", "commit", "hardware", "seconds"} <= set(stored)
+
+    before = (tmp_path / "s.csv").read_bytes()
+    assert main([*words[:-1], str(tmp_path / "again.json"), "--csv", str(tmp_path / "s.csv")]) == 0
+    assert (tmp_path / "s.csv").read_bytes() == before
+    assert read_norms(tmp_path / "again.json").quantiles.tolist() == norms.quantiles.tolist()
+    assert load_model(models[0]).norms is None
+
+
+def test_score_reads_norms_of_its_own_model_only(shard, models, tmp_path, capsys, photos):
+    out, table = tmp_path / "norms.json", tmp_path / "t.csv"
+    assert main(["norms", "--images", str(shard), "--name", "noise", "--model", models[0], "--out", str(out)]) == 0
+    words = ["score", str(photos), "--csv", str(table), "--norms", str(out)]
+    assert main([*words, "--model", models[1]]) == 2 and not table.exists()
+    assert "another model" in capsys.readouterr().err
+    assert main([*words, "--model", models[0], "--kind", "cat"]) == 2
+    assert "its kinds are photo" in capsys.readouterr().err
+    assert main([*words, "--model", models[0]]) == 0
+    norms = read_norms(out)
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["percentile"] for row in rows] == [f"{norms.percentile(float(row['score'])):.1f}" for row in rows]
+    assert {row["uncertainty"] for row in rows} == {""}  # no ratings were given
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", '{"kinds": {}, "interval": null, "quantiles": [1, 0], "reference": "", "head": ""}']
+)
+def test_a_file_that_holds_no_norms_is_one_line(photos, models, tmp_path, capsys, text):
+    (tmp_path / "n.json").write_text(text)
+    assert main(["score", str(photos), "--model", models[0], "--norms", str(tmp_path / "n.json")]) == 2
+    error = capsys.readouterr().err
+    assert "no norms of clicv2lite" in error and len(error.splitlines()) == 1
