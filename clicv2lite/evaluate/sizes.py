@@ -32,7 +32,7 @@ class SuiteSize:
     def settings(self, row: SuiteRow, seed: int) -> tuple[str, list[str]]:
         """The recipe of a row's run and what is set in it, as on the command line."""
         name, shape = self.shapes[row.shape]
-        passes = get_recipe(name, list(shape)).passes
+        passes = get_recipe(name, [*shape, *row.settings]).passes
         share = [f"passes={round(passes * row.share)}"] if row.share != 1 else []
         return name, [*shape, *share, *row.settings, f"seed={seed}"]
 
