@@ -36,7 +36,7 @@ class SuiteSize:
     def settings(self, row: SuiteRow, seed: int) -> tuple[str, list[str]]:
         """The recipe of a row's run and what is set in it, as on the command line."""
         name, shape = self.shapes[row.shape]
-        plain = get_recipe(name, list(shape))
+        plain = get_recipe(name, [*shape, *row.settings])
         share = [f"passes={round(plain.passes * row.share)}"] if row.share != 1 else []
         coarser = [f"patch={plain.patch * row.coarser}"] if row.coarser != 1 else []
         return name, [*shape, *share, *coarser, *row.settings, f"seed={seed}"]
