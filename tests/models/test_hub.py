@@ -26,7 +26,7 @@ def test_a_saved_model_comes_back_and_is_also_a_folder_for_score(tmp_path, image
     np.testing.assert_allclose(back.scores(images), want, atol=1e-6)
     np.testing.assert_allclose(load_model(tmp_path / "mine").scores(images), want, atol=1e-6)
     card = (tmp_path / "mine" / "README.md").read_text()
-    assert card.startswith("---\nlibrary_name: clicv2lite\n") and "from_pretrained" in card
+    assert card.startswith("---\n") and "\nlibrary_name: clicv2lite\n" in card and "from_pretrained" in card
     assert json.loads((tmp_path / "mine" / "config.json").read_text())["kind"] == "ridge"
 
 
@@ -52,7 +52,7 @@ def test_push_uploads_the_folder_once(tmp_path, images, monkeypatch):
     monkeypatch.setattr(huggingface_hub.hub_mixin, "HfApi", Api)
     assert ComplexityModel.of(clicv2lite.load()).push_to_hub("me/complexity") == "https://example.org/commit"
     files = uploaded["me/complexity"]
-    assert set(files) == {"encoder.safetensors", "head.safetensors", "config.json", "README.md"}
+    assert set(files) == {"encoder.safetensors", "head.safetensors", "config.json", "README.md", "norms.json"}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
 

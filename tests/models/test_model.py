@@ -1,3 +1,4 @@
+import csv
 import json
 import math
 
@@ -85,10 +86,15 @@ def test_scores_are_bounded_and_features_and_maps_belong_to_them():
 def test_the_default_model_scores_as_the_command_does(tmp_path):
     model, paths = load_model(), list(photographs().values())
     assert main(["score", *map(str, paths), "--csv", str(tmp_path / "s.csv"), "--batch-size", "3"]) == 0
-    lines = (tmp_path / "s.csv").read_text().splitlines()[1:]
-    want = [float(line.split(",")[-2]) for line in lines]
+    with (tmp_path / "s.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    want = [float(row["score"]) for row in rows]
     np.testing.assert_allclose(model.score(paths), want, atol=1e-5)
     assert np.ptp(want) > 0.3
+    rated = model.rate(paths)
+    assert [float(row["percentile"]) for row in rows] == pytest.approx([rating.percentile for rating in rated], abs=0.1)
+    assert [row["flags"] for row in rows] == [" ".join(rating.flags) for rating in rated]
+    assert all(0.2 < float(row["uncertainty"]) < 0.4 for row in rows)
 
 
 def test_the_default_model_keeps_to_its_card():
