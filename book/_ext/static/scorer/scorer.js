@@ -49,12 +49,11 @@
     }
   }
 
-  // Lines below the score. A percentile is one more: norms && `More complex than ... of ...`
+  // Lines below the score; what model.js holds is at hand, so that a percentile among other pictures is one line more
   const facts = ({ seconds, shares }, model) => [
     `The model says that the ${where(shares, 1)} adds most, and the ${where(shares, -1)} least.`,
     `It took ${seconds.toFixed(1)} seconds on this computer, and nothing was uploaded.`,
-    model.norms && "",
-  ].filter(Boolean);
+  ];
 
   function where(shares, sign) { // the ninth of the picture with the largest (1) or smallest (-1) sum, in words
     const grid = Math.sqrt(shares.length), sums = new Float64Array(9);
