@@ -72,8 +72,9 @@ def state(one: Experiment, table: Table, record: Record, root: Path) -> State:
 
 
 def inputs(one: Experiment, table: Table, root: Path) -> dict[str, str]:
-    """Path -> digest of all outputs of the experiments that one comes after."""
-    return {path: digest(root / path) for name in one.after for path in table.experiments[name].outputs}
+    """Path -> digest of all outputs of the experiments that one comes after, but texts for people, which no command reads."""
+    paths = [path for name in one.after for path in table.experiments[name].outputs if not path.endswith(".md")]
+    return {path: digest(root / path) for path in paths}
 
 
 def keeps_are_here(one: Experiment, record: Record, root: Path) -> bool:
