@@ -23,10 +23,14 @@ def overlay(image: Image.Image, complexity: NDArray[np.float64], strength: float
     base.thumbnail((LONGEST, LONGEST))
     level = Image.fromarray(np.clip(complexity, 0, 1).astype(np.float32))  # mode F
     smooth = np.asarray(level.resize(base.size, Image.Resampling.BILINEAR), dtype=np.float64)
+    return Image.blend(base, coloured(smooth), strength)
+
+
+def coloured(level: NDArray[np.float64]) -> Image.Image:
+    """The colours of levels (h, w) in 0..1, from black over red to pale yellow: mode RGB."""
     stops = np.linspace(0, 1, len(MAGMA))
-    channels = [np.interp(smooth, stops, MAGMA >> shift & 0xFF) for shift in (16, 8, 0)]
-    colours = Image.fromarray(np.stack(channels, axis=-1).round().astype(np.uint8))
-    return Image.blend(base, colours, strength)
+    channels = [np.interp(level, stops, MAGMA >> shift & 0xFF) for shift in (16, 8, 0)]
+    return Image.fromarray(np.stack(channels, axis=-1).round().astype(np.uint8))
 
 
 def smooth(complexity: NDArray[np.float64], places: float = 1.5) -> NDArray[np.float64]:

@@ -16,6 +16,8 @@ from clicv2lite.models.norms import Norms
 from clicv2lite.outputs import Output, add_output, check_inputs, claimed
 from clicv2lite.score.arguments import ImageRow, expand, find_images, input_folders
 from clicv2lite.score.columns import COLUMNS
+from clicv2lite.score.excel import mark_for_excel
+from clicv2lite.score.maps import FORMATS, MapFormat
 from clicv2lite.score.meaning import add_norms, choose_norms, meaning, say_meaning
 from clicv2lite.score.scoring import map_names, score_rows
 from clicv2lite.score.table import Table, check_same_model, keys
@@ -36,7 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     csv_help = f"write {','.join(COLUMNS)} to this file; the images in it are not scored again"
     add_output(written, "--csv", help=csv_help)
     add_output(written, "--json", help="write the scores to this file")
-    add_output(parser, "--map", folder=True, locked=False, help="write a heat map over each image here, as PNG")
+    add_output(parser, "--map", folder=True, locked=False, help="write a heat map over each image here")
+    formats = "png, the image under its colours with a bar of them below (default); npy or tiff, the numbers of each place"
+    parser.add_argument("--map-format", choices=FORMATS, help=formats)
+    parser.add_argument("--excel", action="store_true", help="with --csv: let Excel read its letters (UTF-8 with a mark)")
     parser.add_argument("--top", type=int, metavar="N", help="write a page with the N most and the N least complex images")
     add_output(parser, "--html", help="where --top writes (default complexity.html)")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images encoded at once (default 32)")
@@ -51,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     page = (args.html or Path("complexity.html")) if args.top else None
     arguments = expand(args.images, args.null)
     rows = find_images(arguments)
-    _check_outputs({"--csv": args.csv, "--json": args.json, "--map": args.map, "--html": page}, rows, input_folders(arguments))
+    outputs = {"--csv": args.csv, "--json": args.json, "--map": args.map, "--html": page}
+    _check_outputs(outputs, rows, input_folders(arguments), args.map_format or "png")
     with claimed([Output("--html", page)] if page and not args.html else []):  # the others are the command line's
         model = load_model(args.model, args.device)
         norms = choose_norms(model, args)
@@ -68,9 +74,15 @@ def _check_options(args: argparse.Namespace) -> None:
     check_counts(batch_size=args.batch_size, jobs=args.jobs, top=args.top)
     if args.html and not args.top:
         raise UserError(f"--html {args.html}: there is no page without --top N; say how many images to show")
+    if args.map_format and not args.map:
+        raise UserError(f"--map-format {args.map_format}: there are no maps without --map DIR; name their folder")
+    if args.excel and not args.csv:
+        raise UserError("--excel: there is no table without --csv F; name its file")
 
 
-def _check_outputs(outputs: Mapping[str, Path | None], rows: Sequence[ImageRow], folders: Sequence[Path]) -> None:
+def _check_outputs(
+    outputs: Mapping[str, Path | None], rows: Sequence[ImageRow], folders: Sequence[Path], map_format: MapFormat
+) -> None:
     """Refuse an output inside a folder that is scored, with the name of an image, or in the place of one."""
     for option, path in outputs.items():
         for folder in folders:
@@ -82,7 +94,7 @@ def _check_outputs(outputs: Mapping[str, Path | None], rows: Sequence[ImageRow],
             raise UserError(f"{option} {path}: this is the name of an image; name the file to write, and then the images")
     files = [Output(option, path) for option, path in outputs.items() if path and option != "--map"]
     maps = outputs["--map"]
-    named = [maps / name for name in map_names(rows) if name] if maps else []
+    named = [maps / name for name in map_names(rows, map_format) if name] if maps else []
     files += [Output("--map", path) for path in named if os.path.isfile(path)]
     check_inputs(files, {row.image for row in rows if row.archive is None})
 
@@ -97,7 +109,8 @@ def _score(rows: Sequence[ImageRow], model: Model, table: Table | None, args: ar
     if len(missing) < len(rows):
         print(f"clicv2lite: {len(rows) - len(missing)} of {len(rows)} images are in {args.csv} already", file=sys.stderr)
     left = iter(missing)
-    for part in score_rows([rows[i] for i in missing], model, args.batch_size, args.map, args.jobs or cores()):
+    todo, jobs = [rows[i] for i in missing], args.jobs or cores()
+    for part in score_rows(todo, model, args.batch_size, args.map, jobs, args.map_format or "png"):
         at = list(islice(left, len(part)))
         if table:
             table.add(row for row, i in zip(part, at, strict=True) if names[i] not in known)
@@ -117,6 +130,8 @@ def _write(
     """The table, the JSON file or the page that was asked for; without any of them, a table on the screen."""
     if table:
         table.finish(rows)
+        if args.excel:
+            mark_for_excel(table.path)
     elif args.json:
         images = [{"image": as_text(row.image), **meaning(row, norms), "error": row.error} for row in rows]
         reference = norms.reference if norms else None

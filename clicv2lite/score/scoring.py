@@ -26,10 +26,16 @@ from clicv2lite.heads.heatmap import overlay, relative, smooth
 from clicv2lite.lines import Notes, progress, say
 from clicv2lite.models.model import Model
 from clicv2lite.score.arguments import ImageRow
+from clicv2lite.score.maps import MapFormat, with_bar, write_values
 
 
 def score_rows(
-    rows: Sequence[ImageRow], model: Model, batch_size: int = 32, maps: Path | None = None, jobs: int = 1
+    rows: Sequence[ImageRow],
+    model: Model,
+    batch_size: int = 32,
+    maps: Path | None = None,
+    jobs: int = 1,
+    map_format: MapFormat = "png",
 ) -> Iterator[list[ImageRow]]:
     """The rows with their scores, in 0..1, or their errors, in order, batch by batch.
 
@@ -38,9 +44,10 @@ def score_rows(
     Args:
         maps: folder for heat maps, or None.
         jobs: threads that read and encode.
+        map_format: of the heat maps, see :mod:`clicv2lite.score.maps`.
     """
     batch_size = max(1, min(batch_size, -(-len(rows) // jobs)))  # few images are spread over all jobs
-    names = map_names(rows) if maps else [None] * len(rows)
+    names = map_names(rows, map_format) if maps else [None] * len(rows)
     targets = [maps / name if maps and name else None for name in names]
     parts = [slice(start, start + batch_size) for start in range(0, len(rows), batch_size)]
     bar = progress(len(rows), "scoring", smoothing=0.05)
@@ -101,13 +108,14 @@ def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Mode
             for i, complexity in zip(good, model.maps(images), strict=True):
                 target = targets[i]
                 if target and done[i].error is None:
-                    shown = complexity if model.head.kind == "icnet" else relative(smooth(complexity))
-                    done[i] = replace(done[i], map_error=_write_map(target, rows[i], shown))
+                    if target.suffix == ".png" and model.head.kind != "icnet":
+                        complexity = relative(smooth(complexity))
+                    done[i] = replace(done[i], map_error=_write_map(target, rows[i], complexity))
     return [replace(done[i], note=notes.get(i, "")) for i in range(len(rows))]
 
 
-def map_names(rows: Sequence[ImageRow]) -> list[Path | None]:
-    """A PNG for each image below the map folder; x.jpg becomes x.jpg.png, and a second one x.jpg-2.png.
+def map_names(rows: Sequence[ImageRow], map_format: MapFormat = "png") -> list[Path | None]:
+    """A file for each image below the map folder; x.jpg becomes x.jpg.png, and a second one x.jpg-2.png.
 
     Names that no file system takes, of which there may be some in a tar, end in a part of their digest instead.
     """
@@ -118,7 +126,7 @@ def map_names(rows: Sequence[ImageRow]) -> list[Path | None]:
             names.append(None)
             continue
         place = Path(*map(shortened, row.map_name.parts))
-        endings = (".png" if number == 1 else f"-{number}.png" for number in count(1))
+        endings = (f".{map_format}" if number == 1 else f"-{number}.{map_format}" for number in count(1))
         names_here = (place.with_name(place.name + ending) for ending in endings)
         name = next(name for name in names_here if str(name).casefold() not in taken)
         taken.add(str(name).casefold())
@@ -131,7 +139,10 @@ def _write_map(path: Path, row: ImageRow, complexity: np.ndarray) -> str | None:
     try:
         make_folder(path.parent, "--map")
         with PIXELS.hold(), atomic(path) as temporary:
-            overlay(row.picture(), complexity).save(temporary, format="PNG")
+            if path.suffix == ".png":
+                with_bar(overlay(row.picture(), complexity)).save(temporary, format="PNG")
+            else:
+                write_values(temporary, path.suffix, complexity)
     except OSError as error:
         return f"--map {one_line(str(path))}: cannot be written ({reason(error)}); its score is kept"
     except UserError as error:

@@ -22,6 +22,7 @@ from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import Model, load_model, save_model
 from clicv2lite.score import scoring
 from clicv2lite.score.arguments import ImageRow, find_images
+from clicv2lite.score.maps import BAR
 from clicv2lite.score.scoring import score_rows
 from clicv2lite.score.table import write_csv
 
@@ -250,13 +251,13 @@ def test_odd_file_names_survive(models, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("head", ["ridge", "icnet"])
-def test_maps_are_pictures_with_the_images_aspect_one_for_each_score(folder, models, head, tmp_path):
+def test_maps_are_pictures_with_the_images_aspect_above_their_bar_one_for_each_score(folder, models, head, tmp_path):
     arguments = ["score", "--model", str(models / head), str(folder), str(folder / "Plain.JPG"), "--map", str(tmp_path)]
     assert main(arguments) == 1
     made = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert made == {f"{name}.png" for name in (*GOOD, "sub.jpg/Plain.JPG")} | {"Plain.JPG-2.png"}
-    assert Image.open(tmp_path / "exif.jpg.png").size == (30, 40)  # stored as 40 x 30, turned by its EXIF
-    assert Image.open(tmp_path / "long.png.png").size == (1024, 1)
+    assert Image.open(tmp_path / "exif.jpg.png").size == (30, 40 + BAR)  # stored as 40 x 30, turned by its EXIF
+    assert Image.open(tmp_path / "long.png.png").size == (1024, 1 + BAR)
 
 
 def test_a_model_that_gives_no_number_is_an_error_not_a_score(folder, models):
