@@ -36,7 +36,7 @@ CLOSER = {
     "results": ("clicv2lite.evaluate.results.command", "make the stored results that are missing or out of date"),
     "claims": ("clicv2lite.evaluate.claims", "judge the paper's claims by our stored results"),
     "onnx": ("clicv2lite.models.to_onnx", "write a model as one ONNX file"),
-    "norms": ("clicv2lite.score.norms", "say what the scores of a model mean, by a reference and by ratings"),
+    "norms": ("clicv2lite.score.norms", "make the percentiles and intervals of a model's scores"),
     "release": ("clicv2lite.evaluate.release", "make the default model out of a pretraining"),
     "bench-memory": ("clicv2lite.bench.memory", "measure the peak memory of the loss"),
     "bench-score": ("clicv2lite.bench.score_speed", "measure how fast images are scored"),

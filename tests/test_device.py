@@ -74,7 +74,7 @@ def test_a_device_that_is_not_there_is_one_short_line(gpus, asked, cuda, words):
 
 COMPUTING = {
     "score", "pretrain", "probe", "evaluate", "supervised", "invariance", "imagenet-features", "handcrafted", "release",
-    "bench", "bench-score", "label-curve",
+    "bench", "bench-score", "label-curve", "leaderboard", "norms",
 }  # fmt: skip
 
 

@@ -61,7 +61,8 @@ def load_timm(name: str, weights: Weights = "pretrained", seed: int = 0) -> Froz
 
 
 def _create(name: str, size: int, weights: Weights, seed: int) -> nn.Module:
-    import timm
+    with extra("train"):
+        import timm
 
     if isinstance(weights, Path):
         if not weights.is_file():
@@ -86,7 +87,8 @@ def _create(name: str, size: int, weights: Weights, seed: int) -> nn.Module:
 
 def _fill(net: nn.Module, file: Path) -> None:
     """Load the weights of a file, which may have more, such as a classifier; ValueError if it has less. No code is executed."""
-    from timm.models import load_state_dict
+    with extra("train"):
+        from timm.models import load_state_dict
 
     missing = net.load_state_dict(load_state_dict(str(file)), strict=False).missing_keys
     if missing:
@@ -95,7 +97,8 @@ def _fill(net: nn.Module, file: Path) -> None:
 
 def _with_tokens(net: nn.Module) -> "VisionTransformer | None":
     """The network if it is a ViT whose tokens can be read as those of this package's: square patches of a square image."""
-    from timm.models.vision_transformer import VisionTransformer
+    with extra("train"):
+        from timm.models.vision_transformer import VisionTransformer
 
     if not isinstance(net, VisionTransformer):
         return None

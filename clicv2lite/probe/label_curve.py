@@ -14,7 +14,7 @@ from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_seed
 from clicv2lite.files import put_json
 from clicv2lite.heads.ridge import fit_ridge
-from clicv2lite.models.by_name import load_encoder
+from clicv2lite.models.by_name import ENCODERS, load_encoder
 from clicv2lite.outputs import add_json
 from clicv2lite.probe.encoding import encode
 from clicv2lite.probe.metrics import pcc
@@ -52,7 +52,7 @@ def label_curve(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `label-curve`."""
-    parser.add_argument("--encoder", required=True, metavar="E", help="run folder, file, default, random, timm name")
+    parser.add_argument("--encoder", required=True, metavar="E", help=ENCODERS)
     parser.add_argument("--ratings", required=True, metavar="CSV", help="rating table image,score[,category]")
     add_score_range(parser)
     add_device(parser)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from clicv2lite.errors import UserError
+from clicv2lite.method.pixels import normalize
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.factory import is_factory
 
@@ -37,6 +38,18 @@ def test_a_function_of_the_current_folder_gives_the_encoder(here):
 def test_a_function_may_name_an_encoder(here):
     write(here, "class Mine:\n    best = staticmethod(lambda: 'default')\n", "mine_b")
     assert load_encoder("mine_b:Mine.best").digest() == load_encoder("default").digest()
+
+
+def test_a_function_may_give_a_module(here):
+    body = "import torch\ndef build():\n    torch.manual_seed(0)\n    return torch.nn.Conv2d(3, 5, 16, 16)\n"
+    write(here, body, "mine_c")
+    mine = load_encoder("mine_c:build")
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    torch.manual_seed(0)
+    maps = torch.nn.Conv2d(3, 5, 16, 16)(normalize(images.float() / 255))
+    expected = torch.cat([maps.mean((2, 3)), maps.flatten(2).std(2, correction=0)], dim=1)
+    assert mine.name == "mine_c:build"
+    torch.testing.assert_close(mine.features(images), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
