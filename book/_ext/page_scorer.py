@@ -21,6 +21,7 @@ from clicv2lite.data.images import read_image
 from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import HEAD_FILE, Model, load_model
+from clicv2lite.models.norms import NORMS_FILE
 
 HERE = Path(__file__).parent / "static" / "scorer"
 
@@ -59,7 +60,7 @@ def check_readable(model: Model) -> None:
 
 
 def model_script(folder: Path) -> str:
-    """The script model.js: the text of encoder.js, the two files of a model and an example picture, in base64."""
+    """The script model.js: the text of encoder.js, a model, its norms and an example picture."""
     example = io.BytesIO()
     read_image(photographs()["coffee"]).save(example, "JPEG", quality=90)
     files = {
@@ -67,7 +68,10 @@ def model_script(folder: Path) -> str:
         "head": (folder / HEAD_FILE).read_bytes(),
         "example": example.getvalue(),
     }
-    parts = {name: base64.b64encode(data).decode() for name, data in files.items()}
+    parts: dict[str, Any] = {name: base64.b64encode(data).decode() for name, data in files.items()}
+    norms = json.loads((folder / NORMS_FILE).read_text(encoding="utf-8"))
+    parts["norms"] = {key: norms[key] for key in ("reference", "n", "quantiles")}
+    parts["norms"] |= {key: norms["interval"][key] for key in ("edges", "half")}
     parts["engine"] = (HERE / "encoder.js").read_text(encoding="utf-8")
     return f"globalThis.clicv2liteModel = {json.dumps(parts)};\n"
 

@@ -88,6 +88,10 @@ def test_ten_pictures_get_pythons_score_and_map_from_the_disk(visit, tmp_path):
         assert abs(got["score"] - model.score(path)) < (EXACT if file.endswith("png") else JPEG), file
         told = box.locator(".scorer-told").inner_text()
         assert re.search(rf"{model.score(path):.2f}|{got['score']:.2f}", told) and file in told
+        meant = model.norms.rating(got["score"], ())
+        among, within = re.search(r"than (\d+) of 100 pictures in a set of 8,070.*\n*.*within (0\.\d\d) of", told).groups()
+        assert abs(int(among) - meant.percentile) <= 0.51
+        assert float(within) == round(model.norms.half_width(got["score"]), 2)
     visit.assert_clean()
 
 

@@ -19,6 +19,10 @@ def test_script_holds_the_files_of_the_model_and_the_text_of_the_engine(extensio
     parts = json.loads(script.removeprefix("globalThis.clicv2liteModel = ").removesuffix(";\n"))
     for part, file in {"encoder": "encoder.safetensors", "head": "head.safetensors"}.items():
         assert base64.b64decode(parts[part]) == (DEFAULT / file).read_bytes()
+    norms = json.loads((DEFAULT / "norms.json").read_text(encoding="utf-8"))
+    assert parts["norms"] == {
+        key: norms.get(key, norms["interval"].get(key)) for key in ("reference", "n", "quantiles", "edges", "half")
+    }
     assert parts["engine"] == (scorer.HERE / "encoder.js").read_text(encoding="utf-8")
     assert base64.b64decode(parts["example"]).startswith(b"\xff\xd8\xff")
 

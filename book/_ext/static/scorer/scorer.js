@@ -49,11 +49,22 @@
     }
   }
 
-  // Lines below the score; what model.js holds is at hand, so that a percentile among other pictures is one line more
-  const facts = ({ seconds, shares }, model) => [
+  // Lines below the score
+  const facts = ({ score, seconds, shares }, { norms }) => [
+    `More complex than ${percentile(score, norms.quantiles).toFixed(0)} of 100 pictures in a set of ${norms.n.toLocaleString("en")} (${norms.reference}).`,
+    `Nine of ten people's ratings lie within ${halfWidth(score, norms).toFixed(2)} of such a score, on a scale of its kind of picture.`,
     `The model says that the ${where(shares, 1)} adds most, and the ${where(shares, -1)} least.`,
     `It took ${seconds.toFixed(1)} seconds on this computer, and nothing was uploaded.`,
   ];
+
+  function percentile(score, quantiles) { // as NumPy's interp of the ascending quantiles, 0 to 100
+    const last = quantiles.length - 1, above = quantiles.findIndex((quantile) => quantile > score);
+    if (above <= 0) return above === 0 ? 0 : 100;
+    const [low, high] = [quantiles[above - 1], quantiles[above]];
+    return (100 * (above - 1 + (score - low) / (high - low))) / last;
+  }
+
+  const halfWidth = (score, { edges, half }) => half[edges.filter((edge) => edge <= score).length];
 
   function where(shares, sign) { // the ninth of the picture with the largest (1) or smallest (-1) sum, in words
     const grid = Math.sqrt(shares.length), sums = new Float64Array(9);
