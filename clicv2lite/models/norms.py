@@ -5,8 +5,10 @@ alone, so a table of scores can be read again against another reference.
 """
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +51,32 @@ class Norms:
 
     def percentile(self, score: float) -> float:
         """Share of the reference's images that score lower, 0..100."""
-        return float(np.interp(score, self.quantiles, np.linspace(0, 100, len(self.quantiles))))
+        quantiles = self._quantiles
+        above, last = bisect_right(quantiles, score), len(quantiles) - 1
+        if above in (0, last + 1):
+            return 100.0 if above else 0.0
+        low, high = quantiles[above - 1], quantiles[above]
+        return 100 * (above - 1 + (score - low) / (high - low)) / last
 
     def half_width(self, score: float) -> float | None:
         """Half the width of the interval around a score that holds nine of ten people's ratings; None if not known.
 
         A rating is the mean of a crowd that compared images of one category, scaled to 0..1 within that category.
         """
-        if self.half is None or self.edges is None:
+        if self._half is None:
             return None
-        return float(self.half[np.searchsorted(self.edges, score, side="right")])
+        edges, half = self._half
+        return half[bisect_right(edges, score)]
+
+    @cached_property
+    def _quantiles(self) -> list[float]:
+        """As a list: a table of a million scores asks for one number at a time, which NumPy is slow at."""
+        found: list[float] = self.quantiles.tolist()
+        return found
+
+    @cached_property
+    def _half(self) -> tuple[list[float], list[float]] | None:
+        return None if self.half is None or self.edges is None else (self.edges.tolist(), self.half.tolist())
 
     def rating(self, score: float, flags: tuple[str, ...]) -> Rating:
         """A score with what it means."""
