@@ -6,7 +6,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 CITATION = 'role="doc-biblioentry"'  # withdrawn from DPUB-ARIA: a list has list items
-EMPTY_HEADER = re.compile(r"<th(?: class=\"(?:blank|index_name)[^\"]*\")?\s*>(?:\s|&nbsp;)*</th>")  # the corner of a data frame
+EMPTY_HEADER = re.compile(r"<th\b[^>]*>(?:\s|&nbsp;|<p>\s*</p>)*</th>")  # the corner of a data frame, a table without a heading
 
 
 def accessible(body: str) -> str:

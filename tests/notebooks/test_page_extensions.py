@@ -120,3 +120,9 @@ def test_the_corner_of_a_data_frame_is_no_empty_header(render):
     page = render(markdown("# 1. One"), *(code("x", output=html) for html in (frame.to_html(), frame.style.to_html())))
     headers = re.findall(r"<th\b[^>]*>(.*?)</th>", page, re.DOTALL)
     assert headers.count("a") == 2 and all(header.strip() not in ("", "&nbsp;") for header in headers)
+
+
+def test_a_heading_that_a_table_has_not_is_no_empty_header(render):
+    page = render(markdown("# 1. One\n\n| | b |\n| --- | --- |\n| 1 | 2 |"))
+    headers = re.findall(r"<th\b[^>]*>(.*?)</th>", page, re.DOTALL)
+    assert headers == ["<p>b</p>"] and page.count("<td></td>") == 1
