@@ -90,7 +90,7 @@ def _fill(net: nn.Module, file: Path) -> None:
     with extra("train"):
         from timm.models import load_state_dict
 
-    missing = net.load_state_dict(load_state_dict(str(file)), strict=False).missing_keys
+    missing = net.load_state_dict(load_state_dict(str(file), weights_only=True), strict=False).missing_keys
     if missing:
         raise ValueError(f"it has no {missing[0]}")
 

@@ -35,8 +35,8 @@ def test_on_a_vit_b_the_head_has_the_6_4_million_parameters_of_icnets():
 
 
 def test_attention_gives_each_channel_one_weight_in_0_to_1():
-    x = torch.rand(2, 3, 6, 6) + 0.1
-    ratio = LayoutAttention(hidden=4)(x) / x
+    x = torch.rand(2, 3, 6, 6, dtype=torch.float64) + 0.1  # float32 has too few digits to tell six weights apart
+    ratio = LayoutAttention(hidden=4).double()(x) / x
     torch.testing.assert_close(ratio, ratio[..., :1, :1].expand_as(ratio))
     assert ((ratio > 0) & (ratio < 1)).all() and ratio[..., 0, 0].unique().numel() == 6
 
