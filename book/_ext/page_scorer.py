@@ -8,6 +8,7 @@ The directive's text is what a reader without JavaScript, or in a notebook, sees
 import base64
 import io
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Scorer(SphinxDirective):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        for file in (HERE / "encoder.js", DEFAULT / WEIGHTS, DEFAULT / HEAD_FILE):
+        for file in (HERE / "encoder.js", DEFAULT / WEIGHTS, DEFAULT / HEAD_FILE, DEFAULT / NORMS_FILE):
             self.env.note_dependency(str(file))
         box = Box(classes=["scorer"])
         self.state.nested_parse(self.content, self.content_offset, box)
@@ -81,10 +82,14 @@ def _add_files(app: Sphinx, page: str, template: str, context: dict[str, Any], d
         return
     app.add_css_file("scorer/scorer.css")
     app.add_js_file("scorer/scorer.js", loading_method="defer")
+    _write_model(Path(app.outdir) / "_static" / "scorer" / "model.js")
+
+
+@cache  # two pages have the box
+def _write_model(path: Path) -> None:
     check_readable(load_model("default", "cpu"))
-    model = Path(app.outdir) / "_static" / "scorer" / "model.js"
-    model.parent.mkdir(parents=True, exist_ok=True)
-    model.write_text(model_script(DEFAULT), encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(model_script(DEFAULT), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -31,9 +31,18 @@ def stage_maps(net: nn.Module, images: Tensor, stages: Sequence[int], config: En
         inputs = F.interpolate(inputs, (config.size, config.size), mode="bilinear", antialias=True)
     mean, std = (inputs.new_tensor(three)[:, None, None] for three in (what.mean, what.std))
     inputs = (inputs - mean) / std
-    network: Any = net
-    before = len(list(network.feature_info)) - config.depth  # maps of the stem
-    wanted = sorted({before + stage for stage in stages})
-    found = network.forward_intermediates(inputs, indices=wanted, output_fmt="NCHW", intermediates_only=True)
-    by_index = dict(zip(wanted, found, strict=True))  # timm gives them in ascending order
-    return [by_index[before + stage].float().permute(0, 2, 3, 1) for stage in stages]
+    before = len(list(net.feature_info)) - config.depth  # type: ignore[arg-type]  # maps of the stem
+    found = intermediates(net, inputs, [before + stage for stage in stages], "NCHW")
+    return [one.float().permute(0, 2, 3, 1) for one in found]
+
+
+def intermediates(net: Any, inputs: Tensor, indices: Sequence[int], layout: str) -> list[Tensor]:
+    """What the blocks or stages of a network of timm's with these indices give, in this order; timm itself returns them sorted.
+
+    Args:
+        layout: of a tensor, in timm's letters: NLC for tokens, NCHW for maps.
+    """
+    wanted = sorted(set(indices))
+    found = net.forward_intermediates(inputs, indices=wanted, output_fmt=layout, intermediates_only=True)
+    by_index = dict(zip(wanted, found, strict=True))
+    return [by_index[index] for index in indices]

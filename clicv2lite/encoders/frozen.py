@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from clicv2lite.ambient import own_settings
 from clicv2lite.encoders.config import FrozenConfig
-from clicv2lite.encoders.feature_maps import stage_maps
+from clicv2lite.encoders.feature_maps import intermediates, stage_maps
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.encoders.token_similarity import likeness
 from clicv2lite.errors import UserError
@@ -104,9 +104,7 @@ class FrozenEncoder:
         if isinstance(self.net, PlainViT):
             found = self.net.intermediates(inputs, indices)
         else:
-            read: Any = self.vit.forward_intermediates(inputs, indices=indices, output_fmt="NLC", intermediates_only=True)
-            by_index = dict(zip(sorted(set(indices)), read, strict=True))  # timm returns blocks in ascending order
-            found = [by_index[i] for i in indices]
+            found = intermediates(self.vit, inputs, indices, "NLC")
         return [F.layer_norm(tokens.float(), (self.width,)) for tokens in found]
 
     @own_settings()
@@ -171,10 +169,7 @@ class FrozenEncoder:
 
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the weights and of how they are read: what features depend on, beside the images."""
-        found = hashlib.sha256(json.dumps(self.config.stored()).encode())
-        for name, tensor in sorted(self._state().items()):
-            found.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()
+        return digest_of(self._state(), json.dumps(self.config.stored()).encode())
 
     def check_storable(self, option: str) -> None:
         """Refuse early an encoder that `save` could write but nothing could load again.
@@ -212,6 +207,14 @@ def untrained_encoder(name: str, config: FrozenConfig, seed: int) -> FrozenEncod
     with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
         torch.default_generator.manual_seed(seed)
         return FrozenEncoder(name, build_encoder(config.encoder), config)
+
+
+def digest_of(tensors: Mapping[str, Tensor], about: bytes = b"") -> str:
+    """Hexadecimal SHA-256 of tensors and their names, and of what else belongs to them."""
+    found = hashlib.sha256(about)
+    for name, tensor in sorted(tensors.items()):
+        found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def pool(tokens: Tensor, statistic: str) -> Tensor:

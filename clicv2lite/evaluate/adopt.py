@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.keys import stored_key
+from clicv2lite.evaluate.keys import is_finished, stored_key
 from clicv2lite.files import write_bytes
 
 COPIED = ("config.json", "recipe.toml", "metrics.jsonl", "bad_images.txt")
@@ -33,14 +33,14 @@ def adopt(folders: Sequence[Path], runs: Path, wanted: Collection[str]) -> list[
         if not folder.is_dir():
             raise UserError(f"--adopt {folder}: there is no such folder; name runs of `pretrain`, or a folder of them")
         for run in sorted(path for path in (folder, *folder.iterdir()) if path.is_dir()):
-            if not (run / WEIGHTS).is_file() or (run / "checkpoints").exists():
+            if not is_finished(run) or (run / "checkpoints").exists():
                 continue
             try:
                 key = stored_key(run)
             except (OSError, KeyError, TypeError, ValueError, AttributeError):
                 print(f"clicv2lite: {run}: its config.json is not one that this version reads; left out", file=sys.stderr)
                 continue
-            if key in wanted and not (runs / key / WEIGHTS).is_file():
+            if key in wanted and not is_finished(runs / key):
                 _copy(run, runs / key)
                 found.append(run)
     print(f"clicv2lite: {len(found)} runs adopted of {len(wanted)} that were missing", file=sys.stderr)

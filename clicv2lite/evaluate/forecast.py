@@ -7,15 +7,13 @@ from typing import Any
 
 import torch
 
-from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.keys import learned, run_key
+from clicv2lite.evaluate.keys import is_finished, learned, run_folder
 from clicv2lite.evaluate.sizes import Data, SuiteSize
 from clicv2lite.evaluate.suites import Suite, SuiteRow
 from clicv2lite.extras import DISTRIBUTIONS
 from clicv2lite.pretrain.cost.hardware import Machine
 from clicv2lite.pretrain.cost.plan import Plan, plan, refusal
-from clicv2lite.recipes.recipe import Recipe
 
 PACKAGES = {"evaluate": ("matplotlib", "scipy", "skimage"), "train": ("simplejpeg", "timm", "torchvision")}
 OF_BASELINES = {"supervised": ("coral_pytorch", "torchvision")}
@@ -103,7 +101,7 @@ def _row(
     shared = {known[key] for key in keys if key in known}
     fresh = [recipe for recipe, key in zip(recipes, keys, strict=True) if key not in known]
     known |= {key: row.label for key in keys if key not in known}
-    there = [recipe for recipe in fresh if data and _finished(recipe, data, out)]
+    there = [recipe for recipe in fresh if data and is_finished(run_folder(out / "runs", recipe, data.images))]
     notes = [f"the runs of {', '.join(sorted(shared))}"] if shared else []
     notes += [f"{len(there)} finished"] if there else []
     first = cost.outlooks[0]
@@ -114,10 +112,6 @@ def _row(
 def _problem(cost: Plan) -> str | None:
     reason = refusal(cost)
     return reason and f"does not fit: {reason}"
-
-
-def _finished(recipe: Recipe, data: Data, out: Path) -> bool:
-    return (out / "runs" / run_key(recipe, data.images) / WEIGHTS).is_file()
 
 
 def _hours(hours: float) -> str:

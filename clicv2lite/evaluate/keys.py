@@ -15,6 +15,7 @@ from typing import Any
 
 from clicv2lite.data.identity import identity
 from clicv2lite.data.sources import open_images
+from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.json_object import read_object
 from clicv2lite.learners import METHODS
 from clicv2lite.recipes.recipe import EXECUTION, Recipe
@@ -45,6 +46,16 @@ def learned(recipe: Recipe) -> dict[str, Any]:
 def run_key(recipe: Recipe, images: Sequence[str]) -> str:
     """Twelve hexadecimal digits of everything that a run learns from: settings, and the names and sizes of its images."""
     return _key(recipe, *_listed(tuple(images)))
+
+
+def run_folder(runs: Path, recipe: Recipe, images: Sequence[str]) -> Path:
+    """Where a run lies below the folder of runs."""
+    return runs / run_key(recipe, images)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run's encoder is there: `pretrain` writes it last."""
+    return (folder / WEIGHTS).is_file()
 
 
 def stored_key(folder: Path) -> str:

@@ -23,16 +23,17 @@ from clicv2lite.data.rated.table import Ratings
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_counts, check_seed
 from clicv2lite.evaluate.paired import Paired, paired_difference
+from clicv2lite.evaluate.summary import ends, line, number
 from clicv2lite.files import put_json, write_bytes
 from clicv2lite.heads.base import KINDS
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.outputs import add_output
 from clicv2lite.probe.crossval import Fit, folds, predicted
-from clicv2lite.probe.encoding import encode
+from clicv2lite.probe.encoding import encode_task
 from clicv2lite.probe.fitting import fitter
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.task import Task, add_score_range, add_within_categories, groups, keep_rows, load_task
+from clicv2lite.probe.task import Task, add_score_range, add_within_categories, groups, load_task
 from clicv2lite.provenance import stamped
 
 HANDCRAFTED, SET, SIDE = "handcrafted", "plain", 224  # a row without a network: eleven formulas, read at this side
@@ -72,9 +73,9 @@ def as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     for row in rows:
         apart = row["to_best"] or {"mean": None, "ci": None}
-        cells = [row["encoder"].replace("|", "\\|"), str(row.get("features", "")), _number(row["mean_pcc"])]
-        cells += [_span(row["mean_pcc_ci"]), _number(row["srcc"]), _number(apart["mean"], "+"), _span(apart["ci"], "+")]
-        lines.append(f"| {' | '.join(cells)} |")
+        cells = [row["encoder"].replace("|", "\\|"), str(row.get("features", "")), number(row["mean_pcc"])]
+        cells += [ends(row["mean_pcc_ci"]), number(row["srcc"]), number(apart["mean"], sign="+"), ends(apart["ci"], sign="+")]
+        lines.append(line(cells))
     return "\n".join(lines)
 
 
@@ -120,10 +121,10 @@ def run(args: argparse.Namespace) -> int:
     widths: dict[str, int] = {}
     skipped: list[str] = []
     for name, encoder in encoders.items():
-        inputs, read, failed = encode(encoder.to(device), args.head, task.paths, args.batch_size)
+        inputs, task, failed = encode_task(encoder.to(device), args.head, task, args.batch_size)
         if predictions and failed:
             raise UserError(f"--ratings: {failed[0]} could be read, and now it cannot; run the command again")
-        task, skipped = keep_rows(task, read), skipped + failed
+        skipped += failed
         fit = fitter(args.head, encoder, args.seed)
         rows, predictions[name] = _predicted(fit, inputs, task, k, args)
         widths[name] = inputs.shape[-1]
@@ -164,11 +165,3 @@ def _table(paths: Sequence[Path], scores: Floats, categories: Sequence[str] | No
             [as_cell(str(path), path=True), f"{scores[i]:g}", as_cell(categories[i] if categories else ""), *values]
         )
     return text.getvalue().encode()
-
-
-def _number(value: float | None, sign: str = "") -> str:
-    return "" if value is None else f"{value:{sign}.3f}"
-
-
-def _span(ends: Sequence[float] | None, sign: str = "") -> str:
-    return "" if ends is None else f"{_number(ends[0], sign)} to {_number(ends[1], sign)}"

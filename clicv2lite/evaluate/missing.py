@@ -3,8 +3,7 @@
 import shlex
 from pathlib import Path
 
-from clicv2lite.encoders.frozen import WEIGHTS
-from clicv2lite.evaluate.keys import run_key
+from clicv2lite.evaluate.keys import is_finished, run_folder, run_key
 from clicv2lite.evaluate.sizes import Data, SuiteSize
 from clicv2lite.evaluate.suites import Suite, SuiteRow
 from clicv2lite.probe.imagenet import RESULT as TOP1
@@ -14,7 +13,7 @@ def missing_keys(rows: list[SuiteRow], size: SuiteSize, data: Data, out: Path, s
     """Keys of the runs that are not there."""
     trained = [row for row in rows if row.trained and not (row.missing or row.baseline)]
     keys = {run_key(size.recipe(row, seed), data.images) for row in trained for seed in seeds}
-    return {key for key in keys if not (out / "runs" / key / WEIGHTS).is_file()}
+    return {key for key in keys if not is_finished(out / "runs" / key)}
 
 
 def missing_commands(rows: list[SuiteRow], size: SuiteSize, data: Data, out: Path, seeds: tuple[int, ...]) -> list[str]:
@@ -23,8 +22,8 @@ def missing_commands(rows: list[SuiteRow], size: SuiteSize, data: Data, out: Pat
     lines = []
     for row in rows:
         for seed in seeds if row.trained and not (row.missing or row.baseline) else ():
-            folder = out / "runs" / run_key(size.recipe(row, seed), data.images)
-            if not (folder / WEIGHTS).is_file():
+            folder = run_folder(out / "runs", size.recipe(row, seed), data.images)
+            if not is_finished(folder):
                 name, settings = size.settings(row, seed)
                 images = shlex.join(data.images)
                 lines.append(
@@ -41,7 +40,7 @@ def missing_probes(
     lines = []
     for row in rows if "classes" in suite.measures else ():
         for seed in seeds if row.trained else ():
-            folder = out / "runs" / run_key(size.recipe(row, seed), data.images)
+            folder = run_folder(out / "runs", size.recipe(row, seed), data.images)
             if not (folder / TOP1).is_file():
                 where = shlex.quote(str(folder))
                 lines.append(

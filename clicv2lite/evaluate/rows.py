@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 
-from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.keys import run_key
+from clicv2lite.evaluate.keys import is_finished, run_folder
 from clicv2lite.evaluate.runs import RatedImages, about_run, supervised, top1, train, untrained
 from clicv2lite.evaluate.suites import SuiteRow
 from clicv2lite.evaluate.summary import numbers, over_seeds, spread
@@ -93,7 +92,7 @@ def _finished(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> bool:
     """Whether a seed can be reported without training: an untrained ViT always can, a supervised baseline is not asked."""
     if row.baseline or not row.trained:
         return not row.baseline
-    return (plan.runs / run_key(rated.size.recipe(row, seed), rated.data.images) / WEIGHTS).is_file()
+    return is_finished(run_folder(plan.runs, rated.size.recipe(row, seed), rated.data.images))
 
 
 def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -106,11 +105,11 @@ def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> tuple[dict
     recipe = rated.size.recipe(row, seed)
     if not row.trained:
         shape = [str(value) for value in (recipe.encoder, recipe.pool)]
-        folder = plan.runs / "untrained" / run_key(recipe, images)
+        folder = run_folder(plan.runs / "untrained", recipe, images)
         return {"shape": shape}, rated.measure(folder, untrained(recipe), kinds, seed) | _top1(
             plan, folder, recipe, seed, rated.device
         )
-    folder = plan.runs / run_key(recipe, images)
+    folder = run_folder(plan.runs, recipe, images)
     print(f"{plan.suite}: {row.label}, seed {seed}, {folder}", file=sys.stderr)
     train(recipe, images, folder, str(rated.device))
     return {"key": folder.name, **about_run(folder)}, rated.measure(folder, None, kinds, seed) | _top1(

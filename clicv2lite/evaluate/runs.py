@@ -21,9 +21,9 @@ from torch import Tensor
 from clicv2lite.data.batches import read_squares
 from clicv2lite.device import CPU
 from clicv2lite.encoders.config import FrozenConfig
-from clicv2lite.encoders.frozen import WEIGHTS, FrozenEncoder, untrained_encoder
+from clicv2lite.encoders.frozen import FrozenEncoder, untrained_encoder
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.keys import digest
+from clicv2lite.evaluate.keys import digest, is_finished
 from clicv2lite.evaluate.offsets import IMAGES, read_offsets
 from clicv2lite.evaluate.sizes import Data, SuiteSize
 from clicv2lite.evaluate.stored import read_json
@@ -34,13 +34,13 @@ from clicv2lite.pretrain.engine import Pretraining, pretrain
 from clicv2lite.pretrain.log import read_log
 from clicv2lite.probe.class_folders import class_folders
 from clicv2lite.probe.crossval import predicted, splits
-from clicv2lite.probe.encoding import encode
+from clicv2lite.probe.encoding import encode_task
 from clicv2lite.probe.fitting import fitter
 from clicv2lite.probe.imagenet import RESULT, ImagenetProbe, measure_imagenet
 from clicv2lite.probe.invariance import PERPLEXITY, class_report, name_categories, neighbourhood, tsne
 from clicv2lite.probe.metrics import report
 from clicv2lite.probe.predictions import keep
-from clicv2lite.probe.task import Task, keep_rows, load_task
+from clicv2lite.probe.task import Task, load_task
 from clicv2lite.provenance import provenance, stamped
 from clicv2lite.recipes.recipe import Recipe
 from clicv2lite.recipes.settings import read_settings
@@ -56,7 +56,7 @@ def train(recipe: Recipe, images: Sequence[str], folder: Path, device: str = "au
         KeyboardInterrupt: if it was asked to stop, after saving.
         UserError: as `pretrain`.
     """
-    if (folder / WEIGHTS).is_file():
+    if is_finished(folder):
         return
     with locked(make_folder(folder, "--out"), folder=True):  # `pretrain` may be making it, by a command that `--list` printed
         if not pretrain(Pretraining(recipe, images, folder, resume=True, device=device, progress=sys.stderr.isatty())):
@@ -147,8 +147,7 @@ class RatedImages:
     def _measure(self, kind: str, encoder: FrozenEncoder, known: dict[str, tuple[Tensor, Task]], seed: int) -> dict[str, Any]:
         reads = kind if kind in ("icnet", "likeness") else "ridge"
         if reads not in known:
-            features, read, _ = encode(encoder, "icnet" if kind == "icnet" else "ridge", self.task.paths, BATCH)
-            known[reads] = features, keep_rows(self.task, read)
+            known[reads] = encode_task(encoder, "icnet" if kind == "icnet" else "ridge", self.task, BATCH)[:2]
         inputs, task = known[reads]
         names = task.categories
         if kind == "classes":

@@ -89,12 +89,12 @@ def markdown(result: Mapping[str, Any]) -> str:
         head += [f"{CLASSIFIERS[key]}, % [range]", *paired]
     lines = [f"**{result['caption']}**", "", line(head), line(["---"] * len(head))]
     for row in rows:
-        cells = [row["label"] + _backbone(row), *([f"{len(row['runs'])}"] if counts else []), _number(row["paper"].get("pcc"))]
+        cells = [row["label"] + _backbone(row), *([f"{len(row['runs'])}"] if counts else []), number(row["paper"].get("pcc"))]
         for name in heads:
             found, one = (row["ours"] or {}).get(name, {}).get("pcc"), of_head(row, name, heads)
             measured = "missing" if name in row.get("lacks", ()) else _spread(found)
             cells += [measured, _interval(found), *difference_cells(one["difference"]), _verdict(row, one["direction"], found)]
-        cells += [_number(row["paper"].get("top1"), 1)] if named else []
+        cells += [number(row["paper"].get("top1"), 1)] if named else []
         for key in named:
             cells += [_spread((row["ours"] or {}).get(key), 1), *difference_cells(row["difference"][key], 1)]
             cells += [row["direction"][key] or ""]
@@ -139,27 +139,29 @@ def line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _number(value: float | None, digits: int = 3) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+def number(value: float | None, digits: int = 3, sign: str = "") -> str:
+    """A cell with a number, "" for None; with the sign "+", it has one in any case."""
+    return "" if value is None else f"{value:{sign}.{digits}f}"
 
 
 def _spread(found: Mapping[str, Any] | None, digits: int = 3) -> str:
     if found is None:
         return ""
     low, high = found["range"]
-    return f"{_number(found['mean'], digits)} [{_number(low, digits)}, {_number(high, digits)}]"
+    return f"{number(found['mean'], digits)} [{number(low, digits)}, {number(high, digits)}]"
 
 
 def _interval(found: Mapping[str, Any] | None) -> str:
-    return "" if found is None else _ends(found["interval"])
+    return "" if found is None else ends(found["interval"])
 
 
 def difference_cells(found: Mapping[str, Any] | None, digits: int = 3) -> list[str]:
     """Three cells: the mean of a paired difference and both intervals, empty for None."""
     if found is None:
         return ["", "", ""]
-    return [f"{found['mean']:+.{digits}f}", _ends(found["over_seeds"], digits), _ends(found["over_images"], digits)]
+    return [number(found["mean"], digits, "+"), ends(found["over_seeds"], digits), ends(found["over_images"], digits)]
 
 
-def _ends(interval: Sequence[float] | None, digits: int = 3) -> str:
-    return "" if interval is None else f"{_number(interval[0], digits)} to {_number(interval[1], digits)}"
+def ends(interval: Sequence[float] | None, digits: int = 3, sign: str = "") -> str:
+    """A cell with both ends of an interval, "" for None."""
+    return "" if interval is None else f"{number(interval[0], digits, sign)} to {number(interval[1], digits, sign)}"

@@ -4,10 +4,9 @@ A file `norms.json` beside a model holds both; `clicv2lite norms` makes it. Perc
 alone, so a table of scores can be read again against another reference.
 """
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from clicv2lite.arrays import Floats
+from clicv2lite.encoders.frozen import digest_of
 from clicv2lite.errors import UserError
 from clicv2lite.files import reason
 from clicv2lite.heads.base import Head
@@ -93,16 +93,7 @@ class Norms:
         if kind not in self.kinds:
             known = ", ".join(sorted(self.kinds)) or "none"
             raise UserError(f"--kind {kind}: the reference {self.reference} has no such kind; its kinds are {known}")
-        return Norms(
-            f"{self.reference}: {kind}",
-            self.head,
-            self.kinds[kind],
-            self.kinds,
-            self.edges,
-            self.half,
-            self.within,
-            self.pooled,
-        )
+        return replace(self, reference=f"{self.reference}: {kind}", quantiles=self.kinds[kind])
 
 
 def quantiles(scores: Floats) -> Floats:
@@ -112,10 +103,7 @@ def quantiles(scores: Floats) -> Floats:
 
 def fingerprint(head: Head) -> str:
     """16 hexadecimal digits of a head's numbers: another fit, or a fit on another encoder, has others."""
-    hashed = hashlib.sha256()
-    for name, tensor in sorted(head.tensors().items()):
-        hashed.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return hashed.hexdigest()[:16]
+    return digest_of(head.tensors())[:16]
 
 
 def read_norms(path: Path) -> Norms:

@@ -23,10 +23,10 @@ from clicv2lite.models.model import Model, save_model
 from clicv2lite.outputs import add_output
 from clicv2lite.probe import imagenet
 from clicv2lite.probe.crossval import Fit, cross_validate, fit_rows, folds
-from clicv2lite.probe.encoding import encode
+from clicv2lite.probe.encoding import encode_task
 from clicv2lite.probe.fitting import fitter
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.task import Task, add_score_range, add_within_categories, groups, keep_rows, load_task
+from clicv2lite.probe.task import Task, add_score_range, add_within_categories, groups, load_task
 from clicv2lite.provenance import stamped
 from clicv2lite.recipes.settings import read_settings
 
@@ -76,8 +76,7 @@ def run(args: argparse.Namespace) -> int:
     encoder = load_encoder(args.encoder, args.seed).read_as(read_settings(args.set, "pool_")).to(device)
     if args.out:
         encoder.check_storable("--out")
-    inputs, read, skipped = encode(encoder, args.head, task.paths, args.batch_size)
-    task = keep_rows(task, read)
+    inputs, task, skipped = encode_task(encoder, args.head, task, args.batch_size)
     fit = fitter(args.head, encoder, args.seed, args.epochs, args.lr, args.channels)
     within = groups(args.within_categories, task.categories, args.ratings)
     if task.test is None:

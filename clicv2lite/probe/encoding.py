@@ -11,6 +11,7 @@ from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.heads.base import KINDS
 from clicv2lite.models.model import read_by
+from clicv2lite.probe.task import Task, keep_rows
 
 
 def encode(encoder: FrozenEncoder, head: str, paths: Sequence[Path], batch_size: int) -> tuple[Tensor, Mask, list[str]]:
@@ -34,3 +35,16 @@ def encode(encoder: FrozenEncoder, head: str, paths: Sequence[Path], batch_size:
     if not all(part.isfinite().all() for part in found.split(batch_size)):
         raise UserError("--encoder: what it makes of these images is not finite; is it a diverged run? use another")
     return found, read, skipped
+
+
+def encode_task(encoder: FrozenEncoder, head: str, task: Task, batch_size: int) -> tuple[Tensor, Task, list[str]]:
+    """Encode every image of a task once.
+
+    Returns:
+        what `encode` gives of the images that could be read; the task on these; the names of the others.
+
+    Raises:
+        UserError: as `encode` and :func:`clicv2lite.probe.task.keep_rows`.
+    """
+    found, read, skipped = encode(encoder, head, task.paths, batch_size)
+    return found, keep_rows(task, read), skipped

@@ -25,9 +25,9 @@ from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import ENCODERS, load_encoder
 from clicv2lite.outputs import add_json, add_output
 from clicv2lite.probe.crossval import cross_validate, predicted, splits
-from clicv2lite.probe.encoding import encode
+from clicv2lite.probe.encoding import encode_task
 from clicv2lite.probe.metrics import RESAMPLES, interval, report
-from clicv2lite.probe.task import Task, add_score_range, keep_rows, load_task
+from clicv2lite.probe.task import Task, add_score_range, load_task
 from clicv2lite.provenance import stamped
 
 with extra("probe"):
@@ -219,8 +219,7 @@ def run(args: argparse.Namespace) -> int:
     if len(task.paths) <= PERPLEXITY:
         raise UserError(f"--ratings {args.ratings}: {len(task.paths)} images; t-SNE needs more than {PERPLEXITY}")
     encoder = load_encoder(args.encoder, args.seed).to(device)
-    features, read, skipped = encode(encoder, "ridge", task.paths, batch_size=64)
-    task = keep_rows(task, read)
+    features, task, skipped = encode_task(encoder, "ridge", task, batch_size=64)
     found, points = invariance(features, task, args.seed)
     result = {"metric": "mean_pcc", **found, "encoder": args.encoder, "skipped": skipped, "seed": args.seed}
     if args.tsne is not None:

@@ -16,9 +16,9 @@ from clicv2lite.files import put_json
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import ENCODERS, load_encoder
 from clicv2lite.outputs import add_json
-from clicv2lite.probe.encoding import encode
+from clicv2lite.probe.encoding import encode_task
 from clicv2lite.probe.metrics import pcc
-from clicv2lite.probe.task import Task, add_score_range, keep_rows, load_task
+from clicv2lite.probe.task import Task, add_score_range, load_task
 from clicv2lite.provenance import stamped
 
 COUNTS, DRAWS, LEFT = (5, 10, 20, 50, 100), 12, 40
@@ -72,8 +72,7 @@ def run(args: argparse.Namespace) -> int:
     task = load_task(args.ratings, None, None, args.score_range)
     _check_size(task, args.ratings)
     encoder = load_encoder(args.encoder, args.seed).to(device)
-    features, read, skipped = encode(encoder, "ridge", task.paths, batch_size=32)
-    task = keep_rows(task, read)
+    features, task, skipped = encode_task(encoder, "ridge", task, batch_size=32)
     kinds = _check_size(task, args.ratings)
     result: dict[str, Any] = {"metric": "pcc", "encoder": args.encoder, "draws": DRAWS, "per_category": {}}
     for kind in sorted(set(kinds)):

@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
 from clicv2lite.data.names import as_text, is_image_name
@@ -19,8 +18,9 @@ from clicv2lite.score.columns import COLUMNS
 from clicv2lite.score.excel import mark_for_excel
 from clicv2lite.score.maps import FORMATS, MapFormat
 from clicv2lite.score.meaning import add_norms, choose_norms, meaning, say_meaning
-from clicv2lite.score.scoring import map_names, score_rows
-from clicv2lite.score.table import Table, check_same_model, keys
+from clicv2lite.score.resume import recalled, score_places
+from clicv2lite.score.scoring import map_names
+from clicv2lite.score.table import Table, check_same_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,21 +101,17 @@ def _check_outputs(
 
 def _score(rows: Sequence[ImageRow], model: Model, table: Table | None, args: argparse.Namespace) -> list[ImageRow]:
     """Every row with its score or error; a score that the table holds already counts, unless the map is wanted too."""
-    known = table.scores if table else {}
-    names = keys(rows) if known else [""] * len(rows)
-    flags = table.flags if table else {}
-    scored = [row.with_score(known[name], flags[name]) if name in known else row for row, name in zip(rows, names, strict=True)]
-    missing = [i for i, name in enumerate(names) if args.map or name not in known]
-    if len(missing) < len(rows):
-        print(f"clicv2lite: {len(rows) - len(missing)} of {len(rows)} images are in {args.csv} already", file=sys.stderr)
-    left = iter(missing)
-    todo, jobs = [rows[i] for i in missing], args.jobs or cores()
-    for part in score_rows(todo, model, args.batch_size, args.map, jobs, args.map_format or "png"):
-        at = list(islice(left, len(part)))
-        if table:
-            table.add(row for row, i in zip(part, at, strict=True) if names[i] not in known)
-        for row, i in zip(part, at, strict=True):
-            scored[i] = row
+    scored, missing = recalled(rows, table)
+    places = list(range(len(rows))) if args.map else missing
+    if len(places) < len(rows):
+        print(f"clicv2lite: {len(rows) - len(places)} of {len(rows)} images are in {args.csv} already", file=sys.stderr)
+    how = {
+        "batch_size": args.batch_size,
+        "maps": args.map,
+        "jobs": args.jobs or cores(),
+        "map_format": args.map_format or "png",
+    }
+    score_places(rows, scored, places, model, table, set(missing), **how)
     return scored
 
 

@@ -5,7 +5,6 @@ import json
 import tarfile
 import time
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ from clicv2lite.probe.metrics import report
 from clicv2lite.probe.task import add_within_categories, groups
 from clicv2lite.provenance import stamped
 from clicv2lite.score.arguments import ImageRow, expand, find_images
-from clicv2lite.score.scoring import score_rows
-from clicv2lite.score.table import Table, check_same_model, keys
+from clicv2lite.score.resume import recalled, score_places
+from clicv2lite.score.table import Table, check_same_model
 
 FEWEST = 50  # images of a kind below which its quantiles say little
 FOLDS, SEEDS = 5, (0, 1, 2)
@@ -82,18 +81,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _scored(rows: Sequence[ImageRow], model: Model, args: argparse.Namespace) -> list[ImageRow]:
     table = Table(args.csv) if args.csv else None
-    known = table.scores if table else {}
     if table:
         check_same_model(table, rows, model)
-    names = keys(rows)
-    scored = [row.with_score(known[name]) if name in known else row for row, name in zip(rows, names, strict=True)]
-    left = iter([i for i, name in enumerate(names) if name not in known])
-    missing = [row for row, name in zip(rows, names, strict=True) if name not in known]
-    for part in score_rows(missing, model, jobs=args.jobs or cores()):
-        if table:
-            table.add(part)
-        for row, i in zip(part, islice(left, len(part)), strict=True):
-            scored[i] = row
+    scored, missing = recalled(rows, table)
+    score_places(rows, scored, missing, model, table, jobs=args.jobs or cores())
     return scored
 
 
