@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from clicv2lite.arrays import Floats
 from clicv2lite.baselines.measures.agreement import measured
@@ -22,6 +21,7 @@ from clicv2lite.data.names import as_cell
 from clicv2lite.data.rated.table import Ratings
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_counts, check_seed
+from clicv2lite.evaluate.nested import Candidate, nested
 from clicv2lite.evaluate.paired import Paired, paired_difference
 from clicv2lite.evaluate.summary import ends, line, number
 from clicv2lite.files import put_json, write_bytes
@@ -29,11 +29,11 @@ from clicv2lite.heads.base import KINDS
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.outputs import add_output
-from clicv2lite.probe.crossval import Fit, folds, predicted
+from clicv2lite.probe.crossval import folds, predicted
 from clicv2lite.probe.encoding import encode_task
 from clicv2lite.probe.fitting import fitter
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.task import Task, add_score_range, add_within_categories, groups, load_task
+from clicv2lite.probe.task import add_score_range, add_within_categories, groups, load_task
 from clicv2lite.provenance import stamped
 
 HANDCRAFTED, SET, SIDE = "handcrafted", "plain", 224  # a row without a network: eleven formulas, read at this side
@@ -91,6 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", type=int, metavar="K", help=f"as for `probe` (default: the split column, else {FOLDS})")
     parser.add_argument("--seed", type=int, default=0, help="of folds, head, random encoder and bootstrap (default 0)")
     add_within_categories(parser)
+    nested_help = "also the worth of choosing the best: by inner folds, on outer ones that play no part in the choice"
+    parser.add_argument("--nested", action="store_true", help=nested_help)
     add_score_range(parser)
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images encoded at once (default 64)")
     add_device(parser)
@@ -117,28 +119,34 @@ def run(args: argparse.Namespace) -> int:
     encoders = {
         name: load_encoder(name, args.seed) for name in args.encoder if name != HANDCRAFTED
     }  # all names are checked first
-    predictions: dict[str, Floats] = {}
-    widths: dict[str, int] = {}
+    candidates: dict[str, Candidate] = {}
     skipped: list[str] = []
     for name, encoder in encoders.items():
         inputs, task, failed = encode_task(encoder.to(device), args.head, task, args.batch_size)
-        if predictions and failed:
+        if candidates and failed:
             raise UserError(f"--ratings: {failed[0]} could be read, and now it cannot; run the command again")
         skipped += failed
-        fit = fitter(args.head, encoder, args.seed)
-        rows, predictions[name] = _predicted(fit, inputs, task, k, args)
-        widths[name] = inputs.shape[-1]
+        candidates[name] = Candidate(inputs, fitter(args.head, encoder, args.seed))
         encoder.to(torch.device("cpu"))  # the next one may need the room
     if HANDCRAFTED in args.encoder:
         values = measured(Ratings(task.paths, task.scores, task.categories, None), SIDE, SET)
         inputs = torch.from_numpy(np.stack(list(values.values()), axis=1).astype(np.float64))
-        rows, predictions[HANDCRAFTED] = _predicted(fit_ridge, inputs, task, k, args)
-        widths[HANDCRAFTED] = inputs.shape[-1]
+        candidates[HANDCRAFTED] = Candidate(inputs, fit_ridge)
+    within = groups(args.within_categories, task.categories, args.ratings)
+    predictions: dict[str, Floats] = {}
+    for name, one in candidates.items():
+        rows, predictions[name] = predicted(one.fit, one.inputs, task, k, args.seed, within)
     names = [task.categories[i] for i in rows] if task.categories else None
     board = leaderboard(predictions, task.scores[rows], names, args.seed)
     for row in board:
-        row["features"] = widths[row["encoder"]]
+        row["features"] = candidates[row["encoder"]].inputs.shape[-1]
     table = as_markdown(board)
+    chosen = None
+    if args.nested:
+        found, picks = nested(candidates, task, k, args.seed, within)
+        chosen = {"chosen": picks, **report(task.scores[rows], found, names, RESAMPLES, args.seed)}
+        often = ", ".join(f"{name} {picks.count(name)}x" for name in dict.fromkeys(picks))
+        table += f"\n\nChosen on inner folds: mean PCC {number(chosen['mean_pcc'])}, {ends(chosen['mean_pcc_ci'])}; {often}."
     print(table)
     if args.markdown:
         write_bytes(args.markdown, f"{table}\n".encode())
@@ -147,12 +155,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         about = {"metric": "mean_pcc", "head": args.head, "within_categories": args.within_categories, "seed": args.seed}
         about |= {"evaluation": "cross-validation" if task.test is None else "test", "n": len(rows), "skipped": skipped}
-        put_json(args.json, stamped({**about, "rows": board}, began, device))
+        put_json(args.json, stamped({**about, "rows": board, **({"nested": chosen} if chosen else {})}, began, device))
     return 0
-
-
-def _predicted(fit: Fit, inputs: Tensor, task: Task, k: int, args: argparse.Namespace) -> tuple[Any, Floats]:
-    return predicted(fit, inputs, task, k, args.seed, groups(args.within_categories, task.categories, args.ratings))
 
 
 def _table(paths: Sequence[Path], scores: Floats, categories: Sequence[str] | None, predictions: Mapping[str, Floats]) -> bytes:

@@ -123,3 +123,12 @@ def test_a_mistake_is_one_line(data, more, said, capsys):
     assert main(["leaderboard", "--ratings", str(data / "r.csv"), *more]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and said in err
+
+
+def test_nested_says_what_choosing_is_worth(data, tmp_path, capsys):
+    found = board(data, tmp_path, "--nested", "--within-categories", encoders=("e0", "handcrafted"))
+    chosen = found["nested"]
+    assert len(chosen["chosen"]) == 5 and set(chosen["chosen"]) <= {row["encoder"] for row in found["rows"]}
+    assert chosen["n"] == 30 and set(chosen["per_category"]) == {"a", "b"}
+    assert f"Chosen on inner folds: mean PCC {chosen['mean_pcc']:.3f}, " in capsys.readouterr().out
+    assert "nested" not in board(data, tmp_path, encoders=("e0",)), "only if it is asked for"

@@ -14,6 +14,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.heads.icnet import IcnetHead, IcnetShape
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig
+from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import Model, load_model
 from clicv2lite.models.to_onnx import export_onnx
 
@@ -47,6 +48,23 @@ def test_onnxruntime_gives_the_scores_of_torch_whatever_the_batch(model, tmp_pat
         (got,) = session.run(["score"], {"images": images.numpy()})
         assert got.shape == (batch,) and got.dtype == np.float32
         np.testing.assert_allclose(got, model.ratings(images), atol=1e-4)
+
+
+@PACKAGES
+def test_a_network_of_timm_can_be_exported(tmp_path):
+    import onnxruntime
+
+    pytest.importorskip("timm")
+    torch.manual_seed(0)
+    encoder = load_encoder("untrained:resnet18")
+    contrast = torch.rand(5, 1, 1, 1)  # images that differ, so that the scores do
+    images = (contrast * torch.randint(0, 256, (5, 3, encoder.size, encoder.size))).to(torch.uint8)
+    model = Model(encoder, fit_ridge(encoder.features(images), np.linspace(0, 1, 5)))
+    export_onnx(model, tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    (got,) = session.run(["score"], {"images": images.numpy()})
+    assert np.ptp(got) > 0.1
+    np.testing.assert_allclose(got, model.ratings(images), atol=1e-4)
 
 
 def test_a_head_that_is_not_linear_is_refused(model, tmp_path):
