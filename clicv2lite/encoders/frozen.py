@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # timm takes seconds to import; functions that need it import
 
 AT_ONCE = 8  # images per pass on a CPU: their tokens fit into its cache; larger passes are slower
 WEIGHTS, METADATA = "encoder.safetensors", "clicv2lite"
+BESIDE = "encoder_{}.safetensors"  # the second encoder of a folder, the third, ..., see `side_by_side`
 
 
 class FrozenEncoder:
@@ -75,6 +76,16 @@ class FrozenEncoder:
         if reason := config.misfit():
             raise UserError(f"--set {reason}")
         return FrozenEncoder(self.name, self.net, config)
+
+    @property
+    def nets(self) -> list[nn.Module]:
+        """The networks that features come from."""
+        return [self.net]
+
+    @property
+    def feature_count(self) -> int:
+        """F, how many numbers `features` gives for an image."""
+        return self.config.features
 
     @property
     def device(self) -> torch.device:
@@ -192,10 +203,16 @@ class FrozenEncoder:
             folder: made if it is missing.
             half: round the weights to float16, which halves the file. They are float32 again when they are loaded.
         """
+        self.save_numbered(folder, 1, half)
+        for path in encoder_files(folder)[1:]:  # of a model that was here before
+            path.unlink()
+
+    def save_numbered(self, folder: Path, number: int, half: bool = False) -> None:
+        """As `save`, as one of the encoders of a folder that has several; the first is number 1."""
         folder.mkdir(parents=True, exist_ok=True)
         state = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in self._state().items()}
         metadata = {METADATA: json.dumps(self.config.stored())}  # a single entry: safetensors writes several in random order
-        write_bytes(folder / WEIGHTS, safetensors.torch.save(state, metadata))
+        write_bytes(_numbered(folder, number), safetensors.torch.save(state, metadata))
 
     def _state(self) -> dict[str, Tensor]:
         return self.net.timm_state() if isinstance(self.net, PlainViT) else self.net.state_dict()
@@ -207,6 +224,18 @@ def untrained_encoder(name: str, config: FrozenConfig, seed: int) -> FrozenEncod
     with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
         torch.default_generator.manual_seed(seed)
         return FrozenEncoder(name, build_encoder(config.encoder), config)
+
+
+def encoder_files(folder: Path) -> list[Path]:
+    """The files of the encoders in a folder, in order; the first one even if it is missing."""
+    found = [_numbered(folder, 1)]
+    while (path := _numbered(folder, len(found) + 1)).is_file():
+        found.append(path)
+    return found
+
+
+def _numbered(folder: Path, number: int) -> Path:
+    return folder / (WEIGHTS if number == 1 else BESIDE.format(number))
 
 
 def digest_of(tensors: Mapping[str, Tensor], about: bytes = b"") -> str:

@@ -9,9 +9,10 @@ from torch import nn
 
 from clicv2lite.ambient import own_settings
 from clicv2lite.encoders.config import FrozenConfig, stored_config
-from clicv2lite.encoders.frozen import METADATA, WEIGHTS, FrozenEncoder, untrained_encoder
+from clicv2lite.encoders.frozen import METADATA, WEIGHTS, FrozenEncoder, encoder_files, untrained_encoder
 from clicv2lite.encoders.module import ModuleEncoder
 from clicv2lite.encoders.plain_vit import PlainViT
+from clicv2lite.encoders.side_by_side import SideBySide
 from clicv2lite.encoders.timm_network import load_timm
 from clicv2lite.errors import UserError
 from clicv2lite.json_object import read_object
@@ -23,7 +24,7 @@ from clicv2lite.ranges import shown
 DEFAULT = Path(__file__).resolve().parents[1] / "models" / "default"  # the model that comes with the package
 
 TIMM = ("timm:", "untrained:")
-ENCODERS = "run folder, file, default, random, timm's NAME, timm:NAME@FILE, untrained:NAME, module:factory"
+ENCODERS = "run folder, file, default, random, timm's NAME, timm:NAME@FILE, untrained:NAME, module:factory, or several: A+B"
 """What an option `--encoder` takes, in its help."""
 
 
@@ -40,8 +41,9 @@ def load_encoder(spec: str | nn.Module, seed: int = 0) -> FrozenEncoder:
         spec: ``default`` (the model that comes with the package), a folder that ``pretrain`` or ``probe`` wrote, a .safetensors
             file, ``random`` (the lite recipe's ViT, untrained), a network of timm's: ``NAME`` or ``timm:NAME`` with its
             pretrained weights, ``timm:NAME@FILE`` with those of a file, ``untrained:NAME`` with random ones, or
-            ``module:factory``, a function of yours, see :mod:`clicv2lite.models.factory`. From Python also a module
-            (:class:`~clicv2lite.encoders.module.ModuleEncoder`).
+            ``module:factory``, a function of yours, see :mod:`clicv2lite.models.factory`. ``A+B`` are several of these side by
+            side (:class:`~clicv2lite.encoders.side_by_side.SideBySide`), unless a file or folder has this very name. From
+            Python also a module (:class:`~clicv2lite.encoders.module.ModuleEncoder`).
         seed: seed of random weights.
 
     Raises:
@@ -57,6 +59,8 @@ def load_encoder(spec: str | nn.Module, seed: int = 0) -> FrozenEncoder:
     if isinstance(spec, nn.Module):
         return ModuleEncoder(spec)
     path = Path(spec)
+    if "+" in spec and not path.exists():
+        return SideBySide(spec, [load_encoder(one, seed) for one in spec.split("+")])
     for prefix in TIMM:
         if spec.startswith(prefix) and not path.exists():
             name, _, file = spec.removeprefix(prefix).partition("@")
@@ -66,13 +70,13 @@ def load_encoder(spec: str | nn.Module, seed: int = 0) -> FrozenEncoder:
     if spec == "random":
         return random_encoder(seed)
     if spec == "default":
-        encoder = _load_file(DEFAULT / WEIGHTS)
+        encoder = _load_folder(DEFAULT)
         encoder.name = spec
         return encoder
     if path.is_dir():
         if not (path / WEIGHTS).is_file():
             raise UserError(f"{path}: no {WEIGHTS} in this folder; give the --out folder of a finished pretrain or probe")
-        return _load_file(path / WEIGHTS)
+        return _load_folder(path)
     if path.suffix == ".safetensors" or path.exists():
         return _load_file(path)
     return load_timm(spec)
@@ -84,6 +88,11 @@ def random_encoder(seed: int) -> FrozenEncoder:
 
     recipe = lite()
     return untrained_encoder("random", FrozenConfig(recipe.encoder, recipe.pool), seed)
+
+
+def _load_folder(folder: Path) -> FrozenEncoder:
+    first, *others = (_load_file(path) for path in encoder_files(folder))
+    return SideBySide(first.name, [first, *others]) if others else first
 
 
 def _load_file(path: Path) -> FrozenEncoder:

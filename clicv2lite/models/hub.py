@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from clicv2lite.encoders.frozen import WEIGHTS
+from clicv2lite.encoders.frozen import BESIDE, WEIGHTS
 from clicv2lite.extras import extra
 from clicv2lite.files import write_bytes, write_json
 from clicv2lite.models.by_name import DEFAULT
@@ -101,6 +101,6 @@ class ComplexityModel(Model, ModelHubMixin):
                 force_download=force_download,
                 local_files_only=local_files_only,
                 token=token,
-                allow_patterns=[HEAD_FILE, WEIGHTS, NORMS_FILE],
+                allow_patterns=[HEAD_FILE, WEIGHTS, BESIDE.format("*"), NORMS_FILE],
             )
         return cls.of(load_model(folder, device))

@@ -17,7 +17,7 @@ from clicv2lite.arrays import Floats
 from clicv2lite.data.flags import image_flags
 from clicv2lite.data.inputs import listed, square, squares
 from clicv2lite.device import choose_device
-from clicv2lite.encoders.frozen import WEIGHTS, FrozenEncoder
+from clicv2lite.encoders.frozen import WEIGHTS, FrozenEncoder, encoder_files
 from clicv2lite.encoders.place_shares import shares
 from clicv2lite.errors import UserError
 from clicv2lite.files import digest, write_bytes
@@ -206,11 +206,16 @@ def save_model(folder: Path, model: Model, spec: str) -> None:
         "encoder": {
             "size": model.encoder.size,
             "width": model.encoder.width,
-            "sha256": digest(folder / WEIGHTS),
+            **_digests(folder),
         },
     }
     # the head is written last, so a folder that has a head is complete
     write_bytes(folder / HEAD_FILE, save(model.head.tensors(), metadata={"clicv2lite": json.dumps(about)}))
+
+
+def _digests(folder: Path) -> dict[str, Any]:
+    first, *others = map(digest, encoder_files(folder))
+    return {"sha256": first} | ({"beside": others} if others else {})
 
 
 @own_settings()
@@ -241,15 +246,15 @@ def load_model(spec: str | Path = "default", device: str | torch.device = "auto"
             about = read_object((file.metadata() or {})["clicv2lite"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         head = KINDS[about["kind"]].restore(about["config"], tensors)
-        expected = about["encoder"]["sha256"]
+        expected = {key: about["encoder"][key] for key in ("sha256", "beside") if key in about["encoder"]}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: this is not a head of clicv2lite ({reason}); run probe --out again") from error
     encoder_file = folder / WEIGHTS
-    if not encoder_file.is_file() or digest(encoder_file) != expected:
+    if not encoder_file.is_file() or _digests(folder) != expected:
         raise UserError(f"{encoder_file}: missing, or not the encoder this head was fitted on; run probe --out again")
     encoder = load_encoder(str(folder))
-    wanted = encoder.config.features if head.reads == "features" else encoder.width
+    wanted = encoder.feature_count if head.reads == "features" else encoder.width
     if head.config()["width"] != wanted:
         read = head.config()["width"]
         raise UserError(f"{path}: reads {read} numbers, and its encoder gives {wanted}; run probe --out again")

@@ -24,7 +24,7 @@ class Scorer(nn.Module):
         super().__init__()
         if not isinstance(head, RidgeHead):
             raise UserError(f"only models with a ridge head can be exported, not with {head.kind}; fit one with probe")
-        self.encoder, self.net = encoder, encoder.net
+        self.encoder, self.nets = encoder, nn.ModuleList(encoder.nets)
         where = encoder.device
         self.register_buffer("mean", torch.from_numpy(np.asarray(head.mean)).float().to(where))
         self.register_buffer("weight", torch.from_numpy(head.weight / head.scale).float().to(where))

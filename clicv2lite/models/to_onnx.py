@@ -7,7 +7,7 @@ Input `images`: (B, 3, S, S) uint8, RGB, made square by `data.images.to_square`,
 import argparse
 import os
 import warnings
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -39,9 +39,10 @@ def export_onnx(model: Model, path: str | Path) -> None:
     check_output_file(path, "--out")
     scorer = Scorer(model.encoder, model.head).eval().cpu()
     images = torch.zeros(2, 3, model.encoder.size, model.encoder.size, dtype=torch.uint8)
-    net = scorer.net
-    kept = net.kept_positions() if isinstance(net, PlainViT) else nullcontext()
-    with torch.no_grad(), kept, warnings.catch_warnings():
+    with torch.no_grad(), ExitStack() as kept, warnings.catch_warnings():
+        for net in scorer.nets:
+            if isinstance(net, PlainViT):
+                kept.enter_context(net.kept_positions())
         warnings.simplefilter("ignore")  # warnings about the inside of the exporter
         scorer(images)  # keeps the positions: the exporter of torch 2.11 resamples them by another kernel
         program = torch.onnx.export(

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from clicv2lite.arrays import Floats, Names
 from clicv2lite.encoders.frozen import FrozenEncoder
+from clicv2lite.errors import UserError
 from clicv2lite.heads.base import Head
 from clicv2lite.heads.icnet import IcnetShape, IcnetTraining, fit_icnet
 from clicv2lite.heads.ridge import fit_ridge
@@ -23,9 +24,14 @@ def fitter(
     Args:
         head: "ridge" or "icnet".
         seed, epochs, lr, channels: of ICNet's head alone; None is the paper's or ICNet's own value.
+
+    Raises:
+        UserError: if ICNet's head is to read several encoders.
     """
     if head == "ridge":
         return fit_ridge
+    if len(encoder.nets) > 1:
+        raise UserError(f"--encoder {encoder.name}: ICNet's head reads the tokens of one encoder; name one, or take ridge")
     paper = IcnetTraining()
     training = IcnetTraining(epochs=epochs or paper.epochs, lr=lr or paper.lr)
     shape = IcnetShape(encoder.width, max(2, encoder.size // 8), channels or 512)
