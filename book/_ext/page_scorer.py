@@ -19,7 +19,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_image
-from clicv2lite.encoders.frozen import WEIGHTS
+from clicv2lite.encoders.frozen import FrozenEncoder, encoder_files
+from clicv2lite.encoders.side_by_side import SideBySide
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import HEAD_FILE, Model, load_model
 from clicv2lite.models.norms import NORMS_FILE
@@ -37,7 +38,7 @@ class Scorer(SphinxDirective):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        for file in (HERE / "encoder.js", DEFAULT / WEIGHTS, DEFAULT / HEAD_FILE, DEFAULT / NORMS_FILE):
+        for file in (HERE / "encoder.js", *encoder_files(DEFAULT), DEFAULT / HEAD_FILE, DEFAULT / NORMS_FILE):
             self.env.note_dependency(str(file))
         box = Box(classes=["scorer"])
         self.state.nested_parse(self.content, self.content_offset, box)
@@ -46,30 +47,33 @@ class Scorer(SphinxDirective):
 
 def check_readable(model: Model) -> None:
     """Raise ExtensionError if encoder.js does not know this kind of model."""
-    shape, pool = model.encoder.config.encoder, model.encoder.config.pool
+    encoders = model.encoder.encoders if isinstance(model.encoder, SideBySide) else (model.encoder,)
+    missing = [] if model.head.kind == "ridge" else ["a ridge head"]
+    if missing := missing + [what for encoder in encoders for what in _missing(encoder)]:
+        raise ExtensionError(f"encoder.js reads only models with {', '.join(missing)}; extend it for this model")
+
+
+def _missing(encoder: FrozenEncoder) -> list[str]:
+    """What encoder.js relies on, and this encoder lacks."""
+    shape, pool = encoder.config.encoder, encoder.config.pool
     known = {
-        "a ridge head": model.head.kind == "ridge",
-        "linear patches": shape.patch_embed == "linear" and not shape.class_token,
+        "linear or conv-pool patches": shape.patch_embed in ("linear", "conv-pool") and not shape.class_token,
         "likeness": pool.read == "likeness" and pool.statistics == ("mean", "std"),
         "all blocks in order": tuple(block % shape.depth for block in pool.blocks) == tuple(range(shape.depth)),
         "one halving": pool.halvings == 1,
         "an even number of patches, halved": pool.size % (4 * shape.patch) == 0,  # for tiles of 4 x 4 numbers
         "widths of whole tiles": shape.width // shape.heads % 4 == 0,
     }
-    if missing := [what for what, there in known.items() if not there]:
-        raise ExtensionError(f"encoder.js reads only models with {', '.join(missing)}; extend it for this model")
+    return [what for what, there in known.items() if not there]
 
 
 def model_script(folder: Path) -> str:
     """The script model.js: the text of encoder.js, a model, its norms and an example picture."""
     example = io.BytesIO()
     read_image(photographs()["coffee"]).save(example, "JPEG", quality=90)
-    files = {
-        "encoder": (folder / WEIGHTS).read_bytes(),
-        "head": (folder / HEAD_FILE).read_bytes(),
-        "example": example.getvalue(),
-    }
+    files = {"head": (folder / HEAD_FILE).read_bytes(), "example": example.getvalue()}
     parts: dict[str, Any] = {name: base64.b64encode(data).decode() for name, data in files.items()}
+    parts["encoders"] = [base64.b64encode(path.read_bytes()).decode() for path in encoder_files(folder)]
     norms = json.loads((folder / NORMS_FILE).read_text(encoding="utf-8"))
     parts["norms"] = {key: norms[key] for key in ("reference", "n", "quantiles")}
     parts["norms"] |= {key: norms["interval"][key] for key in ("edges", "half")}

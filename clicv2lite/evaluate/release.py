@@ -1,12 +1,12 @@
 """`clicv2lite release RUN --ratings CSV`: make the default model out of a finished pretraining (book chapter 12).
 
 Weights are rounded to float16, ridge is fitted on the rounded encoder, what the rounding changes is measured, and the
-model card is written from the numbers of the files beside it.
+model card is written from the numbers of the files beside it. With `--add` the run's encoder joins those of a model that is
+there already: one head reads them side by side.
 """
 
 import argparse
 import copy
-import json
 import os
 import subprocess
 import sys
@@ -21,31 +21,28 @@ from clicv2lite.data.images import read_square
 from clicv2lite.data.rated.table import Ratings, read_ratings
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.encoders.config import FrozenConfig
-from clicv2lite.encoders.frozen import FrozenEncoder, untrained_encoder
-from clicv2lite.evaluate.card_meaning import flag_table, meaning
-from clicv2lite.evaluate.stored import read_json, read_results, stored_results
+from clicv2lite.encoders.frozen import FrozenEncoder, encoder_files, untrained_encoder
+from clicv2lite.encoders.side_by_side import SideBySide
+from clicv2lite.errors import UserError
+from clicv2lite.evaluate.card import RELEASE, card
 from clicv2lite.files import write_bytes, write_json
 from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.json_object import read_object
 from clicv2lite.method.encoder import encode_visible
 from clicv2lite.method.views import draws_per_image, make_views
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import Model, load_model, pooled
 from clicv2lite.outputs import add_output, locked
-from clicv2lite.pretrain.export import export, load_pretraining, load_recipe
+from clicv2lite.pretrain.export import export, load_pretraining, load_recipe, numbered_config
 from clicv2lite.pretrain.log import read_log
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import groups
-from clicv2lite.provenance import code_version
 from clicv2lite.recipes.library import read_settings
+from clicv2lite.recipes.recipe import Recipe
+from clicv2lite.recipes.settings import stored_recipe
 
-CARD, RELEASE, PROBE = "model_card.md", "release.json", "probe.json"
-READINGS = {
-    "tokens": "the patches' tokens of all blocks, pooled over the image to {features} numbers that go into the ridge",
-    "likeness": "for each patch and block, five numbers that say how alike its token is to those of the other patches of its "
-    "image, in the image and in the image halved; their means and deviations, {features} numbers, go into the ridge",
-}
-TEMPLATE = Path(__file__).with_name("card_template.md")
+CARD = "model_card.md"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratings", required=True, type=Path, metavar="CSV", help="table image,score[,category] to fit on")
     pool_help = "how its tokens are read, where not as in the run: pool_read, pool_size, ...; no weight depends on it"
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=pool_help)
+    parser.add_argument(
+        "--add", action="store_true", help="put it beside the encoders that are there, in place of replacing them"
+    )
     add_device(parser)
     add_output(parser, "--out", folder=True, locked=False, default=DEFAULT, help="where (default: in the package)")
 
@@ -62,15 +62,18 @@ def run(args: argparse.Namespace) -> int:
     """Export, fit, measure, write the card; exit status 0, or that of `probe` if it failed."""
     out, device = Path(os.path.relpath(args.out)), choose_device(args.device)
     ratings = read_ratings(str(args.ratings))  # before anything in `out` is replaced
+    number = len(encoder_files(out)) + 1 if args.add else 1
+    if args.add and not (out / RELEASE).is_file():
+        raise UserError(f"--add: {out} holds no released model; leave --add out for the first run")
     with locked(out, folder=True):  # in between, `probe` has the lock
-        export(args.run, out, read_settings(args.set, "pool_"))
+        export(args.run, out, read_settings(args.set, "pool_"), number)
     words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
     words += ["--device", args.device] if args.device != "auto" else []
     words += ["--within-categories"] if ratings.categories else []
     if code := subprocess.run([sys.executable, "-m", "clicv2lite", *words, "--out", str(out)], check=False).returncode:
         return code  # its own process, so that probe.json names a command that anyone can repeat
     with locked(out, folder=True):
-        write_json(out / RELEASE, measure(args.run, out, ratings, device))
+        write_json(out / RELEASE, (measure if number == 1 else measure_added)(args.run, out, ratings, device))
         write_bytes(out / CARD, card(out).encode())
     print((out / CARD).read_text(encoding="utf-8"))
     return 0
@@ -93,7 +96,6 @@ def measure(run: Path, folder: Path, ratings: Ratings, device: torch.device) -> 
     key = whole.key_head(encode_visible(whole.key, views.query, views.visible))
     pairs = [p.flatten() for p in whole.query.parameters()], [p.flatten() for p in whole.key.parameters()]
     weights, others = (torch.cat(side) for side in pairs)
-    last = read_log(run / "metrics.jsonl")[-1]
     return {
         "same_folds": {
             "untrained": probe(untrained, ratings),
@@ -106,9 +108,45 @@ def measure(run: Path, folder: Path, ratings: Ratings, device: torch.device) -> 
             "smallest_cosine": float((query * key).sum(-1).min()),
             "relative_distance_of_weights": float((weights - others).norm() / weights.norm()),
         },
-        "pretraining": {name: last[name] for name in ("step", "passes", "seconds", "images_per_second")},
-        "bytes": {p.name: p.stat().st_size for p in sorted(folder.glob("*.safetensors"))},
+        "pretraining": _cost(run),
+        "bytes": _bytes(folder),
     }
+
+
+def measure_added(run: Path, folder: Path, ratings: Ratings, device: torch.device) -> dict[str, Any]:
+    """The release of the model before, with what the encoder that joined changes: each alone, its rounding, its cost."""
+    model = load_model(folder, device)
+    assert isinstance(model.encoder, SideBySide)
+    *before, added = model.encoder.encoders
+    recipes = [_recipe(folder, number) for number in range(1, len(before) + 2)]
+    precise = FrozenEncoder(str(run), load_pretraining(str(run)).query, added.config).to(device)
+    untrained = [untrained_encoder("untrained", FrozenConfig(r.encoder, r.pool), r.seed) for r in recipes]
+    paths = list(ratings.paths)[::5]
+    moved = np.abs(model.score(paths) - Model(SideBySide("precise", [*before, precise]), model.head).score(paths))
+    release = read_object((folder / RELEASE).read_text("utf-8"))
+    return release | {
+        "same_folds": release["same_folds"]
+        | {
+            "untrained": probe(SideBySide("untrained", untrained).to(device), ratings),
+            "alone": [probe(encoder, ratings) for encoder in model.encoder.encoders],
+        },
+        "float16": {"images": len(paths), "largest_difference": float(moved.max()), "mean_difference": float(moved.mean())},
+        "added": [*release.get("added", [])[: len(before) - 1], _cost(run)],
+        "bytes": _bytes(folder),
+    }
+
+
+def _recipe(folder: Path, number: int) -> Recipe:
+    return stored_recipe(read_object((folder / numbered_config(number)).read_text("utf-8"))["recipe"])
+
+
+def _cost(run: Path) -> dict[str, Any]:
+    last = read_log(run / "metrics.jsonl")[-1]
+    return {name: last[name] for name in ("step", "passes", "seconds", "images_per_second")}
+
+
+def _bytes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in sorted(folder.glob("*.safetensors"))}
 
 
 def probe(encoder: FrozenEncoder, ratings: Ratings) -> dict[str, Any]:
@@ -118,46 +156,3 @@ def probe(encoder: FrozenEncoder, ratings: Ratings) -> dict[str, Any]:
     predictions = cross_validate(fit_ridge, pooled(encoder, list(ratings.paths)), ratings.scores, tests, within)
     result = report(ratings.scores, predictions, ratings.categories, RESAMPLES, 0)
     return {key: result[key] for key in ("mean_pcc", "mean_pcc_ci", "pcc")}
-
-
-def card(folder: Path) -> str:
-    """The model card as Markdown, every number from the JSON files in `folder` and from the stored results."""
-    config, probe, release = (json.loads((folder / n).read_text("utf-8")) for n in ("config.json", PROBE, RELEASE))
-    stored = read_results(stored_results())
-    best = max(stored.measures, key=lambda name: stored.measures[name]["mean_pcc"])
-    compared = {
-        "**this model**: ridge on how alike its tokens are": probe,
-        "the same weights, their tokens pooled as in chapter 8, ridge": release["same_folds"]["pooling_of_the_run"],
-        "the same architecture and reading, untrained": release["same_folds"]["untrained"],
-        "eleven hand-crafted measures, ridge": read_json(stored_results() / "handcrafted_within.json"),
-        f"best single hand-crafted measure ({best.replace('_', ' ')})": stored.measures[best],
-    }
-    compared["EfficientNet-lite0, supervised on ImageNet, ridge"] = read_json(
-        stored_results() / "supervised" / "efficientnet_lite0_within.json"
-    )
-    rows = [
-        f"| {name} | {_number(r['mean_pcc'])} | {' to '.join(map(_number, r['mean_pcc_ci'] or [None]))} |"
-        for name, r in compared.items()
-    ]
-    parts = probe["per_category"].items()
-    by_category = [f"| {name} | {r['n']} | {_number(r['pcc'])} | {_number(r['srcc'])} |" for name, r in parts]
-    return TEMPLATE.read_text(encoding="utf-8").format(
-        recipe=config["recipe"],
-        config=config | {"commit": config.get("commit") or code_version(config)},
-        probe=probe,
-        run=release["pretraining"],
-        rounding=release["float16"],
-        key=release["key"],
-        minutes=release["pretraining"]["seconds"] / 60,
-        epochs=release["pretraining"]["passes"] / config["images"],
-        megabytes=sum(release["bytes"].values()) / 1e6,
-        reading=READINGS[config["recipe"]["pool_read"]].format(features=load_model(folder).head.config()["width"]),
-        rows="\n".join(rows),
-        categories="\n".join(by_category),
-        meaning=meaning(folder),
-        flags=flag_table(read_json(stored_results() / "flags.json")),
-    )
-
-
-def _number(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.3f}"

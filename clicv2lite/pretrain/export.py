@@ -72,13 +72,15 @@ def load_pretraining(spec: str = "default") -> CLICv2:
     return model.eval().requires_grad_(False)
 
 
-def export(run: Path, folder: Path, pooling: Mapping[str, Any] | None = None) -> None:
+def export(run: Path, folder: Path, pooling: Mapping[str, Any] | None = None, number: int = 1) -> None:
     """Write the newest checkpoint of a run as a model in float16 files: encoder, heads with decoder, configuration.
 
     Args:
         run: folder of a finished run of `clicv2lite pretrain`.
         folder: made if it is missing.
         pooling: settings that begin with ``pool_``, to replace those of the run. No weight depends on them.
+        number: 1 replaces the model that is in the folder. A larger one adds an encoder to those that are there, with its
+            configuration in ``config_2.json``, ..., and without heads and decoder.
 
     Raises:
         UserError: if the settings do not fit the run, or it has no checkpoint.
@@ -86,13 +88,24 @@ def export(run: Path, folder: Path, pooling: Mapping[str, Any] | None = None) ->
     recipe = load_recipe(str(run)).changed(pooling or {})
     check(recipe)
     model = load_pretraining(str(run))
-    FrozenEncoder(str(run), model.query, FrozenConfig(recipe.encoder, recipe.pool)).save(folder, half=True)
+    encoder = FrozenEncoder(str(run), model.query, FrozenConfig(recipe.encoder, recipe.pool))
+    stored = read_object((run / CONFIG).read_text(encoding="utf-8"))  # load_recipe has read it
+    command = re.sub(r"--out \S+", f"--out runs/{run.resolve().name}", str(stored.get("command", "")))  # others have others
+    stored |= {"command": command, "recipe": recipe.flat()}
+    if number > 1:
+        encoder.save_numbered(folder, number, half=True)
+        write_json(folder / numbered_config(number), stored)
+        return
+    encoder.save(folder, half=True)
     heads = {f"query_head.{k}": v for k, v in model.query_head.state_dict().items()}
     decoder = {f"decoder.{k}": v for k, v in model.decoder.state_dict().items()} if model.decoder else {}
     write_bytes(folder / HEADS, safetensors.torch.save({k: v.half().contiguous() for k, v in (heads | decoder).items()}))
-    stored = read_object((run / CONFIG).read_text(encoding="utf-8"))  # load_recipe has read it
-    command = re.sub(r"--out \S+", f"--out runs/{run.resolve().name}", str(stored.get("command", "")))  # others have others
-    write_json(folder / CONFIG, stored | {"command": command, "recipe": recipe.flat()})
+    write_json(folder / CONFIG, stored)
+
+
+def numbered_config(number: int) -> str:
+    """Name of the file with the configuration of one of a folder's encoders; the first is number 1."""
+    return CONFIG if number == 1 else f"config_{number}.json"
 
 
 def _load_exported(folder: Path, model: CLICv2) -> None:

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,8 @@ from PIL import Image
 
 from clicv2lite.cli import main
 from clicv2lite.data import worlds
-from clicv2lite.evaluate.release import card
+from clicv2lite.encoders.side_by_side import SideBySide
+from clicv2lite.evaluate.card import card
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import load_model
 from clicv2lite.pretrain.engine import Pretraining, pretrain
@@ -47,6 +49,33 @@ def test_one_command_makes_the_whole_folder(made):
     assert release["key"]["mean_cosine"] > 0.5 and release["pretraining"]["passes"] == 64
     assert release["bytes"] == {name: (made / "model" / name).stat().st_size for name in weights}
     assert 0 <= load_model(made / "model").score(made / "0.png") <= 1
+
+
+def test_a_second_run_joins_the_first(made, tmp_path):
+    out = tmp_path / "both"
+    shutil.copytree(made / "model", out)
+    first = {name: (out / name).read_bytes() for name in ("encoder.safetensors", "pretraining.safetensors", "config.json")}
+    run = tmp_path / "runs" / "pooled"
+    recipe = replace(ci(), passes=64, save_every=2, seed=1).changed({"patch_embed": "conv-pool", "max_shift": 0})
+    assert pretrain(Pretraining(recipe, ["worlds:20"], run, device="cpu", progress=False))
+    assert main(["release", str(run), "--ratings", str(made / "ratings.csv"), "--out", str(out), "--add"]) == 0
+    assert all((out / name).read_bytes() == data for name, data in first.items())
+    model, release = load_model(out, "cpu"), json.loads((out / "release.json").read_text())
+    assert isinstance(model.encoder, SideBySide) and model.head.config()["width"] == model.encoder.feature_count
+    assert release["same_folds"]["alone"][0]["mean_pcc"] == pytest.approx(
+        json.loads((made / "model" / "probe.json").read_text())["mean_pcc"], abs=1e-9
+    ), "the first alone is the model before"
+    assert release["added"][0]["passes"] == 64 and "encoder_2.safetensors" in release["bytes"]
+    assert json.loads((out / "config_2.json").read_text())["recipe"]["patch_embed"] == "conv-pool"
+    text = (out / "model_card.md").read_text()
+    assert "| 1 | linear | to " in text and "| 2 | conv-pool | none | 64 (3) |" in text and "encoder 2 alone" in text
+    assert text.count(" --add ") == 1
+
+
+def test_adding_to_nothing_is_one_line(made, tmp_path, capsys):
+    words = ["release", str(made / "runs" / "tiny"), "--ratings", str(made / "ratings.csv"), "--out", str(tmp_path / "model")]
+    assert main([*words, "--add"]) == 2
+    assert "holds no released model" in capsys.readouterr().err and not (tmp_path / "model").exists()
 
 
 def test_a_run_that_is_none_is_one_line(made, tmp_path, capsys):

@@ -9,6 +9,7 @@ pytest.importorskip("sphinx")
 pytest.importorskip("skimage")
 
 import clicv2lite
+from clicv2lite.encoders.frozen import encoder_files
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import Model
 
@@ -17,8 +18,8 @@ def test_script_holds_the_files_of_the_model_and_the_text_of_the_engine(extensio
     scorer = extension("page_scorer")
     script = scorer.model_script(DEFAULT)
     parts = json.loads(script.removeprefix("globalThis.clicv2liteModel = ").removesuffix(";\n"))
-    for part, file in {"encoder": "encoder.safetensors", "head": "head.safetensors"}.items():
-        assert base64.b64decode(parts[part]) == (DEFAULT / file).read_bytes()
+    assert base64.b64decode(parts["head"]) == (DEFAULT / "head.safetensors").read_bytes()
+    assert [base64.b64decode(part) for part in parts["encoders"]] == [path.read_bytes() for path in encoder_files(DEFAULT)]
     norms = json.loads((DEFAULT / "norms.json").read_text(encoding="utf-8"))
     assert parts["norms"] == {
         key: norms.get(key, norms["interval"].get(key)) for key in ("reference", "n", "quantiles", "edges", "half")

@@ -1,6 +1,6 @@
 // The whole model in plain JavaScript: an image goes in, its score and the share of each place in it come out, equal to
 // clicv2lite's in Python (book chapter 12). It runs in a worker of the page: no library, no network, nothing is uploaded.
-// Matrices are flat typed arrays, row after row, and (n, d) in a comment is a shape. A model is read from the same two
+// Matrices are flat typed arrays, row after row, and (n, d) in a comment is a shape. A model is read from the same
 // safetensors files as in Python. `page_scorer` in book/_ext checks that they are of this kind.
 "use strict";
 
@@ -179,6 +179,64 @@ function patches(image, side, patch) { // (side, side, 3) in 0..255 -> normalise
   return target;
 }
 
+function columns(x, patches, channels, side) { // (patches, channels, side, side) -> what a 3 x 3 kernel with stride 2 sees: (patches places, 9 channels)
+  const half = side / 2, target = new Float32Array(patches * half * half * channels * 9);
+  let end = 0;
+  for (let patch = 0; patch < patches; patch++) {
+    for (let place = 0; place < half * half; place++) {
+      const top = 2 * Math.trunc(place / half) - 1, left = 2 * (place % half) - 1;
+      for (let c = 0, plane = patch * channels * side * side; c < channels; c++, plane += side * side) {
+        for (let y = top; y < top + 3; y++) {
+          for (let x2 = left; x2 < left + 3; x2++, end++) {
+            if (y >= 0 && x2 >= 0 && y < side && x2 < side) target[end] = x[plane + y * side + x2]; // outside the patch there are zeros
+          }
+        }
+      }
+    }
+  }
+  return target;
+}
+
+function groupNormed(x, patches, places, channels, weight, bias, groups = 8) { // (patches places, channels) -> (patches, channels, places)
+  const target = new Float32Array(x.length), wide = channels / groups;
+  for (let patch = 0; patch < patches; patch++) {
+    for (let group = 0; group < groups; group++) {
+      let mean = 0, square = 0;
+      const each = (visit) => {
+        for (let place = 0; place < places; place++) {
+          for (let c = group * wide; c < (group + 1) * wide; c++) visit(x[(patch * places + place) * channels + c], c, place);
+        }
+      };
+      each((value) => { mean += value / (wide * places); });
+      each((value) => { square += (value - mean) ** 2 / (wide * places); });
+      const scale = 1 / Math.sqrt(square + 1e-5);
+      each((value, c, place) => { target[(patch * channels + c) * places + place] = (value - mean) * scale * weight[c] + bias[c]; });
+    }
+  }
+  return target;
+}
+
+function stem(weights, x, patches, side) { // clicv2lite/method/stem.py: patches (n, 3, side, side) -> mean and maximum over their places (n, 256)
+  const name = "patch_embed.proj.";
+  let channels = 3;
+  for (let level = 0; level < 3; level++, side /= 2) {
+    const get = (part) => [weights[`${name}${part}.${level}.weight`], weights[`${name}${part}.${level}.bias`]];
+    const [kernel, offset] = get("convolutions"), places = (side / 2) ** 2, outputs = offset.length;
+    const seen = product(columns(x, patches, channels, side), kernel, patches * places, outputs, 9 * channels, offset);
+    x = groupNormed(seen, patches, places, outputs, ...get("norms")).map(gelu);
+    channels = outputs;
+  }
+  const target = new Float32Array(2 * patches * channels), places = side * side;
+  for (let patch = 0; patch < patches; patch++) {
+    for (let c = 0; c < channels; c++) {
+      const seen = x.subarray((patch * channels + c) * places, (patch * channels + c + 1) * places);
+      target[2 * patch * channels + c] = seen.reduce((a, b) => a + b) / places;
+      target[(2 * patch + 1) * channels + c] = seen.reduce((a, b) => Math.max(a, b));
+    }
+  }
+  return target;
+}
+
 function positions(stored, from, to, width) { // position embedding (from from, width) -> (to to, width), bicubic
   if (from === to) return stored;
   const table = taps(from, to, bicubic, 2), target = new Float32Array(to * to * width);
@@ -193,11 +251,12 @@ function positions(stored, from, to, width) { // position embedding (from from, 
 }
 
 function* blocks(weights, image, side) { // the tokens (n, width) after each block
-  const { patch, width, depth, heads, size } = weights.config.encoder, grid = side / patch, n = grid * grid;
+  const { patch, width, depth, heads, size, patch_embed: embed } = weights.config.encoder, grid = side / patch, n = grid * grid;
   const get = (name) => [weights[`${name}.weight`], weights[`${name}.bias`]];
   const linear = (x, name) => { const [w, b] = get(name); return product(x, w, n, b.length, x.length / n, b); };
   const add = (x, y) => x.map((value, i) => value + y[i]);
-  let tokens = linear(patches(image, side, patch), "patch_embed.proj");
+  const cut = patches(image, side, patch);
+  let tokens = embed === "conv-pool" ? linear(stem(weights, cut, n, patch), "patch_embed.proj.linear") : linear(cut, "patch_embed.proj");
   tokens = add(tokens, positions(weights.pos_embed, size / patch, grid, width));
   for (let block = 0; block < depth; block++) {
     const name = `blocks.${block}.`;
@@ -239,13 +298,13 @@ function likeness(tokens, grid, width) { // (n, width) -> 5 channels (n): larges
 }
 
 // --- The head, its bounds and its map: clicv2lite/heads, clicv2lite/encoders/place_shares.py ---
-function run({ encoder, head }, image, report) { // (S, S, 3) in 0..255 -> { score, shares: (grid, grid) }
-  const { width, patch, depth } = encoder.config.encoder, side = encoder.config.pool.size, grid = side / patch;
+function run({ encoders, head }, image, report) { // (S, S, 3) in 0..255 -> { score, shares: (grid, grid) }
+  const side = encoders[0].config.pool.size, grid = Math.max(...encoders.map(({ config }) => side / config.encoder.patch));
   const shares = new Float64Array(grid * grid).fill(head.intercept[0]);
   const sizes = [[image, side], [halved(image, side), side / 2]];
   let feature = 0, done = 0, score = head.intercept[0];
-  for (const [pixels, length] of sizes) {
-    const small = length / patch, repeat = grid / small, n = small * small;
+  for (const encoder of encoders) for (const [pixels, length] of sizes) {
+    const { width, patch, depth } = encoder.config.encoder, small = length / patch, repeat = grid / small, n = small * small;
     for (const tokens of blocks(encoder, pixels, length)) {
       const channels = likeness(normed(tokens, width, 1e-5), small, width), means = channels.map((c) => c.reduce((a, b) => a + b) / n);
       const deviations = channels.map((c, i) => Math.sqrt(c.reduce((sum, value) => sum + (value - means[i]) ** 2, 0) / n));
@@ -260,10 +319,11 @@ function run({ encoder, head }, image, report) { // (S, S, 3) in 0..255 -> { sco
           }
         });
       }
-      report((done += 1 / depth / 4 ** (length < side)) / 1.25); // the halved image has a quarter of the places
+      done += 1 / depth / 4 ** (length < side); // the halved image has a quarter of the places
+      report(done / 1.25 / encoders.length);
     }
   }
-  return { score: bounded(score), shares };
+  return { score: bounded(score), shares, grid };
 }
 
 function bounded(score, edge = 0.05) { // clicv2lite/heads/bounds.py
@@ -308,14 +368,13 @@ function coloured(map, grid, width, height) { // levels (grid, grid) -> colours 
 let model;
 self.onmessage = ({ data: { files, bitmap, shown } }) => {
   if (files) {
-    model = { encoder: safetensors(bytesOf(files.encoder)), head: safetensors(bytesOf(files.head)) };
+    model = { encoders: files.encoders.map((file) => safetensors(bytesOf(file))), head: safetensors(bytesOf(files.head)) };
     return;
   }
   try {
-    const began = performance.now(), { size } = model.encoder.config.pool, grid = size / model.encoder.config.encoder.patch;
-    const square = squashed(bitmap, size);
+    const began = performance.now(), square = squashed(bitmap, model.encoders[0].config.pool.size);
     bitmap.close();
-    const { score, shares } = run(model, square, (progress) => self.postMessage({ progress }));
+    const { score, shares, grid } = run(model, square, (progress) => self.postMessage({ progress }));
     const map = relative(smooth(shares, grid)), colours = coloured(map, grid, ...shown);
     self.postMessage({ score, shares, map, square, colours, seconds: (performance.now() - began) / 1000 });
   } catch (error) {

@@ -1,0 +1,106 @@
+"""The card of a released model, written from the numbers of the files in its folder (book chapter 12)."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from clicv2lite.evaluate.card_meaning import flag_table, meaning
+from clicv2lite.evaluate.stored import read_json, read_results, stored_results
+from clicv2lite.json_object import read_object
+from clicv2lite.models.model import load_model
+from clicv2lite.pretrain.export import numbered_config
+from clicv2lite.provenance import code_version
+from clicv2lite.recipes.recipe import Recipe
+from clicv2lite.recipes.settings import stored_recipe
+
+RELEASE, PROBE = "release.json", "probe.json"
+READINGS = {
+    "tokens": "the patches' tokens of all blocks, pooled over the image to {features} numbers that go into the ridge",
+    "likeness": "for each patch and block, five numbers that say how alike its token is to those of the other patches of its "
+    "image, in the image and in the image halved; their means and deviations, {features} numbers, go into the ridge",
+}
+POOLING = "pool_read=likeness pool_halvings=1 pool_size=448 pool_statistics=mean,std"
+TEMPLATE = Path(__file__).with_name("card_template.md")
+
+
+def card(folder: Path) -> str:
+    """The model card as Markdown, every number from the JSON files in `folder` and from the stored results."""
+    config, probe, release = (json.loads((folder / n).read_text("utf-8")) for n in ("config.json", PROBE, RELEASE))
+    stored = read_results(stored_results())
+    best = max(stored.measures, key=lambda name: stored.measures[name]["mean_pcc"])
+    model, same = load_model(folder, "cpu"), release["same_folds"]
+    costs = [release["pretraining"], *release.get("added", [])]
+    alone = {f"encoder {number} alone, read in the same way": r for number, r in enumerate(same.get("alone", []), 1)}
+    compared = {
+        "**this model**: ridge on how alike its tokens are": probe,
+        **alone,
+        "encoder 1, its tokens pooled as in chapter 8, ridge": same["pooling_of_the_run"],
+        "the same architecture and reading, untrained": same["untrained"],
+        "eleven hand-crafted measures, ridge": read_json(stored_results() / "handcrafted_within.json"),
+        f"best single hand-crafted measure ({best.replace('_', ' ')})": stored.measures[best],
+    }
+    compared["EfficientNet-lite0, supervised on ImageNet, ridge"] = read_json(
+        stored_results() / "supervised" / "efficientnet_lite0_within.json"
+    )
+    rows = [
+        f"| {name} | {_number(r['mean_pcc'])} | {' to '.join(map(_number, r['mean_pcc_ci'] or [None]))} |"
+        for name, r in compared.items()
+    ]
+    parts = probe["per_category"].items()
+    by_category = [f"| {name} | {r['n']} | {_number(r['pcc'])} | {_number(r['srcc'])} |" for name, r in parts]
+    return TEMPLATE.read_text(encoding="utf-8").format(
+        recipe=config["recipe"],
+        config=config | {"commit": config.get("commit") or code_version(config)},
+        probe=probe,
+        files=", ".join(f"`{name}`" for name in release["bytes"]),
+        encoders="\n".join(_encoder_row(folder, number, cost) for number, cost in enumerate(costs, 1)),
+        rounding=release["float16"],
+        key=release["key"],
+        minutes=sum(cost["seconds"] for cost in costs) / 60,
+        megabytes=sum(release["bytes"].values()) / 1e6,
+        reading=READINGS[config["recipe"]["pool_read"]].format(features=model.head.config()["width"]),
+        tried=len((stored_results() / "readings.csv").read_text("utf-8").splitlines()) - 1,
+        rows="\n".join(rows),
+        categories="\n".join(by_category),
+        meaning=meaning(folder),
+        flags=flag_table(read_json(stored_results() / "flags.json")),
+        again=_again(folder, len(costs)),
+    )
+
+
+def _encoder_row(folder: Path, number: int, cost: dict[str, Any]) -> str:
+    """One encoder of a card: how it was made, from its configuration."""
+    config = read_object((folder / numbered_config(number)).read_text("utf-8"))
+    recipe = stored_recipe(config["recipe"])
+    cells = [
+        f"{number}",
+        recipe.encoder.patch_embed,
+        _shift(recipe),
+        f"{cost['passes']:,} ({cost['passes'] / config['images']:.0f})",
+    ]
+    cells += [
+        f"{cost['seconds'] / 60:.0f}",
+        f"{recipe.seed}",
+        f"{config.get('commit') or code_version(config)}; {config['versions']}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _shift(recipe: Recipe) -> str:
+    return f"to {recipe.views.shift_limit} px" if recipe.views.shift_limit else "none"
+
+
+def _again(folder: Path, count: int) -> str:
+    """The commands that make the model."""
+    lines = []
+    for number in range(1, count + 1):
+        words = str(read_object((folder / numbered_config(number)).read_text("utf-8"))["command"])
+        made = re.search(r"--out (\S+)", words)
+        lines += [words, f"clicv2lite release {made[1] if made else 'RUN'} \\"]
+        lines += [f'    --ratings "$CLICV2LITE_DATA/savoias/ratings.csv"{" --add" * (number > 1)} \\', f"    --set {POOLING}"]
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"
