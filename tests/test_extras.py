@@ -178,6 +178,7 @@ NEEDS = [  # what is run, what it asks for first, the extra that brings it, who 
     (["pretrain", "--recipe", "vit-l16", "--dry-run"], "psutil", "train", "pretrain"),
     (["probe", "--encoder", "default", *RATED], "sklearn", "probe", "probe"),
     (SUITE, "scipy", "probe", "evaluate"),
+    (["score", "a.png", "--engine", "ray", "--out", "out"], "ray", "ray", "--engine ray"),
     (["data", "savoias", "--out", "s", "--url", "nowhere"], "openpyxl", "data", "data"),
     (["bench"], "simplejpeg", "train", "bench"),
     (["measures", *RATED], "skimage", "evaluate", "measures"),
