@@ -180,9 +180,9 @@ def _ray(jobs: int | None) -> Iterator[None]:
         try:
             ray.init(where or "local", log_to_driver=False, logging_level=logging.CRITICAL, **({} if where else alone))
         except Exception as error:  # Ray raises plain ones
-            advice = (
-                "check `ray status`" if where else "try again, or start one with `ray start --head` and set RAY_ADDRESS=auto"
-            )
+            advice = "try again, or start one with `ray start --head` and set RAY_ADDRESS=auto"
+            if where:
+                advice = "check the address, and RAY_AUTH_MODE and RAY_AUTH_TOKEN if it asks for them"
             said = " ".join(str(error).split())[:200]
             raise UserError(f"--engine ray: no Ray {f'at {where}' if where else 'starts here'} ({said}); {advice}") from None
         try:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tarfile
@@ -44,15 +45,16 @@ def here(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """The address of a Ray that outlives the commands, as a cluster does."""
+    """What the environment says of a Ray that outlives the commands, as a cluster does: its address, and a token of its own."""
     # in a process of its own: this one stays free of Ray's threads
     code = "import ray, sys; c = ray.init('local', num_cpus=2, include_dashboard=False, object_store_memory=2**27)\n"
     code += "print('ADDRESS', c.address_info['gcs_address'], flush=True); sys.stdin.read()"
-    started = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    started = {"env": {**os.environ, **token}, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
     with subprocess.Popen([sys.executable, "-c", code], **started) as process:
         try:
             address = next(line.split()[1] for line in process.stdout if line.startswith("ADDRESS"))
-            yield address
+            yield {"RAY_ADDRESS": address, **token}
         finally:
             process.stdin.close()
 
@@ -74,7 +76,7 @@ def plain(here, models):
 
 def score(here, cluster, out, model, who="nobody", die_at=""):
     """Run the command there, with two workers, as `tests/score/dying.py` runs it."""
-    plan = {"RAY_ADDRESS": cluster, "WHO": who, "DIE_AT": die_at, "MARK": str(here / f"{out}.mark")}
+    plan = {**cluster, "WHO": who, "DIE_AT": die_at, "MARK": str(here / f"{out}.mark")}
     words = ["score", "--engine", "ray", PATTERN, "--out", out, "--model", model, "--jobs", "2"]
     call = [sys.executable, str(Path(__file__).with_name("dying.py")), *words]
     return subprocess.run(call, cwd=here, env={**os.environ, **plan}, capture_output=True, encoding="utf-8")
@@ -96,7 +98,7 @@ def rows_of(folder):
 
 def test_a_worker_that_is_killed_costs_no_row_and_doubles_none(here, cluster, plain, models):
     done = score(here, cluster, "one", models[0], "worker", "000003.parquet")
-    assert (here / "one.mark").exists()
+    assert (here / "one.mark").exists(), done.stderr
     assert rows_of(here / "one") == plain, done.stderr
     assert done.returncode == 1 and done.stdout == ""
     lines = done.stderr.splitlines()
@@ -112,7 +114,7 @@ def test_a_worker_that_is_killed_costs_no_row_and_doubles_none(here, cluster, pl
 
 def test_after_a_killed_driver_the_same_command_scores_what_is_missing(here, cluster, plain, models):
     done = score(here, cluster, "two", models[0], "driver", "000004.parquet")
-    assert done.returncode == -9
+    assert done.returncode == -9, done.stderr
     before = {path.name: path.stat().st_ino for path in (here / "two").glob("*.parquet")}
     assert 0 < len(before) < SHARDS
     done = score(here, cluster, "two", models[0])
@@ -120,9 +122,9 @@ def test_after_a_killed_driver_the_same_command_scores_what_is_missing(here, clu
     assert {name: after[name] for name in before} == before
     assert rows_of(here / "two") == plain, done.stderr
     assert done.returncode == 1 and "of 6 parts are in two already" in done.stderr
-    again = score(here, "nowhere:1", "two", models[0])  # nothing is left: no Ray is asked for
+    again = score(here, {"RAY_ADDRESS": "nowhere:1"}, "two", models[0])  # nothing is left: no Ray is asked for
     assert again.returncode == 1 and "6 of 6 parts are in two already" in again.stderr
-    other = score(here, "nowhere:1", "two", models[1])
+    other = score(here, {"RAY_ADDRESS": "nowhere:1"}, "two", models[1])
     assert other.returncode == 2 and other.stderr.splitlines() == [
         f"clicv2lite: {models[1]}: this model has no norms, so no percentile and no uncertainty; see clicv2lite norms --help",
         "clicv2lite: --out two: 000000.parquet is of another model or norms; name another folder",
@@ -131,6 +133,6 @@ def test_after_a_killed_driver_the_same_command_scores_what_is_missing(here, clu
 
 def test_a_part_that_kills_every_worker_costs_no_other_part(here, cluster, plain, models):
     done = score(here, cluster, "three", models[0], "workers", "000002.parquet")
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stderr
     assert "clicv2lite: 1 of 6 parts are missing, the first is 000002.parquet; the same command tries them again" in done.stderr
     assert rows_of(here / "three") == [row for row in plain if "000002.tar" not in row[0]]
