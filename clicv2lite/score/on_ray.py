@@ -193,7 +193,8 @@ def _ray(jobs: int | None) -> Iterator[None]:
 
 def _crew(device: str, jobs: int | None) -> tuple[int, str, dict[str, float], int]:
     """How many workers, their device, what each needs of Ray, and its threads: one a GPU, or one a core where there is none."""
-    import ray
+    with extra("ray", "--engine ray"):
+        import ray
 
     total = ray.cluster_resources()
     gpus, cpus = int(total.get("GPU", 0)), int(total.get("CPU", 1))
