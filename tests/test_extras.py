@@ -88,9 +88,9 @@ def test_the_core_and_the_extras_of_commands_name_nothing_that_is_not_imported()
     assert named - used == set(IMPORTED_BY_OTHERS)
 
 
-def test_all_names_every_extra_but_the_book_and_the_checks():
+def test_all_names_every_extra_but_the_book_the_checks_and_ray():
     (line,) = PROJECT["optional-dependencies"]["all"]
-    assert Requirement(line).extras == set(PROJECT["optional-dependencies"]) - {"all", "book", "dev"}
+    assert Requirement(line).extras == set(PROJECT["optional-dependencies"]) - {"all", "book", "dev", "ray"}
 
 
 OPTIONAL = sorted({one.package for one in imported()} - CORE)
@@ -178,6 +178,7 @@ NEEDS = [  # what is run, what it asks for first, the extra that brings it, who 
     (["pretrain", "--recipe", "vit-l16", "--dry-run"], "psutil", "train", "pretrain"),
     (["probe", "--encoder", "default", *RATED], "sklearn", "probe", "probe"),
     (SUITE, "scipy", "probe", "evaluate"),
+    (["score", "a.png", "--engine", "ray", "--out", "out"], "ray", "ray", "--engine ray"),
     (["data", "savoias", "--out", "s", "--url", "nowhere"], "openpyxl", "data", "data"),
     (["bench"], "simplejpeg", "train", "bench"),
     (["measures", *RATED], "skimage", "evaluate", "measures"),

@@ -126,7 +126,7 @@ def find_images(arguments: list[str]) -> list[ImageRow]:
         if path.is_dir():
             rows += _below(argument)
         elif is_tar_name(argument):
-            rows += _members(argument)
+            rows += members(argument)
         elif glob.has_magic(argument) and not path.exists():
             rows.append(ImageRow(argument, Path("pattern"), error=f"{one_line(argument)}: no image fits this pattern"))
         else:
@@ -148,7 +148,8 @@ def _from_stdin(null: bool) -> list[str]:
     return [name for name in names if name]
 
 
-def _members(argument: str) -> list[ImageRow]:
+def members(argument: str) -> list[ImageRow]:
+    """The images of a tar, in its order; of one that cannot be read, a single row with the error."""
     from clicv2lite.data.sources import open_images  # not above: most calls name no tar
 
     try:

@@ -22,6 +22,9 @@ from clicv2lite.score.resume import recalled, score_places
 from clicv2lite.score.scoring import map_names
 from clicv2lite.score.table import Table, check_same_model
 
+ENGINES = ("threads", "ray")
+NOT_WITH_RAY = ("--csv", "--json", "--map", "--map-format", "--excel", "--top", "--html")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `score`."""
@@ -45,7 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", type=int, metavar="N", help="write a page with the N most and the N least complex images")
     add_output(parser, "--html", help="where --top writes (default complexity.html)")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images encoded at once (default 32)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="threads that decode and encode (default: one per core)")
+    jobs_help = "threads that decode and encode, or workers of Ray (default: one per core; of Ray, one per GPU if it has any)"
+    parser.add_argument("--jobs", type=int, metavar="N", help=jobs_help)
+    engine_help = (
+        "ray: on every core or GPU of a Ray cluster, or of this machine, into Parquet parts in --out (default threads)"
+    )
+    parser.add_argument("--engine", choices=ENGINES, default="threads", help=engine_help)
+    add_output(parser, "--out", folder=True, help="with --engine ray: one part for each tar; those that are there are kept")
     add_norms(parser)
     add_device(parser)
 
@@ -55,6 +64,11 @@ def run(args: argparse.Namespace) -> int:
     _check_options(args)
     page = (args.html or Path("complexity.html")) if args.top else None
     arguments = expand(args.images, args.null)
+    if args.engine == "ray":
+        from clicv2lite.score.on_ray import run_on_ray  # not above: most calls need no such thing
+
+        _check_outputs({"--out": args.out}, [], input_folders(arguments), "png")
+        return run_on_ray(args, arguments)
     rows = find_images(arguments)
     outputs = {"--csv": args.csv, "--json": args.json, "--map": args.map, "--html": page}
     _check_outputs(outputs, rows, input_folders(arguments), args.map_format or "png")
@@ -72,12 +86,28 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_options(args: argparse.Namespace) -> None:
     check_counts(batch_size=args.batch_size, jobs=args.jobs, top=args.top)
+    if args.engine == "ray":
+        _check_ray(args)
+    elif args.out:
+        raise UserError(f"--out {args.out}: there are no parts without --engine ray; add that, or name a table with --csv F")
     if args.html and not args.top:
         raise UserError(f"--html {args.html}: there is no page without --top N; say how many images to show")
     if args.map_format and not args.map:
         raise UserError(f"--map-format {args.map_format}: there are no maps without --map DIR; name their folder")
     if args.excel and not args.csv:
         raise UserError("--excel: there is no table without --csv F; name its file")
+
+
+def _check_ray(args: argparse.Namespace) -> None:
+    for option in NOT_WITH_RAY:
+        if getattr(args, option.strip("-").replace("-", "_")):
+            raise UserError(f"{option}: --engine ray writes Parquet parts into --out and nothing else; leave it out")
+    if not args.out:
+        raise UserError("--engine ray: there is no folder for its parts; name one with --out DIR")
+    if args.out.parts and args.out.parts[0].endswith(":"):  # s3: of s3://bucket
+        raise UserError(f"--out {args.out}: parts are written into a folder that all machines share; name one, no address")
+    if args.device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"--device {args.device}: with --engine ray, write auto, cpu or cuda; Ray gives each worker its GPU")
 
 
 def _check_outputs(
@@ -93,7 +123,7 @@ def _check_outputs(
         if path and option != "--map" and is_image_name(path.name):
             raise UserError(f"{option} {path}: this is the name of an image; name the file to write, and then the images")
     files = [Output(option, path) for option, path in outputs.items() if path and option != "--map"]
-    maps = outputs["--map"]
+    maps = outputs.get("--map")
     named = [maps / name for name in map_names(rows, map_format) if name] if maps else []
     files += [Output("--map", path) for path in named if os.path.isfile(path)]
     check_inputs(files, {row.image for row in rows if row.archive is None})

@@ -61,7 +61,7 @@ class Table:
             if self._file is None:  # the first time: what was read, without a cut-off end
                 write_csv(self.path, [], self.scores, self.flags, self.norms)
                 self._file = regular(self.path).open("a", newline="", encoding="utf-8")
-            csv.writer(self._file, lineterminator="\n").writerows(_cells(row, self.norms) for row in rows)
+            csv.writer(self._file, lineterminator="\n").writerows(cells(row, self.norms) for row in rows)
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -113,9 +113,9 @@ def write_csv(
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows(_cells(row, norms) for row in rows)
+        writer.writerows(cells(row, norms) for row in rows)
         held = (ImageRow(k.partition(AGAIN)[0], Path(), s, flags=(flags or {}).get(k)) for k, s in (others or {}).items())
-        writer.writerows(_cells(row, norms) for row in held)
+        writer.writerows(cells(row, norms) for row in held)
 
 
 def read_table(path: Path) -> dict[str, float]:
@@ -204,7 +204,8 @@ def check_same_model(table: Table, rows: Sequence[ImageRow], model: Model) -> No
         raise UserError(f"--csv {path}: none of its images can be read, to see if it is of this model; name another file")
 
 
-def _cells(row: ImageRow, norms: Norms | None) -> list[str]:
+def cells(row: ImageRow, norms: Norms | None) -> list[str]:
+    """A row as the table has it: one text for each of COLUMNS, empty where there is nothing to say."""
     name, error = as_cell(row.image, path=True), as_cell(row.error or "")
     if row.score is None:
         return [name, "", "", "", "", error]
