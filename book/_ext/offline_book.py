@@ -2,7 +2,8 @@
 
 Two things that Jupyter Book 1 does not do by itself:
 
-- MathJax and its fonts are copied from the wheel of sphinx-mathjax-offline instead of a content delivery network.
+- MathJax and its fonts are copied from the wheel of sphinx-mathjax-offline instead of a content delivery network: the parts
+  that turn TeX into text, and MathML for screen readers. Its menu is as large as these and loads a megabyte more.
 - Widgets are drawn by ``static/offline/anywidget-host.js`` from the state stored in the page.
 """
 
@@ -14,7 +15,8 @@ from typing import Any
 from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
-MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts", "a11y", "sre")  # with what its accessibility menu loads on demand
+PARTS = ("input/tex", "output/chtml", "a11y/assistive-mml")  # what startup.js loads after core.js
+MATHJAX = ("startup.js", "core.js", *(f"{part}.js" for part in PARTS), "input/tex/extensions", "output/chtml/fonts")
 
 
 def _add_static(app: Sphinx) -> None:
@@ -32,7 +34,7 @@ def _copy_mathjax(app: Sphinx, error: Exception | None) -> None:
         if (source / name).is_dir():
             shutil.copytree(source / name, target / name, dirs_exist_ok=True)
         else:
-            target.mkdir(parents=True, exist_ok=True)
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source / name, target / name)
 
 
@@ -41,5 +43,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", _add_static)
     app.connect("build-finished", _copy_mathjax)
     app.config.mathjax_path = f"mathjax/{MATHJAX[0]}"
+    app.config.mathjax3_config = {"loader": {"load": list(PARTS)}}
     app.config.nb_ipywidgets_js = {"offline/anywidget-host.js": {}}
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,6 +8,7 @@ from playwright.sync_api import Locator
 PICTURE = """widget => JSON.stringify([
   [...widget.querySelectorAll("canvas")].map((canvas) => canvas.toDataURL()),
   [...widget.querySelectorAll("path")].map((path) => path.getAttribute("d")),
+  [...widget.querySelectorAll("image")].map((image) => image.getAttribute("href")),
   [...widget.querySelectorAll("li")].map((item) => item.textContent),
 ])"""
 WORDS = """widget => [...widget.querySelectorAll("[aria-live=polite], .explorer-legend")]
@@ -42,6 +43,14 @@ ACTIONS = {
         "key": press("application", "arrow keys", "ArrowRight"),
         "click": push("New draw"),
         "click on a patch": click(".explorer-picture"),
+    },
+    ("04_patchwise_infonce", "InfoNCE on a circle"): {
+        "click": push("Step"),
+        "other click": push("Reset"),
+    },
+    ("06_model", "One training step"): {
+        "click": push("Next"),
+        "key": press("group", "Station", "End"),
     },
     ("04_patchwise_infonce", "Similarity explorer"): {
         "choice": lambda widget: widget.get_by_label("Softmax probabilities").check(),  # colours that know the temperature

@@ -1,4 +1,4 @@
-"""The similarity explorer and the leaderboard on a page without a kernel: mouse, touch, keyboard, and the package's numbers."""
+"""Four widgets on a page without a kernel: mouse, touch, keyboard, and the package's numbers."""
 
 import base64
 import json
@@ -18,8 +18,10 @@ from ipywidgets.embed import dependency_state, embed_data
 
 from clicv2lite.method.clicv2 import CLICv2
 from clicv2lite.recipes.library import get_recipe
+from clicv2lite.widgets.circle import CircleExplorer
 from clicv2lite.widgets.leaderboard import Leaderboard
 from clicv2lite.widgets.similarity import DRAWN, SimilarityExplorer
+from clicv2lite.widgets.training_step import TrainingStep
 
 HOST = Path(__file__).parents[2] / "book" / "_ext" / "static" / "offline" / "anywidget-host.js"
 NAMES = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen"]
@@ -345,3 +347,74 @@ def test_every_control_has_a_name_and_the_text_is_live(visit, folder_server, req
     for control in shown.locator("input, select, .leaderboard-handle, [role=application]").all():
         assert control.get_attribute("data-lm-suppress-shortcuts") == "true"
     expect(shown.locator("[aria-live=polite]")).to_have_count({"similarity": 3, "leaderboard": 2}[name])
+
+
+@pytest.fixture(scope="module")
+def training_step() -> TrainingStep:
+    torch.manual_seed(0)
+    recipe = get_recipe("lite")
+    images = torch.from_numpy(np.stack(list(PICTURES.values())[:2])).permute(0, 3, 1, 2)
+    return TrainingStep(images, CLICv2(recipe.model), recipe)
+
+
+def test_buttons_and_arrow_keys_lead_through_the_stations_of_a_step(visit, folder_server, training_step):
+    shown = show(visit.page, *folder_server, training_step)
+    stage = shown.locator(".step-stage")
+
+    def assert_station(at: int) -> None:
+        want = training_step.stations[at]
+        lines = [f"{at + 1}. {want['title']}", want["sentence"], f"{want['symbol']}: {want['shape']}"]
+        expect(shown.locator("[aria-live=polite] p")).to_have_text(lines)
+        marked = shown.locator(".step-plan .step-now").evaluate_all("all => all.map((e) => e.dataset.part)")
+        assert set(marked) == set(want["parts"])
+
+    assert_station(0)
+    shown.get_by_role("button", name="Next").click()
+    assert_station(1)
+    stage.press("ArrowRight")
+    assert_station(2)
+    stage.press("End")
+    shown.get_by_role("button", name="Next").click()  # the last one stays, and so does the focus
+    assert_station(10)
+    assert visit.page.evaluate("document.activeElement.textContent") == "Next"
+    shown.get_by_role("button", name="Back").press("Enter")
+    assert_station(9)
+    stage.press("Home")
+    assert_station(0)
+    visit.page.set_viewport_size({"width": 390, "height": 800})
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+    visit.assert_clean()
+
+
+def circle_words(widget: CircleExplorer) -> str:
+    found = widget.result()
+    loss = f"InfoNCE {number(found.loss)}\u00a0nats (chance {number(math.log(widget.count + 1))})"
+    name = loss if widget.repel else f"1 \u2212 q\u00b7k {number(found.loss)}"
+    return f"After {widget.steps} steps: {name}, alignment {number(found.alignment)}, uniformity {number(found.uniformity)}."
+
+
+def test_points_on_the_circle_step_run_and_reset_as_in_python(visit, folder_server):
+    widget, page = CircleExplorer(), visit.page
+    shown = show(page, *folder_server, widget)
+    words = shown.locator(".explorer-summary")
+    expect(words).to_have_text(circle_words(widget))
+    shown.get_by_role("button", name="Step").click()
+    widget.step()
+    expect(words).to_have_text(circle_words(widget))
+    shown.get_by_role("slider", name="Negatives").press("Home")
+    widget.count = 1
+    expect(words).to_have_text(circle_words(widget))
+    shown.get_by_label("With negatives").uncheck()
+    widget.repel = False
+    expect(words).to_have_text(circle_words(widget))
+    page.emulate_media(reduced_motion="reduce")
+    shown.get_by_role("button", name="Run").click()
+    for _ in range(300):
+        widget.step()
+    expect(words).to_have_text(circle_words(widget))
+    shown.get_by_role("button", name="Reset").click()
+    start = CircleExplorer(count=1, repel=False)
+    expect(words).to_have_text(circle_words(start))
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    visit.assert_clean()

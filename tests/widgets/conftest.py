@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 MODULES = {
+    "circle": "CircleExplorer",
     "leaderboard": "Leaderboard",
     "mask": "MaskExplorer",
     "patchify": "PatchifyExplorer",
     "similarity": "SimilarityExplorer",
+    "training_step": "TrainingStep",
 }
 DRIVER = """
 import readline from "node:readline";
