@@ -1,10 +1,11 @@
-"""The book's page on the package names every module that a reader may call, and no other."""
+"""The book's pages on the package, one a room, name every module that a reader may call, and no other."""
 
 import ast
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "book" / "api").glob("*.md"))
 # how the commands parse their arguments, the parts that one public module is made of, the exercises of each chapter
 INTERNAL = re.compile(
     r"(^|\.)(__main__|__init__|cli|command)$|^bench\.|^data\.worlds\."
@@ -30,7 +31,7 @@ def modules() -> set[str]:
 
 
 def page() -> str:
-    return (ROOT / "book" / "api.md").read_text()
+    return "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
 
 
 def test_page_lists_every_public_module_once():
@@ -38,10 +39,32 @@ def test_page_lists_every_public_module_once():
     assert len(listed) == len(set(listed))
     found = modules()
     assert set(listed) - found == set(), "on the page, but not in the package"
-    assert {name for name in found - set(listed) if not REGISTERED.search(name)} == set(), "not in book/api.md"
+    assert {name for name in found - set(listed) if not REGISTERED.search(name)} == set(), "not in book/api/ROOM.md"
 
 
 def test_each_module_has_its_own_heading():
-    headings = re.findall(r"^### `([\w.]+)`\n\n```\{eval-rst\}\n\.\. automodule:: clicv2lite\.([\w.]+)\n", page(), re.MULTILINE)
+    headings = re.findall(r"^## `([\w.]+)`\n\n```\{eval-rst\}\n\.\. automodule:: clicv2lite\.([\w.]+)\n", page(), re.MULTILINE)
     assert len(headings) == page().count("automodule::")
     assert all(heading == module for heading, module in headings)
+
+
+def test_the_index_leads_to_each_page_and_keeps_each_modules_old_address():
+    """Links to ``api.html#module-clicv2lite.errors`` are older than the pages."""
+    index = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+    kept = re.findall(
+        r"^- <span id=\"module-clicv2lite\.([\w.]+)\"></span>\{py:mod\}`([\w.]+) <clicv2lite\.([\w.]+)>`$", index, re.MULTILINE
+    )
+    assert all(len(set(names)) == 1 for names in kept)
+    listed = re.findall(r"automodule:: clicv2lite\.([\w.]+)$", page(), re.MULTILINE)
+    assert sorted(name for name, _, _ in kept) == sorted(listed)
+    assert sorted(re.findall(r"\(api/(\w+)\.md\)", index)) == [path.stem for path in PAGES]
+
+
+def test_each_page_holds_the_rooms_that_its_place_in_the_index_lists():
+    index = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+    for section in re.split(r"^## ", index, flags=re.MULTILINE)[1:]:
+        (stem,) = re.findall(r"\(api/(\w+)\.md\)", section)
+        listed = re.findall(
+            r"automodule:: clicv2lite\.([\w.]+)$", (ROOT / "book" / "api" / f"{stem}.md").read_text(), re.MULTILINE
+        )
+        assert re.findall(r"module-clicv2lite\.([\w.]+)\"", section) == listed, stem

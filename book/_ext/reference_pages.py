@@ -1,7 +1,7 @@
 """Sphinx extension: the reference pages that no one types: equation -> function -> test, and which chapters use what.
 
 - ``{equation-map}`` and ``{equation-tests}``: tables of the paper's equations, figures, tables and sections.
-- The API page: "Used in chapters 3 and 5" below every object, and each "chapter 5" of a docstring leads there.
+- The pages of the API: "Used in chapters 3 and 5" below every object, and each "chapter 5" of a docstring leads there.
 """
 
 import hashlib
@@ -223,7 +223,7 @@ def _outdated(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[
     """The reference pages are read again when what they are made of has changed."""
     old, new = getattr(env, "reference_key", ""), _key()
     env.reference_key = new  # type: ignore[attr-defined]
-    return [] if old == new else [page for page in ("book/api", "book/equations") if page in env.found_docs]
+    return [] if old == new else [page for page in env.found_docs if page.startswith("book/api/") or page == "book/equations"]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
