@@ -160,7 +160,7 @@ class TrainingStep(anywidget.AnyWidget):
     _esm = front_end("training_step")
     _css = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("explorer.css", "training_step.css"))
 
-    stations = t.List(read_only=True).tag(sync=True)  # Station as dicts
+    stations: t.List[Any] = t.List(read_only=True).tag(sync=True)  # Station as dicts
     diagram = t.Unicode(read_only=True).tag(sync=True)  # SVG
     station = t.Int(0, help="the station that is shown, counted from 0").tag(sync=True)
 
