@@ -246,7 +246,8 @@ def load_model(spec: str | Path = "default", device: str | torch.device = "auto"
             about = read_object((file.metadata() or {})["clicv2lite"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         head = KINDS[about["kind"]].restore(about["config"], tensors)
-        expected = {key: about["encoder"][key] for key in ("sha256", "beside") if key in about["encoder"]}
+        expected = {"sha256": about["encoder"]["sha256"]}
+        expected |= {"beside": about["encoder"]["beside"]} if "beside" in about["encoder"] else {}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: this is not a head of clicv2lite ({reason}); run probe --out again") from error

@@ -213,5 +213,5 @@ def _appended(path: Path) -> Iterator[Any]:
     with path.open("a+b") as file:
         if file.tell() and (file.seek(-1, os.SEEK_END), file.read())[1] != b"\n":
             file.write(b"\n")
-    with path.open("a", encoding="utf-8") as lines:
+    with path.open("a", encoding="utf-8", newline="\n") as lines:
         yield lines

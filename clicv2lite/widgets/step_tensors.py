@@ -1,4 +1,4 @@
-"""What one training step of CLICv2 computes, and what its update moves, on a real batch (CLICv2, figure 4; book chapter 6)."""
+"""What one training step of CLICv2 computes, and what its update moves, on a real batch (book chapter 6)."""
 
 from dataclasses import replace
 from typing import NamedTuple

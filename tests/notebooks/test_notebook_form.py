@@ -40,8 +40,8 @@ def tags(cell) -> set[str]:
     return set(cell.metadata.get("tags", []))
 
 
-def test_chapters_1_to_12_exist_and_have_one_file_each():
-    assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(1, 13))
+def test_chapters_1_to_13_exist_and_have_one_file_each():
+    assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(1, 14))
 
 
 @every_page
