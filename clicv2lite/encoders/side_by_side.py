@@ -48,7 +48,7 @@ class SideBySide(FrozenEncoder):
         return sum(encoder.feature_count for encoder in self.encoders)
 
     def read_as(self, pooling: Mapping[str, Any]) -> FrozenEncoder:
-        """All of them, read in another way; see :meth:`FrozenEncoder.read_as`."""
+        """All of them, read in another way, as :meth:`clicv2lite.encoders.frozen.FrozenEncoder.read_as`."""
         return SideBySide(self.name, [encoder.read_as(pooling) for encoder in self.encoders])
 
     def to(self, device: torch.device) -> FrozenEncoder:
