@@ -20,7 +20,6 @@ from sphinx.util.docutils import SphinxDirective
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_image
 from clicv2lite.encoders.frozen import FrozenEncoder, encoder_files
-from clicv2lite.encoders.side_by_side import SideBySide
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import HEAD_FILE, Model, load_model
 from clicv2lite.models.norms import NORMS_FILE
@@ -47,9 +46,8 @@ class Scorer(SphinxDirective):
 
 def check_readable(model: Model) -> None:
     """Raise ExtensionError if encoder.js does not know this kind of model."""
-    encoders = model.encoder.encoders if isinstance(model.encoder, SideBySide) else (model.encoder,)
     missing = [] if model.head.kind == "ridge" else ["a ridge head"]
-    if missing := missing + [what for encoder in encoders for what in _missing(encoder)]:
+    if missing := missing + [what for encoder in model.encoder.parts for what in _missing(encoder)]:
         raise ExtensionError(f"encoder.js reads only models with {', '.join(missing)}; extend it for this model")
 
 

@@ -78,14 +78,19 @@ class FrozenEncoder:
         return FrozenEncoder(self.name, self.net, config)
 
     @property
+    def parts(self) -> "tuple[FrozenEncoder, ...]":
+        """The encoders that it is made of, in the order of their features: itself, unless several stand side by side."""
+        return (self,)
+
+    @property
     def nets(self) -> list[nn.Module]:
         """The networks that features come from."""
-        return [self.net]
+        return [part.net for part in self.parts]
 
     @property
     def feature_count(self) -> int:
         """F, how many numbers `features` gives for an image."""
-        return self.config.features
+        return sum(part.config.features for part in self.parts)
 
     @property
     def device(self) -> torch.device:
@@ -199,12 +204,15 @@ class FrozenEncoder:
     def save(self, folder: Path, half: bool = False) -> None:
         """Write ``encoder.safetensors``: tensors under timm's keys, with the configuration as metadata.
 
+        Several encoders are a file each: ``encoder.safetensors``, ``encoder_2.safetensors``, ...
+
         Args:
             folder: made if it is missing.
             half: round the weights to float16, which halves the file. They are float32 again when they are loaded.
         """
-        self.save_numbered(folder, 1, half)
-        for path in encoder_files(folder)[1:]:  # of a model that was here before
+        for number, part in enumerate(self.parts, 1):
+            part.save_numbered(folder, number, half)
+        for path in encoder_files(folder)[len(self.parts) :]:  # of a model that was here before
             path.unlink()
 
     def save_numbered(self, folder: Path, number: int, half: bool = False) -> None:

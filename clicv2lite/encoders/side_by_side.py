@@ -1,11 +1,10 @@
 """Several encoders that read the same image: their features stand side by side in front of one head (book chapter 12)."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from clicv2lite.encoders.frozen import FrozenEncoder, digest_of
 from clicv2lite.errors import UserError
@@ -28,7 +27,7 @@ class SideBySide(FrozenEncoder):
     def __init__(self, name: str, encoders: Sequence[FrozenEncoder]) -> None:
         first = encoders[0]
         super().__init__(name, first.net, first.config)
-        self.encoders = tuple(encoders)
+        self.encoders = tuple(part for encoder in encoders for part in encoder.parts)
         for other in self.encoders[1:]:
             for what, ours, theirs in (
                 ("pool_size", f"{first.size}", f"{other.size}"),
@@ -38,14 +37,9 @@ class SideBySide(FrozenEncoder):
                     raise UserError(f"{name}: {what} is {ours} of {first.name} and {theirs} of {other.name}; set one for both")
 
     @property
-    def nets(self) -> list[nn.Module]:
-        """The networks, in order."""
-        return [net for encoder in self.encoders for net in encoder.nets]
-
-    @property
-    def feature_count(self) -> int:
-        """F of all together."""
-        return sum(encoder.feature_count for encoder in self.encoders)
+    def parts(self) -> tuple[FrozenEncoder, ...]:
+        """The encoders, none of them several again."""
+        return self.encoders
 
     def read_as(self, pooling: Mapping[str, Any]) -> FrozenEncoder:
         """All of them, read in another way, as :meth:`clicv2lite.encoders.frozen.FrozenEncoder.read_as`."""
@@ -69,8 +63,3 @@ class SideBySide(FrozenEncoder):
         """Refuse early what `save` could write but nothing could load again."""
         for encoder in self.encoders:
             encoder.check_storable(option)
-
-    def save(self, folder: Path, half: bool = False) -> None:
-        """Write one file for each: ``encoder.safetensors``, ``encoder_2.safetensors``, ..."""
-        for number, encoder in enumerate(self.encoders, 1):
-            encoder.save_numbered(folder, number, half)

@@ -116,8 +116,7 @@ def measure(run: Path, folder: Path, ratings: Ratings, device: torch.device) -> 
 def measure_added(run: Path, folder: Path, ratings: Ratings, device: torch.device) -> dict[str, Any]:
     """The release of the model before, with what the encoder that joined changes: each alone, its rounding, its cost."""
     model = load_model(folder, device)
-    assert isinstance(model.encoder, SideBySide)
-    *before, added = model.encoder.encoders
+    *before, added = model.encoder.parts
     recipes = [_recipe(folder, number) for number in range(1, len(before) + 2)]
     precise = FrozenEncoder(str(run), load_pretraining(str(run)).query, added.config).to(device)
     untrained = [untrained_encoder("untrained", FrozenConfig(r.encoder, r.pool), r.seed) for r in recipes]
@@ -128,7 +127,7 @@ def measure_added(run: Path, folder: Path, ratings: Ratings, device: torch.devic
         "same_folds": release["same_folds"]
         | {
             "untrained": probe(SideBySide("untrained", untrained).to(device), ratings),
-            "alone": [probe(encoder, ratings) for encoder in model.encoder.encoders],
+            "alone": [probe(encoder, ratings) for encoder in model.encoder.parts],
         },
         "float16": {"images": len(paths), "largest_difference": float(moved.max()), "mean_difference": float(moved.mean())},
         "added": [*release.get("added", [])[: len(before) - 1], _cost(run)],

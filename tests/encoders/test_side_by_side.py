@@ -110,6 +110,16 @@ def test_one_encoder_saved_over_two_leaves_one(model, one, images, tmp_path):
     assert np.array_equal(load_model(tmp_path, "cpu").scores(images), alone.scores(images))
 
 
+def test_two_saved_over_three_leave_two_and_several_of_several_are_one_row(one, other, both, images, tmp_path):
+    three = SideBySide("three", [both, tiny(7)])
+    assert len(three.parts) == 3 and three.feature_count == 3 * one.feature_count
+    three.save(tmp_path)
+    assert torch.equal(load_encoder(str(tmp_path)).features(images), three.features(images))
+    both.save(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["encoder.safetensors", "encoder_2.safetensors"]
+    assert torch.equal(load_encoder(str(tmp_path)).features(images), both.features(images))
+
+
 def test_gradients_reach_the_images_through_both(one, other, both, images):
     weight = torch.zeros(2 * one.feature_count)
     weight[one.feature_count :] = 1  # of the second alone
