@@ -79,7 +79,7 @@ class FrozenEncoder:
 
     @property
     def parts(self) -> "tuple[FrozenEncoder, ...]":
-        """The encoders that it is made of, in the order of their features: itself, unless several stand side by side."""
+        """The encoders it is made of, in the order of their features; one alone, unless several stand side by side."""
         return (self,)
 
     @property
