@@ -12,6 +12,7 @@ def _row(label: str, *settings: str, share: float = 1.0, coarser: int = 1) -> Su
 def _shift() -> Suite:
     """Does moving the content of each cell help, and if not, why? Sizes in pixels are those of patches of 16."""
     conv, plain, short, long = "patch_embed=conv-pool", "augment=none", "quarter of the passes", "four times the passes"
+    whole, alone = "augment=image", "target=none"  # what else differs between the rows of Table 2
     rows = (
         _row("no shift", *NO_SHIFT),
         _row("shift to p/4, zeros"),
@@ -22,6 +23,12 @@ def _shift() -> Suite:
         _row("shift to 8 px", "max_shift=8"),
         _row("no augmentation, no shift", plain, *NO_SHIFT),
         _row("no augmentation, shift", plain),
+        _row("no MEM, no shift", alone, *NO_SHIFT),
+        _row("no MEM, shift", alone),
+        _row("images augmented, no shift", whole, *NO_SHIFT),
+        _row("images augmented, shift", whole),
+        _row("images augmented, no MEM, no shift", whole, alone, *NO_SHIFT),
+        _row("images augmented, no MEM, shift", whole, alone),
         _row("conv-pool, no shift", conv, *NO_SHIFT),
         _row("conv-pool, shift", conv),
         _row("patches twice the side, no shift", *NO_SHIFT, coarser=2),
@@ -33,7 +40,8 @@ def _shift() -> Suite:
         SuiteRow("untrained ViT", shape="figure", trained=False),
     )
     plainly = [Contrast(row.label, row.label, "no shift") for row in rows[1:7]]
-    others = ("no augmentation", "conv-pool", "patches twice the side", short, long)
+    others = ("no augmentation", "no MEM", "images augmented", "images augmented, no MEM")
+    others += ("conv-pool", "patches twice the side", short, long)
     contrasts = (*plainly, *(Contrast(name, f"{name}, shift", f"{name}, no shift") for name in others))
     caption = "A study of ours, not in the paper: shifted patchify against the same training without the shift"
     return Suite("shift", caption, rows, "no shift", ("offsets",), contrasts)
