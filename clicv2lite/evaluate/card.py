@@ -93,13 +93,12 @@ def _shift(recipe: Recipe) -> str:
 
 def _again(folder: Path, count: int) -> str:
     """The commands that make the model."""
-    lines = []
-    for number in range(1, count + 1):
-        words = str(read_object((folder / numbered_config(number)).read_text("utf-8"))["command"])
-        made = re.search(r"--out (\S+)", words)
-        lines += [words, f"clicv2lite release {made[1] if made else 'RUN'} \\"]
-        lines += [f'    --ratings "$CLICV2LITE_DATA/savoias/ratings.csv"{" --add" * (number > 1)} \\', f"    --set {POOLING}"]
-    return "\n".join(lines)
+    configs = [read_object((folder / numbered_config(number)).read_text("utf-8")) for number in range(1, count + 1)]
+    trained = [str(config["command"]) for config in configs]
+    made = [re.search(r"--out (\S+)", words) for words in trained]
+    runs = " ".join(found[1] if found else "RUN" for found in made)
+    release = f'clicv2lite release {runs} \\\n    --ratings "$CLICV2LITE_DATA/savoias/ratings.csv" \\\n    --set {POOLING}'
+    return "\n".join([*trained, release])
 
 
 def _number(value: float | None) -> str:

@@ -1,8 +1,8 @@
-"""`clicv2lite release RUN --ratings CSV`: make the default model out of a finished pretraining (book chapter 12).
+"""`clicv2lite release RUN [RUN ...] --ratings CSV`: make the default model out of finished pretrainings (book chapter 12).
 
 Weights are rounded to float16, ridge is fitted on the rounded encoder, what the rounding changes is measured, and the
-model card is written from the numbers of the files beside it. With `--add` the run's encoder joins those of a model that is
-there already: one head reads them side by side.
+model card is written from the numbers of the files beside it. The encoder of each further run, or with `--add` of the first,
+too, joins those that are there already: one head reads them side by side.
 """
 
 import argparse
@@ -47,12 +47,12 @@ CARD = "model_card.md"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `release`."""
-    parser.add_argument("run", type=Path, help="folder of a finished `clicv2lite pretrain`")
+    parser.add_argument("run", type=Path, nargs="+", help="folder of a finished `clicv2lite pretrain`")
     parser.add_argument("--ratings", required=True, type=Path, metavar="CSV", help="table image,score[,category] to fit on")
     pool_help = "how its tokens are read, where not as in the run: pool_read, pool_size, ...; no weight depends on it"
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=pool_help)
     parser.add_argument(
-        "--add", action="store_true", help="put it beside the encoders that are there, in place of replacing them"
+        "--add", action="store_true", help="put the first, too, beside the encoders that are there, in place of replacing them"
     )
     add_device(parser)
     add_output(parser, "--out", folder=True, locked=False, default=DEFAULT, help="where (default: in the package)")
@@ -62,19 +62,22 @@ def run(args: argparse.Namespace) -> int:
     """Export, fit, measure, write the card; exit status 0, or that of `probe` if it failed."""
     out, device = Path(os.path.relpath(args.out)), choose_device(args.device)
     ratings = read_ratings(str(args.ratings))  # before anything in `out` is replaced
-    number = len(encoder_files(out)) + 1 if args.add else 1
     if args.add and not (out / RELEASE).is_file():
         raise UserError(f"--add: {out} holds no released model; leave --add out for the first run")
-    with locked(out, folder=True):  # in between, `probe` has the lock
-        export(args.run, out, read_settings(args.set, "pool_"), number)
-    words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
-    words += ["--device", args.device] if args.device != "auto" else []
-    words += ["--within-categories"] if ratings.categories else []
-    if code := subprocess.run([sys.executable, "-m", "clicv2lite", *words, "--out", str(out)], check=False).returncode:
-        return code  # its own process, so that probe.json names a command that anyone can repeat
-    with locked(out, folder=True):
-        write_json(out / RELEASE, (measure if number == 1 else measure_added)(args.run, out, ratings, device))
-        write_bytes(out / CARD, card(out).encode())
+    for run in args.run:
+        load_recipe(str(run))
+    for place, run in enumerate(args.run):
+        number = len(encoder_files(out)) + 1 if args.add or place else 1
+        with locked(out, folder=True):  # in between, `probe` has the lock
+            export(run, out, read_settings(args.set, "pool_"), number)
+        words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
+        words += ["--device", args.device] if args.device != "auto" else []
+        words += ["--within-categories"] if ratings.categories else []
+        if code := subprocess.run([sys.executable, "-m", "clicv2lite", *words, "--out", str(out)], check=False).returncode:
+            return code  # its own process, so that probe.json names a command that anyone can repeat
+        with locked(out, folder=True):
+            write_json(out / RELEASE, (measure if number == 1 else measure_added)(run, out, ratings, device))
+            write_bytes(out / CARD, card(out).encode())
     print((out / CARD).read_text(encoding="utf-8"))
     return 0
 

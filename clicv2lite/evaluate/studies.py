@@ -40,8 +40,10 @@ def _shift() -> Suite:
         SuiteRow("untrained ViT", shape="figure", trained=False),
     )
     plainly = [Contrast(row.label, row.label, "no shift") for row in rows[1:7]]
-    others = ("no augmentation", "no MEM", "images augmented", "images augmented, no MEM")
-    others += ("conv-pool", "patches twice the side", short, long)
+    others = (
+        *("no augmentation", "no MEM", "images augmented", "images augmented, no MEM"),
+        *("conv-pool", "patches twice the side", short, long),
+    )
     contrasts = (*plainly, *(Contrast(name, f"{name}, shift", f"{name}, no shift") for name in others))
     caption = "A study of ours, not in the paper: shifted patchify against the same training without the shift"
     return Suite("shift", caption, rows, "no shift", ("offsets",), contrasts)

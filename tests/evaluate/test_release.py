@@ -69,7 +69,16 @@ def test_a_second_run_joins_the_first(made, tmp_path):
     assert json.loads((out / "config_2.json").read_text())["recipe"]["patch_embed"] == "conv-pool"
     text = (out / "model_card.md").read_text()
     assert "| 1 | linear | to " in text and "| 2 | conv-pool | none | 64 (3) |" in text and "encoder 2 alone" in text
-    assert text.count(" --add ") == 1
+    assert text.count("clicv2lite release ") == 1 and "--add" not in text
+
+
+def test_two_runs_at_once_are_one_and_then_another(made, tmp_path):
+    run, table = str(made / "runs" / "tiny"), ["--ratings", str(made / "ratings.csv")]
+    assert main(["release", run, run, *table, "--out", str(tmp_path / "at once")]) == 0
+    shutil.copytree(made / "model", tmp_path / "in turn")
+    assert main(["release", run, *table, "--out", str(tmp_path / "in turn"), "--add"]) == 0
+    for name in ("encoder.safetensors", "encoder_2.safetensors", "head.safetensors", "config_2.json"):
+        assert (tmp_path / "at once" / name).read_bytes() == (tmp_path / "in turn" / name).read_bytes()
 
 
 def test_adding_to_nothing_is_one_line(made, tmp_path, capsys):
