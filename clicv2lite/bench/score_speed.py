@@ -1,7 +1,7 @@
 """`clicv2lite bench-score`: how fast scoring is, as ratios measured in turn on one machine (book chapter 12).
 
 Scoring means all of it: files are read, decoded, squared, encoded, scored. It is compared with the bare forward passes of the
-same encoder in timm, at every size that the model reads an image at, on tensors in memory, with torch's own threads; and with
+same encoders in timm, at every size that the model reads an image at, on tensors in memory, with torch's own threads; and with
 ICNet's forward pass at its 512 pixels.
 """
 
@@ -45,8 +45,8 @@ def measure(rows: Sequence[ImageRow], spec: str, rounds: int, jobs: int, device:
     model = load_model(spec, device)
     where = model.encoder.device
     squares = torch.randint(0, 256, (BATCH, 3, model.encoder.size, model.encoder.size), dtype=torch.uint8, device=where)
-    inputs = [normalize(image / 255) for image in model.encoder.halved(squares)]
-    vit, icnet = model.encoder.vit, ICNet().eval().to(where)
+    inputs = [(part.vit, normalize(image / 255)) for part in model.encoder.parts for image in part.halved(squares)]
+    icnet = ICNet().eval().to(where)
     large = torch.rand(ICNET_BATCH, 3, ICNET_SIDE, ICNET_SIDE, device=where)
     passes = max(1, min(len(rows), 320) // BATCH)
 
@@ -55,7 +55,7 @@ def measure(rows: Sequence[ImageRow], spec: str, rounds: int, jobs: int, device:
 
     def bare() -> int:
         for _ in range(passes):
-            for each in inputs:
+            for vit, each in inputs:
                 vit.forward_features(each)
         return passes * BATCH
 

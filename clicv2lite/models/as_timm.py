@@ -1,4 +1,4 @@
-"""The encoder of a model as a timm model, for code that works with timm (book chapter 12)."""
+"""The encoder of a model, or its first, as a timm model, for code that works with timm (book chapter 12)."""
 
 from pathlib import Path
 from typing import Any
