@@ -1,4 +1,4 @@
-"""Likeness (token self-similarity): how similar each patch is to the other patches of its image (book chapter 8).
+"""Likeness (token self-similarity): how similar each patch is to the other patches of its image (book chapter 14).
 
 An image whose patches repeat is simple, one whose patches differ is complex.
 """

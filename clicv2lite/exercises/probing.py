@@ -1,6 +1,4 @@
-"""Exercises of chapter 8: two correlations, a soft maximum and ridge regression."""
-
-import math
+"""Exercises of chapter 8: two correlations and ridge regression."""
 
 import numpy as np
 import torch
@@ -63,39 +61,6 @@ spearman = Exercise(
         ),
     },
     where="clicv2lite.probe.metrics.srcc",
-)
-
-
-def _cosines_and_temperature(generator: torch.Generator) -> tuple[Tensor, float]:
-    cosines = 2 * torch.rand(7, 30, generator=generator) - 1
-    cosines[:, 0] = 0.95  # at these temperatures exp(cosine / t) is beyond float32
-    return cosines, 0.005 + 0.004 * float(torch.rand(1, generator=generator))
-
-
-def _soft_maximum(cosines: Tensor, t: float) -> Tensor:
-    return t * ((cosines / t).logsumexp(-1) - math.log(cosines.shape[-1]))
-
-
-soft_maximum = Exercise(
-    _soft_maximum,
-    _cosines_and_temperature,
-    {
-        "exp(cosine / t) overflows at a small t: use logsumexp, or subtract the largest cosine first": lambda cosines, t: (
-            t * (cosines / t).exp().mean(-1).log()
-        ),
-        "this is the log of the sum; take the mean, so that more patches do not give a larger value": lambda cosines, t: (
-            t * (cosines / t).logsumexp(-1)
-        ),
-        "the t in front is missing: the result is no longer on the scale of a cosine": lambda cosines, t: (
-            _soft_maximum(cosines, t) / t
-        ),
-        "this is the largest cosine itself, the limit t = 0": lambda cosines, t: cosines.amax(-1),
-        "this is the mean cosine, the limit of a large t": lambda cosines, t: cosines.mean(-1),
-        "this is the mean weighted by a softmax, another soft maximum; here take the log of a mean": lambda cosines, t: (
-            (cosines / t).softmax(-1) * cosines
-        ).sum(-1),
-    },
-    where="clicv2lite.encoders.token_similarity at one temperature",
 )
 
 

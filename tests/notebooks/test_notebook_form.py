@@ -22,6 +22,8 @@ CHECKED = "nbval-check-output"  # a tag: a comment in the cell would be on the p
 WIDTH = 88  # columns of code that a page shows without scrolling
 MARK = "# your turn"
 LEVELS = ("Warm-up", "Practice", "Challenge", "Open")
+SITTING = 45  # minutes, the longest chapter
+LONGER = {7: 50, 11: 60}  # no other, and not longer: split a chapter instead
 
 every_chapter = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 every_page = pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
@@ -40,8 +42,8 @@ def tags(cell) -> set[str]:
     return set(cell.metadata.get("tags", []))
 
 
-def test_chapters_1_to_13_exist_and_have_one_file_each():
-    assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(1, 14))
+def test_chapters_1_to_14_exist_and_have_one_file_each():
+    assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(1, 15))
 
 
 @every_page
@@ -64,6 +66,12 @@ def test_first_cell_has_number_goals_prerequisites_minutes_and_modules(path):
     assert first.startswith(f"# {int(path.stem[:2])}. ")
     for part in (r"\*\*You will\*\* ", r"\*\*Before this:\*\* ", r"\*\*Time:\*\* \d+ minutes", r"\*\*Modules?:\*\* "):
         assert re.search(part, first), part
+
+
+@every_chapter
+def test_chapter_can_be_read_in_one_sitting(path):
+    minutes = int(re.search(r"\*\*Time:\*\* (\d+) minutes", cells(path)[0].source)[1])
+    assert minutes <= LONGER.get(int(path.stem[:2]), SITTING)
 
 
 @every_chapter
