@@ -1,4 +1,4 @@
-"""`clicv2lite claims`: what the paper says of its tables and figures, each with a verdict from our runs (book chapter 11).
+"""`clicv2lite claims`: what the paper says of its tables and figures, each with a verdict from our runs (book chapter 15).
 
 The command reads ``data/results/suites/*.json`` and writes data/claims.json. Every claim is a set of "left lies above right".
 Each pair is compared by :mod:`clicv2lite.evaluate.paired`, with the same seeds, images and folds:

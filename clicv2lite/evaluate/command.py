@@ -1,4 +1,4 @@
-"""`clicv2lite evaluate`: a table or figure of the paper at a chosen size, the paper's values beside ours (book chapter 11)."""
+"""`clicv2lite evaluate`: a table or figure of the paper at a chosen size, the paper's values beside ours (book chapter 15)."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""What the rows of a suite's result say against each other: differences from the reference row, and contrasts (chapter 11)."""
+"""What the rows of a suite's result say against each other: differences from the reference row, and contrasts (chapter 15)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

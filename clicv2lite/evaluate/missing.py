@@ -1,4 +1,4 @@
-"""What a suite lacks, as shell commands to start it with: runs, and probes on ImageNet (book chapter 11)."""
+"""What a suite lacks, as shell commands to start it with: runs, and probes on ImageNet (book chapter 15)."""
 
 import shlex
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A paired comparison of two ways to train: the same seeds, images and folds for both (book chapter 11).
+"""A paired comparison of two ways to train: the same seeds, images and folds for both (book chapter 15).
 
 Chance enters twice: another seed gives another encoder, and other images give another score. So there are two tests of the mean
 difference. Student's t over seeds keeps the images; the bootstrap over images keeps the seeds. A difference counts only where

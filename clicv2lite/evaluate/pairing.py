@@ -1,4 +1,4 @@
-"""Two rows of a suite's result as a paired comparison: what is stored of them, and whether it belongs together (chapter 11)."""
+"""Two rows of a suite's result as a paired comparison: what is stored of them, and whether it belongs together (chapter 15)."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""One row of a suite: each seed trained if it may be and is not there, then measured, and what all seeds say (chapter 11)."""
+"""One row of a suite: each seed trained if it may be and is not there, then measured, and what all seeds say (chapter 15)."""
 
 import sys
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One run of a suite: trained if it is not there, then measured; both are kept under a hash of all they depend on (chapter 11).
+"""One run of a suite: trained if it is not there, then measured; both are kept under a hash of all they depend on (chapter 15).
 
 Layout below the suites' folder: `runs/KEY/` is a run of `pretrain` with the measurements of its encoder beside it,
 `ridge-DIGEST.json` for a rating table whose content has this digest, with the prediction of each image. Suites share what has

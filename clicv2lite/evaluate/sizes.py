@@ -1,4 +1,4 @@
-"""How large a suite is: `ci` is seconds and proves the path, `lite` hours on two cores, `full` the paper's (chapter 11)."""
+"""How large a suite is: `ci` is seconds and proves the path, `lite` hours on two cores, `full` the paper's (chapter 15)."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The paper's tables and figures as data: which runs each compares, and what the paper found (CLICv2, section 4; chapter 11).
+"""The paper's tables and figures as data: which runs each compares, and what the paper found (CLICv2, section 4; chapter 15).
 
 What the paper leaves open, and what is chosen here:
 

@@ -1,4 +1,4 @@
-"""Rows of a suite beside the paper's: mean and range over seeds, and the paired difference from the reference (chapter 11)."""
+"""Rows of a suite beside the paper's: mean and range over seeds, and the paired difference from the reference (chapter 15)."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A claim of the paper against a suite's result: what was measured of it, and the verdict among all claims (chapter 11)."""
+"""A claim of the paper against a suite's result: what was measured of it, and the verdict among all claims (chapter 15)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Exercises of chapter 11: how to compare two predictors of the same ratings."""
+"""Exercises of chapter 11: how to judge a predictor of ratings."""
 
 import numpy as np
 import torch
