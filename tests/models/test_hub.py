@@ -52,7 +52,8 @@ def test_push_uploads_the_folder_once(tmp_path, images, monkeypatch):
     monkeypatch.setattr(huggingface_hub.hub_mixin, "HfApi", Api)
     assert ComplexityModel.of(clicv2lite.load()).push_to_hub("me/complexity") == "https://example.org/commit"
     files = uploaded["me/complexity"]
-    assert set(files) == {"encoder.safetensors", "head.safetensors", "config.json", "README.md", "norms.json"}
+    weights = {"encoder.safetensors", "encoder_2.safetensors", "head.safetensors"}
+    assert set(files) == {*weights, "config.json", "README.md", "norms.json"}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
 
