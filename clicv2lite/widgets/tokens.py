@@ -90,7 +90,7 @@ class TokenExplorer(Explorer):
 
     @t.default("patch")
     def _default_patch(self) -> int:
-        return int(self._constants["patch_sizes"][0])
+        return int(self.constants["patch_sizes"][0])
 
     @t.validate("block", "place")
     def _counted(self, proposal: Any) -> int:
