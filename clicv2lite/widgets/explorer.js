@@ -12,6 +12,16 @@ export function uniforms(seed, count) { // mulberry32; the same numbers as unifo
   return numbers;
 }
 
+// plasma (Smith and van der Walt, CC0) at 25 even steps: neither black nor white, so the outlines stand out
+const PLASMA = ("0d0887 260591 3a049a 4c02a1 5c01a6 6e00a8 7e03a8 8d0ba5 9c179e aa2395 b52f8c c13b82 cc4778 "
+  + "d5536f de5f65 e66c5c ed7953 f3874a f89540 fca338 fdb42f fdc527 fbd524 f6e826 f0f921")
+  .split(" ").map((hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16)));
+
+export function plasma(share) { // 0..1 -> [red, green, blue]
+  const at = Math.min(1, Math.max(0, share)) * (PLASMA.length - 1), i = Math.min(PLASMA.length - 2, Math.floor(at));
+  return PLASMA[i].map((low, c) => low + (at - i) * (PLASMA[i + 1][c] - low));
+}
+
 const corner = (k, patch, side) => { // patch k, counted row by row -> [row, column, top, left], the last two in pixels
   const columns = side / patch, row = Math.floor(k / columns), column = k % columns;
   return [row, column, row * patch, column * patch];
@@ -122,7 +132,8 @@ const KEYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDo
 
 // explorer: {name, traits, panels (titles), sliders, checks, compute(state) -> drawing with one RGBA array per panel in images,
 // summary(state, drawing), reading(state, drawing, k, panel) for patch k; optional: marks(state, drawing, panel), extra(),
-// titles(state, drawing), hint (a text), edit(model, state, drawing, k, panel, key) -> whether the key, or "turn", changed
+// choices, titles(state, drawing), hint (a text), draws (false: nothing is random), first(state) -> the patch chosen first,
+// follow {panel, image(state, drawing, k) -> the RGBA array of this panel when patch k is chosen}, edit(model, state, drawing, k, panel, key) -> whether the key, or "turn", changed
 // something for a patch of a panel, and with it buttons(edit, model) -> nodes}
 function mount({ model, el }, explorer) {
   const { side, pictures = [] } = model.get("constants"), several = pictures.length > 1;
@@ -130,7 +141,7 @@ function mount({ model, el }, explorer) {
   const raw = model.get("pixels"); // a DataView, in JupyterLab and in the static page
   const pixels = new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength);
   const panels = explorer.panels.map((title) => panel(title, side));
-  const choices = several ? [choice(model, PICTURE)] : [];
+  const choices = [...(several ? [PICTURE] : []), ...(explorer.choices ?? [])].map((each) => choice(model, each));
   const sliders = explorer.sliders.map((each) => slider(model, each));
   const checks = explorer.checks.map((each) => check(model, each));
   const again = make("button", { type: "button" }, "New draw");
@@ -150,6 +161,8 @@ function mount({ model, el }, explorer) {
   let state, drawing, chosen = null, within = 0; // the chosen patch, and its panel
   let pinned = null; // [patch, panel] that is shown again when the pointer leaves the pictures
   const columns = () => side / state.patch;
+  const first = () => explorer.first?.(state) ?? null;
+  const paint = (i, image) => panels[i].canvas.getContext("2d").putImageData(new ImageData(image, side, side), 0, 0);
   const choose = (k, at = within) => {
     [chosen, within] = [k, at];
     let d = "";
@@ -161,6 +174,7 @@ function mount({ model, el }, explorer) {
       draw(d);
       node.classList.toggle("explorer-within", Boolean(explorer.edit) && k !== null && i === within);
     });
+    if (explorer.follow && k !== null) paint(explorer.follow.panel, explorer.follow.image(state, drawing, k));
     say(reading, k === null ? hint : explorer.reading(state, drawing, k, within));
   };
   const pin = (k, at) => {
@@ -168,30 +182,30 @@ function mount({ model, el }, explorer) {
     choose(k, at);
   };
   const edit = (key) => chosen !== null && Boolean(explorer.edit?.(model, state, drawing, chosen, within, key));
-  const style = `explorer${explorer.edit ? " explorer-edits" : ""}`;
+  const style = `explorer${explorer.edit ? " explorer-edits" : ""}${explorer.follow ? " explorer-follows" : ""}`;
   el.append(make("div", { class: style, role: "group", "aria-label": explorer.name },
     frame, ...(extra ? [extra.node] : []), reading, summary,
     ...(explorer.buttons ? [make("div", { class: "explorer-checks" }, ...explorer.buttons(edit, model))] : []),
     make("div", { class: "explorer-sliders" }, ...nodes([...choices, ...sliders])),
-    make("div", { class: "explorer-checks" }, again, ...nodes(checks))));
+    make("div", { class: "explorer-checks" }, ...(explorer.draws === false ? [] : [again]), ...nodes(checks))));
 
   const update = () => {
-    const before = state?.patch;
+    const before = state && [state.patch, first()];
     state = Object.fromEntries(["constants", ...traits].map((name) => [name, model.get(name)]));
     const shown = several ? pictures.indexOf(state.picture) * 3 * side ** 2 : 0;
     drawing = explorer.compute({ ...state, pixels: several ? pixels.subarray(shown, shown + 3 * side ** 2) : pixels });
     for (const each of [...choices, ...sliders, ...checks]) each.update();
     const titles = explorer.titles?.(state, drawing);
-    panels.forEach(({ canvas, grid, marks, rename }, i) => {
-      canvas.getContext("2d").putImageData(new ImageData(drawing.images[i], side, side), 0, 0);
+    panels.forEach(({ grid, marks, rename }, i) => {
+      paint(i, drawing.images[i]);
       grid(state.grid ? gridLines(state.patch, side) : "");
       marks(explorer.marks?.(state, drawing, i) ?? "");
       if (titles) rename(titles[i]);
     });
     extra?.update(state, drawing);
     say(summary, explorer.summary(state, drawing));
-    if (before === state.patch) choose(chosen);
-    else pin(null, 0);
+    if (before?.[0] === state.patch && before[1] === first()) choose(chosen);
+    else pin(first(), 0);
   };
 
   const point = (event) => { // [patch, panel]
@@ -220,7 +234,7 @@ function mount({ model, el }, explorer) {
     if (!(event.key === "Escape" || event.key in KEYS || edit(event.key))) return;
     event.preventDefault(); // do not scroll the page
     event.stopPropagation(); // do not move to another cell
-    if (event.key === "Escape") return pin(null, 0);
+    if (event.key === "Escape") return pin(first(), 0);
     if (!(event.key in KEYS)) return;
     if (chosen === null) return pin(0, 0);
     const [row, column] = corner(chosen, state.patch, side), [down, right] = KEYS[event.key];

@@ -1,15 +1,5 @@
 // Patch-wise InfoNCE in the browser: the same logits, ranks and losses as contrast() in similarity.py.
 
-// plasma (Smith and van der Walt, CC0) at 25 even steps: neither black nor white, so the outlines stand out
-const PLASMA = ("0d0887 260591 3a049a 4c02a1 5c01a6 6e00a8 7e03a8 8d0ba5 9c179e aa2395 b52f8c c13b82 cc4778 "
-  + "d5536f de5f65 e66c5c ed7953 f3874a f89540 fca338 fdb42f fdc527 fbd524 f6e826 f0f921")
-  .split(" ").map((hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16)));
-
-export function plasma(share) { // 0..1 -> [red, green, blue]
-  const at = Math.min(1, Math.max(0, share)) * (PLASMA.length - 1), i = Math.min(PLASMA.length - 2, Math.floor(at));
-  return PLASMA[i].map((low, c) => low + (at - i) * (PLASMA[i + 1][c] - low));
-}
-
 // A copy, because the bytes of a trait may start at an address that is not a multiple of four.
 const floats = (raw) => new Float32Array(raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.byteLength));
 

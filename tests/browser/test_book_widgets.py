@@ -65,6 +65,12 @@ ACTIONS = {
         "click": push("New draw"),
         "click on a patch": click(".explorer-picture"),
     },
+    ("14_token_self_similarity", "Token self-similarity explorer"): {
+        "slider": slide("Block", "End"),
+        "key": press("application", "arrow keys", "ArrowRight"),
+        "click on a patch": click(".explorer-picture"),
+        "list": lambda widget: widget.locator("select[name=channel]").select_option("mean"),
+    },
 }
 
 

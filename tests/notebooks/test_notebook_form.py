@@ -23,7 +23,7 @@ WIDTH = 88  # columns of code that a page shows without scrolling
 MARK = "# your turn"
 LEVELS = ("Warm-up", "Practice", "Challenge", "Open")
 SITTING = 45  # minutes, the longest chapter
-LONGER = {7: 50, 11: 60}  # no other, and not longer: split a chapter instead
+LONGER = {11: 60}  # no other, and not longer: split a chapter instead
 
 every_chapter = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 every_page = pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)

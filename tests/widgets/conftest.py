@@ -17,6 +17,7 @@ MODULES = {
     "mask": "MaskExplorer",
     "patchify": "PatchifyExplorer",
     "similarity": "SimilarityExplorer",
+    "tokens": "TokenExplorer",
     "training_step": "TrainingStep",
 }
 DRIVER = """
