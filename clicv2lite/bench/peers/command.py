@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--device {args.device}: --peers measures on the processor; leave one of them out")
     need("train", "simplejpeg", "timm", "torchvision")
     topics, began = args.peers or list(TOPICS), time.perf_counter()
-    folder = args.peers_dir or make_folder(default_folder(), "--peers")
+    folder = (args.peers_dir or make_folder(default_folder(), "--peers")).absolute()
     with nullcontext() if args.peers_dir else locked(folder, "--peers", folder=True):  # a named one is locked already
         rows = measure(folder, topics, prepare(folder, topics))
         installed = versions(folder)

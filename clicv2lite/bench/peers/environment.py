@@ -28,7 +28,10 @@ PINNED = ("torch", "torchvision")  # as in this process: both sides of every com
 RECORD, VENV, SOURCE = "clicv2lite-peers.json", "venv", "source"  # what is in the folder
 PACKAGE = Path(__file__).parents[2]
 MINUTES = 20  # for one installation
-NO_NETWORK = re.compile(r"dns|resolve host|name resolution|connect|timed? ?out|network|unreachable|offline", re.IGNORECASE)
+NO_NETWORK = re.compile(
+    r"\bdns\b|name resolution|resolve host|tcp connect|connection|timed out|network (is|was)", re.IGNORECASE
+)
+WARNING = re.compile(r"\[?(warning|notice)", re.IGNORECASE)
 WORKS = "import torch, torchvision, timm, simplejpeg"
 
 Run = Callable[[Sequence[str]], tuple[int, str]]  # a command line -> its status, and what it said on stderr
@@ -65,7 +68,7 @@ def prepare(folder: Path, topics: Sequence[str], run: Run | None = None, say: Ca
     if known is None and folder.exists() and any(not file.name.startswith(".") for file in folder.iterdir()):
         raise UserError(f"--peers-dir {folder}: this folder holds other files; name an empty or a new one")
     own = requirements()
-    if known is None or known["own"] != own or not known["complete"] or run([str(python_of(folder)), "-c", WORKS])[0]:
+    if known is None or known["own"] != own or not known["complete"] or run([str(python_of(folder)), "-I", "-c", WORKS])[0]:
         say(f"making an environment for the peers in {folder} (up to 7 GB with a torch for GPUs); remove it when you like")
         known = {"own": own, "complete": False, "peers": {}}
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,9 +105,17 @@ def recorded(folder: Path) -> dict[str, Any] | None:
 
 
 def requirements() -> dict[str, Any]:
-    """The interpreter, and what this package needs to run there, without itself."""
+    """The interpreter, and what this package needs to run there, without itself.
+
+    Raises:
+        UserError: if this package runs without an installation, and so without a list of what it needs.
+    """
     packages = [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in PINNED]
-    for line in importlib.metadata.requires("clicv2lite") or []:
+    try:
+        lines = importlib.metadata.requires("clicv2lite") or []
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError("--peers: clicv2lite is not installed, so what it needs is not known; pip install -e . in it") from None
+    for line in lines:
         name, _, marker = (part.strip() for part in line.partition(";"))
         wanted = not marker or any(marker.replace("'", '"') == f'extra == "{extra}"' for extra in EXTRAS)
         if wanted and re.split(r"[^\w.-]", name)[0] not in (*PINNED, "clicv2lite"):
@@ -115,7 +126,7 @@ def requirements() -> dict[str, Any]:
 def make_words(folder: Path, uv: str | None) -> list[str]:
     """The command line that makes an empty environment with this interpreter."""
     where = str(folder / VENV)
-    return [uv, "venv", "--quiet", "--python", sys.executable, where] if uv else [sys.executable, "-m", "venv", where]
+    return [uv, "venv", "--quiet", "--python", sys.executable, where] if uv else [sys.executable, "-I", "-m", "venv", where]
 
 
 def install_words(folder: Path, uv: str | None, packages: Sequence[str]) -> list[str]:
@@ -123,7 +134,7 @@ def install_words(folder: Path, uv: str | None, packages: Sequence[str]) -> list
     python = str(python_of(folder))
     if uv:
         return [uv, "pip", "install", "--quiet", "--python", python, *packages]
-    return [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
+    return [python, "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
 
 
 def call(words: Sequence[str]) -> tuple[int, str]:
@@ -146,5 +157,5 @@ def why(said: str) -> str:
 
 def last_lines(said: str) -> str:
     """The end of what a program said, without the arrows of a tree and without addresses."""
-    lines = [line.strip(" ╰─▶×│├") for line in said.splitlines() if line.strip() and not line.startswith("warning")]
+    lines = [line.strip(" ╰─▶×│├") for line in said.splitlines() if line.strip() and not WARNING.match(line)]
     return because(re.sub(r"\S*://\S*", "(an address)", " ".join(lines[-3:]))) or "it said nothing"

@@ -28,8 +28,8 @@ BLUR = 5, (0.1, 2.0)  # taps and range of sigma of torchvision's blur
 def comparisons() -> list[Comparison]:
     """MoCo, since its views are what torchvision's transforms make."""
     same = (
-        f"one pass over {stored().what}, MoCo, two crops of {SIZE} px, flip, brightness, contrast, saturation, blur, batches of "
-        f"{BATCH}, the encoder and head of lite, float32, AdamW (fused), gradient clipped, {WORKERS} worker"
+        f"one pass over {stored().what}, MoCo, two crops of {SIZE} px, flip, brightness, contrast, saturation, blur, batches "
+        f"of {BATCH}, the encoder and head of lite, float32, AdamW (fused), gradient clipped, {WORKERS} worker"
     )
     ours = "thread; decodes once for each of the two crops; colours and blur of the whole batch in the training thread"
     theirs = "process that stays between the passes; decodes once, all transforms (v2) image by image in the worker"

@@ -44,6 +44,7 @@ def measure_apart(folder: Path, topic: str) -> list[dict[str, Any]]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         kept |= {
             "PYTHONPATH": str(folder / SOURCE),
+            "PYTHONSAFEPATH": "1",  # what lies in the working directory is not imported instead
             "CLICV2LITE_CACHE": temporary,  # indexes of tars that are gone afterwards
             "OMP_NUM_THREADS": str(torch.get_num_threads()),
             "CUDA_VISIBLE_DEVICES": "",

@@ -80,12 +80,22 @@ def test_the_requirements_are_ours_without_ourselves():
     assert "clicv2lite" not in names and "jupyterlab" not in names
 
 
+def test_a_checkout_that_is_not_installed_is_one_line(folder, monkeypatch):
+    def unknown(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(environment.importlib.metadata, "requires", unknown)
+    with pytest.raises(UserError, match=r"^--peers: clicv2lite is not installed"):
+        prepare(folder, ["input"], Installer(), say=lambda line: None)
+    assert not folder.exists()
+
+
 def test_pip_is_used_where_there_is_no_uv(folder, monkeypatch):
     monkeypatch.setattr(environment.shutil, "which", lambda name: None)
     installer = Installer()
     prepare(folder, ["input"], installer, say=lambda line: None)
-    assert installer.calls[0][:3] == [sys.executable, "-m", "venv"]
-    assert installer.calls[1][:4] == [str(python_of(folder)), "-m", "pip", "install"]
+    assert installer.calls[0][:4] == [sys.executable, "-I", "-m", "venv"]
+    assert installer.calls[1][:5] == [str(python_of(folder)), "-I", "-m", "pip", "install"]
 
 
 @pytest.mark.parametrize("break_it", ["interrupted", "broken", "unreadable", "other python"])
@@ -181,6 +191,10 @@ def test_network_errors_are_known_in_the_words_of_uv_and_pip(said):
 def test_other_reasons_are_told_without_addresses():
     told = why("error: bad wheel at https://user:secret@index.example/x.whl\nhint: none")
     assert told == "error: bad wheel at (an address) hint: none"
+    assert (
+        why("WARNING: old\nERROR: networkx and connector do not fit\n[notice] new")
+        == "ERROR: networkx and connector do not fit"
+    )
     assert "solo-learn depend on torchvision" in why(PINS) and why("") == "it said nothing"
 
 
