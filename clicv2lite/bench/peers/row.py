@@ -1,6 +1,7 @@
 """One row of a comparison: our time and a peer's, in turn, and their ratio with its spread."""
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +14,7 @@ from clicv2lite.errors import one_line
 from clicv2lite.pretrain.cost.peak import peak_bytes
 
 PAIRS = 6  # at least: the range of fewer covers the median in less than 95 % of all cases
-LONGEST = 300  # letters of a reason
+LONGEST = 400  # letters of a reason
 
 Sides = tuple[Operation, Operation]
 """Ours and the peer's. What the first call of each returns says what was done (shapes, say), and must be equal."""
@@ -29,7 +30,7 @@ class Comparison:
     ours: str  # what only our side does, or does in its own way
     theirs: str  # what only the peer does
     build: Callable[[], Sides]  # it imports the peer
-    counted: bool = True  # tensors in this process do the work: count its products and its memory, too
+    counted: bool = True  # this process does all the work: count its own seconds, products and memory, too
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Row:
     ratio: float | None = None  # median over pairs of peer / ours: above 1, ours is faster
     interval: tuple[float, float] | None = None  # of that median, see `median_interval`
     rounds: dict[str, list[float]] = field(default_factory=dict)  # seconds of each pair
+    processor: dict[str, float] = field(default_factory=dict)  # seconds of all cores, medians: other load hardly changes these
     flops: dict[str, int] = field(default_factory=dict)  # of matrix products and convolutions, as torch counts them
     memory: dict[str, int] = field(default_factory=dict)  # bytes in new tensors at the peak
     failed: str | None = None
@@ -60,15 +62,27 @@ def row_of(comparison: Comparison) -> Row:
         did, did_there = ours(), peer()
         if did != did_there:
             raise ValueError(f"the two sides did unequal work: {did} here, {did_there} there")
-        sides = {"ours": ours, "peer": peer}
-        seconds = rounds(sides, at_least=PAIRS)
+        sides, spent = {"ours": ours, "peer": peer}, {"ours": list[float](), "peer": list[float]()}
+        seconds = rounds({side: clocked(operation, spent[side]) for side, operation in sides.items()}, at_least=PAIRS)
+        processor = {side: median(times) for side, times in spent.items()} if c.counted else {}
         flops = {side: flops_of(operation) for side, operation in sides.items()} if c.counted else {}
         memory = {side: peak_bytes(operation) for side, operation in sides.items()} if c.counted else {}
     except Exception as error:  # a peer's fault of any kind is a row, and the next one is measured
         return Row(*about, failed=because(f"{type(error).__name__}: {error}"))
     ratios = [b / a for a, b in zip(seconds["ours"], seconds["peer"], strict=True)]
     medians = {side: median(times) for side, times in seconds.items()}
-    return Row(*about, medians, median(ratios), median_interval(ratios), seconds, flops, memory)
+    return Row(*about, medians, median(ratios), median_interval(ratios), seconds, processor, flops, memory)
+
+
+def clocked(operation: Operation, spent: list[float]) -> Operation:
+    """The operation; each call also appends the seconds that the processor's cores worked for this process."""
+
+    def run() -> None:
+        began = time.process_time()
+        operation()
+        spent.append(time.process_time() - began)
+
+    return run
 
 
 def flops_of(operation: Operation) -> int:

@@ -19,8 +19,9 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def amount(row: Mapping[str, Any], side: str) -> str:
-    """Time, operations and memory of a side, as far as they were counted."""
+    """Times, operations and memory of a side, as far as they were counted."""
     parts = [f"{row['seconds'][side] * 1e3:,.1f} ms"]
+    parts += [f"{row['processor'][side] * 1e3:,.1f} ms of all cores"] if row["processor"] else []
     parts += [f"{row['flops'][side] / 1e9:,.1f} GFLOP"] if row["flops"] else []
     parts += [f"{row['memory'][side] / 1e6:,.0f} MB"] if row["memory"] else []
     return ", ".join(parts)

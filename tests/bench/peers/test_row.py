@@ -30,6 +30,15 @@ def test_both_take_turns_and_each_goes_first():
     assert set(turns) == {"a", "b"} and calls.count("a") > 2 and calls.count("b") > 2
 
 
+def test_the_time_of_the_cores_is_that_between_begin_and_end(monkeypatch):
+    clock, spent = iter([1.0, 4.0, 10.0, 10.5]), []
+    monkeypatch.setattr(row.time, "process_time", lambda: next(clock))
+    operation = row.clocked(lambda: None, spent)
+    operation()
+    operation()
+    assert spent == [3.0, 0.5]
+
+
 def test_unequal_work_is_no_ratio():
     found = compared(lambda: (lambda: (32, 16), lambda: (32, 17)))
     assert found.ratio is None and found.failed == "ValueError: the two sides did unequal work: (32, 16) here, (32, 17) there"
@@ -61,6 +70,7 @@ def test_counted_work_has_its_operations_and_memory():
     x = torch.rand(64, 64)
     found = compared(lambda: (lambda: (x @ x).shape, lambda: (x @ x).shape), counted=True)
     assert found.flops == {"ours": 2 * 64**3, "peer": 2 * 64**3} and found.memory == {"ours": 4 * 64**2, "peer": 4 * 64**2}
+    assert set(found.processor) == {"ours", "peer"} and compared(lambda: (lambda: 1, lambda: 1)).processor == {}
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 6, 9, 12])
@@ -83,4 +93,4 @@ def test_the_interval_holds_the_median_and_does_not_mind_the_order():
 
 def test_a_reason_is_one_line_and_not_endless():
     assert because("a\n  b\tc") == "a b c"
-    assert len(because("word " * 1000)) < 310
+    assert len(because("word " * 1000)) <= row.LONGEST + 3

@@ -9,6 +9,7 @@ MEASURED = asdict(
     Row(
         "step", "lightly", "1.6.0", "32 images", "two products", "fused | kernel",
         {"ours": 0.25, "peer": 0.5}, 2.0, (1.9, 2.25), {"ours": [0.25] * 6, "peer": [0.5] * 6},
+        {"ours": 0.125, "peer": 0.75},
         {"ours": 1_500_000_000, "peer": 2_000_000_000}, {"ours": 3_000_000, "peer": 4_000_000},
     )
 )  # fmt: skip
@@ -17,8 +18,9 @@ FAILED = asdict(Row("step", "solo-learn", "", "32 images", "", "", failed="does 
 
 def test_a_measured_row_has_ratio_spread_and_both_sides():
     assert table.cells(MEASURED) == (
-        "step", "lightly 1.6.0", "250.0 ms, 1.5 GFLOP, 3 MB", "500.0 ms, 2.0 GFLOP, 4 MB", "2.00 (1.90 to 2.25)", "6",
-        "32 images", "two products", "fused | kernel",
+        "step", "lightly 1.6.0",
+        "250.0 ms, 125.0 ms of all cores, 1.5 GFLOP, 3 MB", "500.0 ms, 750.0 ms of all cores, 2.0 GFLOP, 4 MB",
+        "2.00 (1.90 to 2.25)", "6", "32 images", "two products", "fused | kernel",
     )  # fmt: skip
 
 
