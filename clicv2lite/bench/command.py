@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from clicv2lite.bench.measure import Timing, print_table
+from clicv2lite.bench.peers import command as peers
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.extras import need
 from clicv2lite.files import put_json
@@ -18,6 +19,7 @@ from clicv2lite.provenance import provenance, stamped
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench`."""
     add_output(parser, "--json", help="write the result to this file")
+    peers.add_arguments(parser)
     add_device(parser)
 
 
@@ -25,6 +27,9 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print tables, write JSON."""
     from clicv2lite.bench import inputs, loss, memory, parts, step
 
+    if args.peers is not None:
+        return peers.run(args)
+    peers.check(args)
     device = choose_device(args.device)
     need("train", "simplejpeg", "timm")  # refused before the long part
     began = time.perf_counter()

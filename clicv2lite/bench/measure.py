@@ -29,11 +29,14 @@ class Timing:
     note: str = ""
 
 
-def rounds(operations: Mapping[str, Operation]) -> dict[str, list[float]]:
+def rounds(operations: Mapping[str, Operation], at_least: int = 0) -> dict[str, list[float]]:
     """Seconds of one call of each operation, round by round; each goes first in some round.
 
+    Args:
+        at_least: this many rounds, if that is more than MIN_ROUNDS.
+
     Returns:
-        name -> seconds, the same number for all, at least MIN_ROUNDS.
+        name -> seconds, the same number for all.
     """
     repeats = {}
     for name, operation in operations.items():
@@ -41,8 +44,8 @@ def rounds(operations: Mapping[str, Operation]) -> dict[str, list[float]]:
         again = first if first > CALL_SECONDS else _seconds(operation, 1)
         repeats[name] = max(1, round(CALL_SECONDS / max(again, 1e-9)))
     names, found = list(operations), {name: list[float]() for name in operations}
-    began = time.perf_counter()
-    while time.perf_counter() - began < MIN_SECONDS or len(found[names[0]]) < MIN_ROUNDS:
+    least, began = max(MIN_ROUNDS, at_least), time.perf_counter()
+    while time.perf_counter() - began < MIN_SECONDS or len(found[names[0]]) < least:
         start = len(found[names[0]]) % len(names)
         for name in names[start:] + names[:start]:
             found[name].append(_seconds(operations[name], repeats[name]))
