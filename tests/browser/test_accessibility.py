@@ -23,7 +23,7 @@ ONE_OF_A_KIND = """() => {
   }
   document.body.normalize();
 }"""
-# What the contrast of a text depends on, colour and size and what lies behind it, it shares with most others: one of each stays.
+# What the contrast of a text depends on, colour, size and what lies behind it, it shares with most others: one of each stays.
 # Something that is placed over others may have anything behind it, so all texts in it are looked at.
 LOOKS = """() => {
   const ids = new Map([["", 0]]), behind = new Map(), found = [];
