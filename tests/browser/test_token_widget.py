@@ -32,7 +32,7 @@ def assert_chosen(shown: Locator, widget: TokenExplorer, k: int) -> None:
     drawn = np.frombuffer(base64.b64decode(shown.locator("canvas").nth(1).evaluate(PIXELS)), np.uint8)
     cells = drawn.reshape(8, 16, 8, 16, 4)[:, 8, :, 8].reshape(64, 4)
     want = 255 * colormaps["plasma"](np.clip((result.cosines[k] + 0.5) / 1.5, 0, 1))
-    assert np.abs(cells - want).max() <= 4
+    assert np.abs(cells - want).max() <= 6  # the page has 25 steps of the palette
 
 
 def test_mouse_and_keys_choose_the_patch_whose_cosines_are_drawn(visit, folder_server, widget):
