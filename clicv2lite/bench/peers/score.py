@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from clicv2lite.bench.peers.row import Comparison, Sides
+from clicv2lite.extras import extra
 from clicv2lite.method.pixels import normalize
 from clicv2lite.models.model import load_model
 
@@ -37,7 +38,8 @@ def beside(build: Callable[[], nn.Module]) -> Sides:
 
 def resnet() -> nn.Module:
     """The smallest usual network."""
-    import timm
+    with extra("train"):
+        import timm
 
     network: nn.Module = timm.create_model("resnet18", num_classes=0)
     return network
