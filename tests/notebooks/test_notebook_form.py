@@ -42,8 +42,8 @@ def tags(cell) -> set[str]:
     return set(cell.metadata.get("tags", []))
 
 
-def test_chapters_1_to_14_exist_and_have_one_file_each():
-    assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(1, 15))
+def test_chapters_1_to_15_exist_and_have_one_file_each():
+    assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(1, 16))
 
 
 @every_page
