@@ -23,7 +23,6 @@ WIDTH = 88  # columns of code that a page shows without scrolling
 MARK = "# your turn"
 LEVELS = ("Warm-up", "Practice", "Challenge", "Open")
 SITTING = 45  # minutes, the longest chapter
-LONGER = {11: 60}  # no other, and not longer: split a chapter instead
 
 every_chapter = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 every_page = pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
@@ -71,7 +70,7 @@ def test_first_cell_has_number_goals_prerequisites_minutes_and_modules(path):
 @every_chapter
 def test_chapter_can_be_read_in_one_sitting(path):
     minutes = int(re.search(r"\*\*Time:\*\* (\d+) minutes", cells(path)[0].source)[1])
-    assert minutes <= LONGER.get(int(path.stem[:2]), SITTING)
+    assert minutes <= SITTING
 
 
 @every_chapter
