@@ -43,7 +43,31 @@ def modules(package: Path = PACKAGE) -> dict[str, Path]:
 def arrows(package: Path = PACKAGE) -> list[Arrow]:
     """Every import of the package by itself, those inside functions and those for types only included."""
     known = modules(package)
-    return [arrow for name, path in known.items() for arrow in _of_file(name, path, known)]
+    return [arrow for name, path in known.items() for arrow in of_file(name, path, known)]
+
+
+def of_file(name: str, path: Path, known: dict[str, Path]) -> Iterator[Arrow]:
+    """The imports in one file, which is called ``name``, of those modules that are ``known``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    local: dict[str, str] = {}  # name in the file -> the module of ours that it stands for
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "clicv2lite":
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                if full in known:
+                    local[alias.asname or alias.name] = full
+                    yield Arrow(name, full, "", node.lineno)
+                elif (node.module, alias.name) != ("clicv2lite", "__version__"):  # a number, and no door into a room
+                    yield Arrow(name, node.module, alias.name, node.lineno)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name in known and alias.name != name:
+                    local[alias.asname or alias.name] = alias.name
+                    yield Arrow(name, alias.name, "", node.lineno)
+    for node in ast.walk(tree):
+        of_module = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in local
+        if of_module and node.attr.startswith("_") and node.attr[:2] != "__":  # module._name
+            yield Arrow(name, local[node.value.id], node.attr, node.lineno)
 
 
 def room(module: str) -> str:
@@ -81,29 +105,6 @@ def private(found: list[Arrow]) -> list[Arrow]:
     """Private names that one room takes from another."""
     apart = (arrow for arrow in found if room(arrow.source) != room(arrow.target))
     return [arrow for arrow in apart if any(part.startswith("_") and part[:2] != "__" for part in arrow.name.split("."))]
-
-
-def _of_file(name: str, path: Path, known: dict[str, Path]) -> Iterator[Arrow]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    local: dict[str, str] = {}  # name in the file -> the module of ours that it stands for
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "clicv2lite":
-            for alias in node.names:
-                full = f"{node.module}.{alias.name}"
-                if full in known:
-                    local[alias.asname or alias.name] = full
-                    yield Arrow(name, full, "", node.lineno)
-                elif (node.module, alias.name) != ("clicv2lite", "__version__"):  # a number, and no door into a room
-                    yield Arrow(name, node.module, alias.name, node.lineno)
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name in known and alias.name != name:
-                    local[alias.asname or alias.name] = alias.name
-                    yield Arrow(name, alias.name, "", node.lineno)
-    for node in ast.walk(tree):
-        of_module = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in local
-        if of_module and node.attr.startswith("_") and node.attr[:2] != "__":  # module._name
-            yield Arrow(name, local[node.value.id], node.attr, node.lineno)
 
 
 def main() -> int:
