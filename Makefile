@@ -2,13 +2,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup lock lint unit fuzz unit-floor notebooks book browser test results model release-check serve lab clean
+.PHONY: help setup lock lint quick-lint check unit fuzz unit-floor notebooks book browser test results model release-check serve lab clean
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PORT ?= 8000
 JOBS ?= 2
 EXAMPLES ?= 5000
+SINCE ?= main
 BIN := .venv/bin
 
 # The kernel is .venv's, whatever the reader's own Jupyter, IPython and Python settings say.
@@ -19,7 +20,8 @@ export PYTHONNOUSERSITE := 1
 export UV_HTTP_TIMEOUT ?= 600
 # the machine's own certificates where it has some (a proxy's may be among them), else those that uv carries
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem),1,0)
-unexport PYTHONPATH PYTHONHOME MPLBACKEND VIRTUAL_ENV
+# without stored bytecode, each of the many processes that tests start would compile torch again: 5 s more each
+unexport PYTHONPATH PYTHONHOME MPLBACKEND VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 KERNEL := $(IPYTHONDIR)/profile_default/ipython_kernel_config.json
 
 help:  ## list the targets
@@ -43,10 +45,15 @@ lock: setup  ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest \
 		--no-emit-index-url --generate-hashes --upgrade --quiet --output-file requirements.lock
 
-lint: setup
+quick-lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy clicv2lite book/_ext
+
+check: quick-lint  ## in two minutes: lint, types, and the tests nearest to what differs from SINCE (the branch main)
+	$(BIN)/python -m tests.check --since '$(SINCE)' --jobs $(JOBS)
+
+lint: quick-lint
 	@# what no Python tool reads: forms and rules that a host would only reject after a push
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
@@ -76,9 +83,10 @@ unit-floor: setup  ## the unit tests with the oldest packages that pyproject.tom
 fuzz: setup  ## attack readers, settings and commands with EXAMPLES damaged inputs each, other ones each time
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz -n $(JOBS) --dist worksteal
 
-# --nbval-lax: every cell must run; those with the tag nbval-check-output must also print what is stored.
+# Every cell must run; those with the tag nbval-check-output must also print what is stored. Each chapter is executed once: `book` takes
+# what ran here from the cache.
 notebooks: setup $(KERNEL)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 book -n $(JOBS) --dist loadfile -q
+	CLICV2LITE_JOBS=$(JOBS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.notebooks.executed_once -q book
 
 book: setup $(KERNEL)  ## execute the chapters that changed, JOBS at a time, and render _build/html
 	@# a failed build forgets its pages: Sphinx would not repeat the warnings of pages that it kept

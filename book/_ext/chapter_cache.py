@@ -3,7 +3,8 @@
 jupyter-cache keys an executed notebook by its code alone. Here each record also carries a hash of the files that this code
 reaches: the package's modules that it imports, the modules that those import, the data that they read; and of the locked
 versions, Python's version and the extra data folder. A record with another hash is dropped before Sphinx asks for it. Chapters
-without a record are executed two at a time before Sphinx reads the pages one by one.
+without a record are executed two at a time before Sphinx reads the pages one by one. The tests of the chapters
+(tests/notebooks/executed_once.py) make and read the same records, so that the book after them executes nothing.
 """
 
 import ast
@@ -23,7 +24,9 @@ import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
-from jupyter_cache.executors.utils import single_nb_execution
+from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
+from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
@@ -171,22 +174,45 @@ def outdated(store: JupyterCacheAbstract, chapters: dict[str, Path], root: Path 
     return names
 
 
-def execute(store: JupyterCacheAbstract, paths: list[Path], timeout: int | None, root: Path = ROOT) -> None:
-    """Execute notebooks in their own folders, ``JOBS`` at a time, and keep what ran to its end."""
+def execute(
+    store: JupyterCacheAbstract, paths: list[Path], timeout: int | None, root: Path = ROOT
+) -> dict[Path, ExecutionResult]:
+    """Execute notebooks in their own folders, ``JOBS`` at a time, and keep what ran to its end.
+
+    Returns:
+        Of those that did not: the error, and the notebook with the outputs until then; a cell never begun has no count.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the kernels inherit it; waiting threads of several would spin
 
-    def run(path: Path) -> tuple[Path, str, Any]:
+    def run(path: Path) -> tuple[Path, str, ExecutionResult]:
         key = chapter_key(path, root)  # before the run: who edits a module meanwhile gets another one
         notebook = nbformat.read(path, as_version=4)
-        return path, key, single_nb_execution(notebook, cwd=str(path.parent), timeout=timeout, allow_errors=False)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        try:
+            result = single_nb_execution(
+                notebook, cwd=str(path.parent), timeout=timeout, allow_errors=False, on_cell_execute=_begin
+            )
+            return path, key, result
+        except DeadKernelError as error:
+            return path, key, ExecutionResult(notebook, str(path.parent), 0, error)
 
+    failed = {}
     with ThreadPoolExecutor(JOBS) as pool:
         for path, key, result in pool.map(run, paths):
-            if result.err is None:  # else myst-nb runs it again, and reports the error on its page
+            if result.err is None:
                 data = {"execution_seconds": result.time, KEY: key}
                 bundle = CacheBundleIn(result.nb, str(path), data=data)
                 store.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
                 LOGGER.info("executed %s in %.0f s", path.name, result.time)
+            else:  # myst-nb runs it again, and reports the error on its page
+                failed[path] = result
+    return failed
+
+
+def _begin(cell: NotebookNode, cell_index: int) -> None:
+    cell.execution_count = 0  # until the kernel says which: it may die first
 
 
 def _find_outdated(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]) -> list[str]:

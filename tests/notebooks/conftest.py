@@ -1,24 +1,14 @@
 """The Sphinx extensions of book/_ext as modules."""
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.notebooks.extensions import load
 
 
 @pytest.fixture(scope="session")
 def extension() -> Callable[[str], ModuleType]:
-    """Load an extension by its name, as Sphinx would, but without putting its folder on the path."""
-
-    def load(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "book" / "_ext" / f"{name}.py")
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
+    """Load an extension by its name."""
     return load
