@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402 (the number of threads is set before torch is imported)
 import os
+import shutil
 
 from hypothesis import settings
 
@@ -12,6 +13,7 @@ settings.load_profile("clicv2lite")
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from clicv2lite.encoders.config import FrozenConfig
@@ -26,6 +28,25 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if os.name == "nt" and item.get_closest_marker("posix"):
             item.add_marker(pytest.mark.skip(reason="needs what Windows lacks"))
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """made_once(name, make): a folder that make(folder) has filled, once for all processes of pytest; nobody changes it."""
+    here = tmp_path_factory.getbasetemp()
+    shared = here.parent if "PYTEST_XDIST_WORKER" in os.environ else here
+
+    def folder(name, make):
+        place, done = shared / name, shared / f"{name}.done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(place, ignore_errors=True)  # of a process that failed
+                place.mkdir()
+                make(place)
+                done.touch()
+        return place
+
+    return folder
 
 
 def make_model(folder, seed):

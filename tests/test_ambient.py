@@ -60,11 +60,16 @@ def settings():
     return [read() for read, _, _ in PROCESS] + [torch.is_autocast_enabled("cpu"), torch.is_grad_enabled(), np.geterr()]
 
 
+@pytest.fixture(scope="module")
+def undisturbed(models):
+    """Of the shipped model and of a tiny one: where it lies, and what it says in torch's own settings."""
+    return {spec: (folder, everything(folder)) for spec, folder in (("default", "default"), ("tiny", models[0]))}
+
+
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("spec", ["default", "tiny"])
-def test_no_setting_of_the_caller_changes_a_score_by_one_bit(state, spec, models):
-    folder = "default" if spec == "default" else models[0]
-    want = everything(folder)
+def test_no_setting_of_the_caller_changes_a_score_by_one_bit(state, spec, undisturbed):
+    folder, want = undisturbed[spec]
     with STATES[state]():
         before = settings()
         got = everything(folder)

@@ -79,12 +79,14 @@ def ranks_of(launcher):
 
 
 @pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory):
+def two_ranks(made_once):
     """Folder with what each of two ranks found in one step of 64 images, for every choice."""
-    folder = tmp_path_factory.mktemp("ranks")
-    done = run(torchrun(HERE / "one_step.py", folder, IMAGES))
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder
+
+    def make(folder):
+        done = run(torchrun(HERE / "one_step.py", folder, IMAGES))
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    return made_once("ranks", make)
 
 
 def close(found, wanted):
@@ -115,12 +117,14 @@ def test_a_batch_that_ranks_cannot_share_is_one_line():
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(made_once):
     """The run of two ranks that nothing stopped: its folder."""
-    out = tmp_path_factory.mktemp("undisturbed") / "run"
-    done = run([LAUNCH / "one_machine.sh", *RUN, "--out", out, "--set", *SETTINGS], PROCESSES="2")
-    assert done.returncode == 0, done.stderr[-3000:]
-    return out
+
+    def make(folder):
+        done = run([LAUNCH / "one_machine.sh", *RUN, "--out", folder / "run", "--set", *SETTINGS], PROCESSES="2")
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    return made_once("undisturbed", make) / "run"
 
 
 def weights(out):
