@@ -190,7 +190,8 @@ def test_record_of_other_dependencies_is_dropped_and_its_chapter_named(cache, tr
     assert [Path(record.uri).stem for record in store.list_cache_records()] == ["c"]
 
 
-def test_executed_chapter_is_kept_until_its_module_changes_and_a_failing_one_is_not(cache, tmp_path):
+def test_executed_chapter_is_kept_until_its_module_changes_and_a_failing_one_is_not(cache, tmp_path, monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # what it names would be found before the package that is made here
     write(tmp_path, {"clicv2lite/__init__.py": "", "clicv2lite/tiny.py": "VALUE = 1"})
     good = write_notebook(tmp_path / "good.ipynb", "from clicv2lite.tiny import VALUE\nVALUE")  # the kernel starts here
     bad = write_notebook(tmp_path / "bad.ipynb", "1 / 0")
