@@ -15,7 +15,9 @@ from clicv2lite.errors import UserError
 from clicv2lite.outputs import Output, check_is_no_output, claimed, locked
 
 HOLD = "import sys, time\nfrom pathlib import Path\nfrom clicv2lite.outputs import locked\n"
-HOLD += "with locked(Path(sys.argv[1]), '--csv', sys.argv[2] == 'folder'):\n    print('held', flush=True)\n    time.sleep(60)\n"
+HOLD += (
+    "with locked(Path(sys.argv[1]), '--csv', sys.argv[2] == 'folder'):\n    print('held', flush=True)\n    time.sleep(600)\n"
+)
 
 
 @pytest.fixture

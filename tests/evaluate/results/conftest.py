@@ -47,7 +47,7 @@ def save(*_):
 
 signal.signal(signal.SIGTERM, save)
 def wait(there):
-    for _ in range(1200):
+    for _ in range(6000):
         if there():
             return
         time.sleep(0.1)
@@ -82,7 +82,7 @@ def git(root, *words):
 
 def wait_for(there):
     """Wait until something is so; an error, long after it should have been."""
-    for _ in range(1200):
+    for _ in range(6000):
         if there():
             return
         time.sleep(0.1)
