@@ -216,10 +216,7 @@ class Outcomes:
             self.found.append((report.nodeid.partition("::")[0], report.outcome))
 
 
-<<<<<<< HEAD
-=======
 @pytest.mark.posix  # /dev/null
->>>>>>> check
 @pytest.mark.parametrize(("seconds", "outcome"), [(3600, "passed"), (-1, "skipped")])
 def test_tests_run_in_the_order_given_until_the_time_is_over(tmp_path, monkeypatch, seconds, outcome):
     for name in ("a", "b", "c"):
