@@ -22,12 +22,13 @@ def test_the_ratio_is_of_pairs_and_above_one_where_ours_is_faster(monkeypatch):
     assert found.seconds == {"ours": 2.0, "peer": 4.0} and found.rounds == taken and found.failed is None
 
 
-def test_both_take_turns_and_each_goes_first():
+def test_both_take_turns_and_each_goes_first(monkeypatch):
+    monkeypatch.setattr("clicv2lite.bench.measure.CALL_SECONDS", 0.0)  # one call a turn
+    monkeypatch.setattr("clicv2lite.bench.measure.MIN_SECONDS", 0.0)
     calls = []
     found = compared(lambda: (lambda: calls.append("a"), lambda: calls.append("b")))
-    turns = calls[-2 * len(found.rounds["ours"]) :]
-    assert len(found.rounds["ours"]) == len(found.rounds["peer"]) >= 2
-    assert set(turns) == {"a", "b"} and calls.count("a") > 2 and calls.count("b") > 2
+    assert len(found.rounds["ours"]) == len(found.rounds["peer"]) == row.PAIRS
+    assert "".join(calls[-2 * row.PAIRS :]) == "abba" * (row.PAIRS // 2)
 
 
 def test_the_time_of_the_cores_is_that_between_begin_and_end(monkeypatch):
