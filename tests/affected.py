@@ -62,10 +62,8 @@ def select(root: Path, changes: Iterable[str]) -> Selection:
     near = _distances(modules, ((arrow.source, arrow.target) for arrow in arrows))
     far = _distances({_room(path) for path in paths if path.parts[0] == "clicv2lite"}, rooms.between(arrows))
     reading = {folder for path in paths if not _is_test(root / path) for folder in _folders(path)}
-    twins, names = (
-        {twin for path in paths for twin in _twins(path)},
-        {re.escape(name) for path in paths for name in _names(path)},
-    )
+    twins = {twin for path in paths for twin in _twins(path)}
+    names = {re.escape(name) for path in paths for name in _names(path)}
     mention = re.compile(rf"(?<!\w)({'|'.join(names)})(?!\w)" if names else "(?!)")
 
     found, left = {}, []

@@ -63,14 +63,7 @@ def main() -> int:
     print(said(base, args.since, paths, selection), flush=True)
     chapters = selection.chapters if len(selection.chapters) <= CHAPTERS else []
     environment = {**os.environ, TIME: str(SECONDS - FOR_A_CHAPTER * len(chapters))}
-    in_order = [
-        "-n",
-        args.jobs,
-        "--dist",
-        "load",
-        "--maxschedchunk",
-        "2",
-    ]  # else a worker would begin in the middle of the list
+    in_order = ["-n", args.jobs, "--dist", "load", "--maxschedchunk", "2"]  # else a worker would begin in the middle
     runs = [["-p", "tests.check", *in_order, *selection.tests]] if selection.tests else []
     runs += [["-p", "tests.notebooks.executed_once", *chapters]] if chapters else []
     return max((subprocess.call([sys.executable, "-m", "pytest", "-q", *run], env=environment) for run in runs), default=0)

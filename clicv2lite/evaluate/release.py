@@ -65,14 +65,15 @@ def run(args: argparse.Namespace) -> int:
     if args.add and not (out / RELEASE).is_file():
         raise UserError(f"--add: {out} holds no released model; leave --add out for the first run")
     for run in args.run:
-        load_recipe(str(run))
+        load_recipe(str(run))  # what is no run is refused before the first of them takes its minutes
+    pooling = read_settings(args.set, "pool_")
+    words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
+    words += ["--device", args.device] if args.device != "auto" else []
+    words += ["--within-categories"] if ratings.categories else []
     for place, run in enumerate(args.run):
         number = len(encoder_files(out)) + 1 if args.add or place else 1
         with locked(out, folder=True):  # in between, `probe` has the lock
-            export(run, out, read_settings(args.set, "pool_"), number)
-        words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
-        words += ["--device", args.device] if args.device != "auto" else []
-        words += ["--within-categories"] if ratings.categories else []
+            export(run, out, pooling, number)
         if code := subprocess.run([sys.executable, "-m", "clicv2lite", *words, "--out", str(out)], check=False).returncode:
             return code  # its own process, so that probe.json names a command that anyone can repeat
         with locked(out, folder=True):

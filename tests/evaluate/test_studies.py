@@ -47,6 +47,8 @@ def test_rows_are_what_their_labels_say():
     assert recipe("patches twice the side, shift").patch == 32 and recipe("patches twice the side, shift").size == plain.size
     assert [recipe(f"{time} the passes, shift").passes for time in ("quarter of", "four times")] == [16_384, 262_144]
     assert plain == SIZES["lite"].recipe(SUITES["table2"].rows[5], 0)  # case (f)
+    assert recipe("no MEM, shift") == SIZES["lite"].recipe(SUITES["table2"].rows[4], 0)  # case (e)
+    assert recipe("images augmented, no MEM, no shift") == SIZES["lite"].recipe(SUITES["table2"].rows[2], 0)  # case (c)
 
 
 @pytest.fixture(scope="module")

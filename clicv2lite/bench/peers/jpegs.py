@@ -1,6 +1,5 @@
 """The JPEGs of `clicv2lite bench` as files and as tars, for both sides of a comparison."""
 
-import io
 import tarfile
 import tempfile
 from functools import cache
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clicv2lite.bench.inputs import photographs_as_jpeg
+from clicv2lite.data.packing.shards import add_member
 
 COPIES, TARS = 4, 2  # of each JPEG; a tar for each worker
 
@@ -34,7 +34,5 @@ def stored() -> Stored:
             for i in range(t, len(files), TARS):
                 name = f"{i:06d}.jpg"
                 (folder / name).write_bytes(files[i])
-                entry = tarfile.TarInfo(name)
-                entry.size = len(files[i])
-                tar.addfile(entry, io.BytesIO(files[i]))
+                add_member(tar, name, files[i])
     return Stored(folder, tars, f"{len(files)} JPEGs ({what})", whole)

@@ -126,8 +126,8 @@ def write_shard(images: Images, which: range, path: Path, side: int, quality: in
                 row, small = _packed(images, i, path.name, side, quality)
                 if small is not None:
                     good = True
-                    _add(tar, f"{row.id}.jpg", small.data)
-                    _add(tar, f"{row.id}.json", _about(row, small, images.about(i)))
+                    add_member(tar, f"{row.id}.jpg", small.data)
+                    add_member(tar, f"{row.id}.json", _about(row, small, images.about(i)))
                 yield row
         if not good:
             raise _NoImage  # makes `atomic` take the file back
@@ -181,7 +181,8 @@ def _header(data: bytes, name: str) -> tuple[str | None, str, tuple[int, int], i
         return image.format, image.mode, image.size, turned if turned in range(1, 9) else 1
 
 
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Append a file to a tar that is open for writing; the same data gives the same bytes, whenever and by whomever."""
     member = tarfile.TarInfo(name)  # time stamp and owner are 0
     member.size = len(data)
     tar.addfile(member, io.BytesIO(data))

@@ -185,7 +185,7 @@ def test_a_killed_run_of_two_processes_leaves_whole_shards_and_goes_on_to_the_by
 
 def test_a_full_disk_is_one_line_and_the_next_run_goes_on(folder, tmp_path, monkeypatch):
     packed(folder, tmp_path / "whole", side=32, shard=4)
-    add, left = shards._add, [10]
+    add, left = shards.add_member, [10]
 
     def full(tar, name, data):
         left[0] -= 1
@@ -194,7 +194,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(folder, tmp_path, monk
         add(tar, name, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "_add", full)
+        patch.setattr(shards, "add_member", full)
         with pytest.raises(UserError, match=r"out: the disk is full; make room and run the command again"):
             packed(folder, tmp_path / "out", side=32, shard=4)
     assert [p.name for p in (tmp_path / "out").glob("*.tar")] == ["000000.tar"]
