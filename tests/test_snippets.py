@@ -38,8 +38,10 @@ NOT_EXECUTED = {  # how a command line of the README starts -> why
 }
 SHORT = {
     "clicv2lite pretrain --recipe lite": " --set passes=64 batch=32",
+    "clicv2lite probe --encoder runs/lite --imagenet": "",  # no folds there
     "clicv2lite probe": " --folds 2",
-}  # not minutes
+    "clicv2lite leaderboard": " --folds 2",
+}  # not minutes, and not the hundreds of ratings that a reader has
 
 
 def text_of(page):
@@ -98,10 +100,11 @@ def test_a_command_in_a_sentence_has_the_options_that_it_names(page, text, capsy
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What the README's examples are given: photographs, tars of some, a rating table."""
+    """What the README's examples are given: photographs, tars of some, a rating table, two classes of ImageNet."""
     folder = tmp_path_factory.mktemp("readme")
     rng = np.random.default_rng(0)
     places = ("holiday", "photos", "flickr", "path/to/photos", "savoias")
+    places += tuple(f"imagenet/{split}/{kind}" for split in ("train", "val") for kind in ("a", "b"))
     for name in ("photo.jpg", *(f"{place}/{i}.jpg" for place in places for i in range(8))):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (160, 200, 3), dtype=np.uint8)).save(folder / name)
