@@ -2,7 +2,10 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
+
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "book" / "api").glob("*.md"))
@@ -68,3 +71,30 @@ def test_each_page_holds_the_rooms_that_its_place_in_the_index_lists():
             r"automodule:: clicv2lite\.([\w.]+)$", (ROOT / "book" / "api" / f"{stem}.md").read_text(), re.MULTILINE
         )
         assert re.findall(r"module-clicv2lite\.([\w.]+)\"", section) == listed, stem
+
+
+def annotated(path: Path) -> Iterator[str]:
+    """Dotted names of other projects' classes in the signatures that the page of a module shows."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    places = {}  # a name in the module -> what it stands for
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            places |= {alias.asname or alias.name.split(".")[0]: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            places |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+            continue
+        arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        for annotation in (*(argument.annotation for argument in arguments), node.returns):
+            for name in ast.walk(annotation) if annotation else ():
+                if isinstance(name, ast.Name) and not places.get(name.id, "clicv2lite").startswith("clicv2lite"):
+                    yield places[name.id]
+
+
+def test_the_book_expects_no_page_of_another_projects_class():
+    """Else `--nitpick` fails the build of the book, twenty minutes after the tests have passed."""
+    settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["sphinx"]["config"]
+    _, others = settings["nitpick_ignore_regex"][0]
+    named = {name for path in (ROOT / "clicv2lite").rglob("*.py") for name in annotated(path)}
+    assert "torch" in named and {name for name in named if not re.fullmatch(others, name)} == set()
