@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
+from clicv2lite.bench.growth import command as growth
 from clicv2lite.bench.measure import Timing, print_table
 from clicv2lite.bench.peers import command as peers
 from clicv2lite.device import add_device, choose_device
+from clicv2lite.errors import UserError
 from clicv2lite.extras import need
 from clicv2lite.files import put_json
 from clicv2lite.outputs import add_output
@@ -20,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench`."""
     add_output(parser, "--json", help="write the result to this file")
     peers.add_arguments(parser)
+    growth.add_arguments(parser)
     add_device(parser)
 
 
@@ -27,9 +30,9 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print tables, write JSON."""
     from clicv2lite.bench import inputs, loss, memory, parts, step
 
-    if args.peers is not None:
-        return peers.run(args)
     peers.check(args)
+    if args.peers is not None or args.growth is not None:
+        return _other(args)
     device = choose_device(args.device)
     need("train", "simplejpeg", "timm")  # refused before the long part
     began = time.perf_counter()
@@ -52,3 +55,13 @@ def run(args: argparse.Namespace) -> int:
         result |= {"memory": [asdict(peak) for peak in peaks], "threads": torch.get_num_threads()}
         put_json(args.json, stamped(result, began))
     return 0
+
+
+def _other(args: argparse.Namespace) -> int:
+    """What --peers or --growth measures instead."""
+    if args.peers is not None and args.growth is not None:
+        raise UserError("--growth: it is measured apart from --peers; leave one of them out")
+    name, way = ("--peers", peers.run) if args.peers is not None else ("--growth", growth.run)
+    if args.device not in ("auto", "cpu"):
+        raise UserError(f"--device {args.device}: {name} measures on the processor; leave one of them out")
+    return way(args)

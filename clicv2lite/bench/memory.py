@@ -43,9 +43,9 @@ def measure(form: str, keys: int, queries: int) -> Peak:
     own = loss.forms(k)[form]
     few, fewer = loss.features(64, 64, loss.WIDTH)
     peak_bytes(lambda: loss.both(loss.forms(fewer)[form], few))  # libraries load and threads start now
-    before, began = _resident_peak(reset=True), time.perf_counter()
+    before, began = resident_peak(reset=True), time.perf_counter()
     counted = peak_bytes(lambda: loss.both(own, q))
-    seconds, after = time.perf_counter() - began, _resident_peak()
+    seconds, after = time.perf_counter() - began, resident_peak()
     resident = None if before is None or after is None else max(0, after - before)
     return Peak(form, keys, queries, counted, resident, round(seconds, 2), LIMIT.get(keys) if form == "infonce" else None)
 
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _resident_peak(reset: bool = False) -> int | None:
+def resident_peak(reset: bool = False) -> int | None:
     """Most bytes that this process held at once; with `reset`, what it holds now, and the peak starts there (Linux)."""
     try:
         if reset:

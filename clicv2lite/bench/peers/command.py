@@ -32,6 +32,8 @@ def check(args: argparse.Namespace) -> None:
     Raises:
         UserError: as said.
     """
+    if args.peers is not None:
+        return
     for option, value in (("--markdown", args.markdown), ("--peers-dir", args.peers_dir)):
         if value is not None:
             raise UserError(f"{option} {value}: it belongs to --peers; add --peers, or leave it out")
@@ -41,10 +43,8 @@ def run(args: argparse.Namespace) -> int:
     """Make the environment, measure on the processor, print the table, write JSON and Markdown; exit status 0.
 
     Raises:
-        UserError: for another device, or if there can be no environment.
+        UserError: if there can be no environment.
     """
-    if args.device not in ("auto", "cpu"):
-        raise UserError(f"--device {args.device}: --peers measures on the processor; leave one of them out")
     need("train", "simplejpeg", "timm", "torchvision")
     topics, began = args.peers or list(TOPICS), time.perf_counter()
     folder = (args.peers_dir or make_folder(default_folder(), "--peers")).absolute()
