@@ -16,6 +16,7 @@ from clicv2lite.extras import need
 from clicv2lite.files import put_json
 from clicv2lite.outputs import add_output
 from clicv2lite.provenance import provenance, stamped
+from clicv2lite.recipes.library import get_recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print tables, write JSON."""
-    from clicv2lite.bench import inputs, loss, memory, parts, step
+    from clicv2lite.bench import inputs, loss, memory, operators, parts, step
 
     peers.check(args)
     if args.peers is not None or args.growth is not None:
@@ -48,11 +49,13 @@ def run(args: argparse.Namespace) -> int:
     ):
         found[section] = measure()
         print_table(found[section])
+    shares = operators.operators(get_recipe("lite", step.SETTINGS))
+    operators.print_table(shares)
     peaks = memory.bench_memory()
     memory.print_table(peaks)
     if args.json:
         result: dict[str, Any] = {section: [asdict(timing) for timing in timings] for section, timings in found.items()}
-        result |= {"memory": [asdict(peak) for peak in peaks], "threads": torch.get_num_threads()}
+        result |= {"operators": shares, "memory": [asdict(peak) for peak in peaks], "threads": torch.get_num_threads()}
         put_json(args.json, stamped(result, began))
     return 0
 

@@ -169,15 +169,21 @@ def one_view(patches: Tensor, noise: Tensor, config: ViewConfig) -> Tensor:
     return normalize(shift(patches, offset))
 
 
-def view_of(base: Tensor, noise: Tensor, config: ViewConfig, places: Tensor | None = None) -> Tensor:
+def view_of(
+    base: Tensor, noise: Tensor, config: ViewConfig, places: Tensor | None = None, clean: Tensor | None = None
+) -> Tensor:
     """One view of a base crop, augmented as a whole or patch by patch: (B, 3, S, S), noise (B, G, 7) -> (B, V, 3, p, p).
 
     Args:
         places: (B, V) int64, which patches; None for all of them.
+        clean: (B, G, 3, p, p), the crop's patches, if they are cut already.
     """
     if config.augment == "image":
-        base = augment(base[:, None], noise[:, :1, :5], config)[:, 0]
-    cells = neighbourhoods(base, config.patch, config.shift_limit) if config.fill == "image" else patchify(base, config.patch)
+        base, clean = augment(base[:, None], noise[:, :1, :5], config)[:, 0], None
+    if config.fill == "image":
+        cells = neighbourhoods(base, config.patch, config.shift_limit)
+    else:
+        cells = patchify(base, config.patch) if clean is None else clean
     return one_view(cells, noise, config) if places is None else one_view(take(cells, places), take(noise, places), config)
 
 
@@ -209,8 +215,8 @@ def make_views(images: Tensor, noise: Tensor, config: ViewConfig) -> Views:
     query_noise, key_noise = view_noise.reshape(len(images), g, 2, PATCH_DRAWS).unbind(2)
     places = visible if config.key_patches == "visible" else torch.arange(g, device=images.device).expand(len(images), g)
     return Views(
-        query=view_of(base, query_noise, config, visible),
-        key=view_of(base, key_noise, config, places),
+        query=view_of(base, query_noise, config, visible, clean),
+        key=view_of(base, key_noise, config, places, clean),
         visible=visible,
         masked=masked,
         target=reconstruction_target(take(clean, masked), config),

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from clicv2lite.bench import inputs, loss, measure, memory, parts, step
+from clicv2lite.bench import inputs, loss, measure, memory, operators, parts, step
 from clicv2lite.cli import main
 from clicv2lite.method.entropy import patch_entropy
 from clicv2lite.method.patches import shift
@@ -58,7 +58,7 @@ def test_the_floor_trains_the_same_weights_as_the_step():
     recipe = get_recipe("ci")
     model = step.CLICv2(recipe.model)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    step.floor(model, step.views_of(step.ready(recipe), recipe, torch.device("cpu")), recipe)()
+    step.floor(model, step.views_of(step.ready(recipe), recipe, torch.device("cpu")), recipe, products=True)()
     moved = {name for name, p in model.named_parameters() if not p.equal(before[name])}
     assert moved and {name for name, p in model.named_parameters() if p.requires_grad and p.grad is None} == set()
     assert not any(name.startswith("key") for name in moved)
@@ -69,6 +69,13 @@ def test_utilisation_is_operations_a_second():
     once, twice = (float(step.utilisation(recipe, s, "a card").split()[0]) for s in (1e-6, 2e-6))
     assert once == pytest.approx(2 * twice, rel=0.01)
     assert "of the peak" in step.utilisation(recipe, 1e-3, "NVIDIA H100 80GB HBM3")
+
+
+def test_the_profile_knows_what_was_multiplied():
+    matrix = torch.rand(700, 700)
+    shares = operators.shares_of(lambda: torch.nn.functional.gelu(matrix @ matrix))
+    assert next(iter(shares)) == "matrix products" and shares["matrix products"] > 0.7
+    assert 0 < shares["activations and softmax"] < 0.3 and sum(shares.values()) == pytest.approx(1)
 
 
 def test_memory_in_tensors_and_of_the_process_agree():
@@ -88,6 +95,7 @@ def test_bench_writes_ratios_with_their_machine(tmp_path, capsys, monkeypatch):
     assert all(timing["over_floor"] > 0 for section in ("loss", "step") for timing in result[section])
     assert [peak["keys"] for peak in result["memory"]] == [300, 300, 500, 500]
     assert result["input"][0]["ratios"]["pillow_and_torchvision"] > 0
+    assert sum(result["operators"].values()) == pytest.approx(1) and len(result["operators"]) == len(operators.KINDS) + 1
     assert result["hardware"] and result["command"].startswith("clicv2lite")
     printed = capsys.readouterr().out
     assert "shift of 64 patches" in printed and "target: at most 1.30" in printed
