@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill: tensors only, written to a temporary file, with a checksum, two kept (book chapter 7)."""
+"""Checkpoints that survive a kill: tensors only, by a temporary file, with a checksum, two kept (book, running pretraining)."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""The folder of a run: its configuration, and its list of bad images (book chapter 7)."""
+"""The folder of a run: its configuration, and its list of bad images (book, running pretraining)."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object per line, in a file that survives a restart (book chapter 7)."""
+"""metrics.jsonl: one JSON object per line, in a file that survives a restart (book, running pretraining)."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Measurements while a model trains: the rows of a log, TensorBoard, a probe from time to time (book chapter 7)."""
+"""Measurements while a model trains: the rows of a log, TensorBoard, a probe from time to time (book, running pretraining)."""
 
 import copy
 import sys

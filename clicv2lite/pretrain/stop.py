@@ -1,4 +1,4 @@
-"""Stop a run on a signal, after it has saved (book chapter 7)."""
+"""Stop a run on a signal, after it has saved (book, running pretraining)."""
 
 import signal
 import threading
