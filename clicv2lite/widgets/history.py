@@ -36,7 +36,7 @@ PANELS = (
     Panel("learning rate", "", {"lr": ""}),
     Panel("mean PCC", "", {"mean_pcc": ""}, "near"),
 )
-"""What is drawn, from the columns of metrics.jsonl; ``mean_pcc`` is in no log and may be added to rows where it was measured."""
+"""What is drawn, from the columns of metrics.jsonl; ``mean_pcc`` is in no log, and may stand in rows where it was measured."""
 
 Row = Mapping[str, float]
 
