@@ -66,7 +66,8 @@ function plot() { // a point for each pair, and lines where both are equal, or o
   const update = (values, pair, measure, unit, end, words) => {
     dots.setAttribute("d", values.map((each) => dot(each, end)).join(""));
     now.setAttribute("d", dot(pair, end));
-    say(legend, `Across: query, up: key, ${measure}, 0 to ${end}${unit && ` ${unit}`}. Line: equal; tinted: one is at least twice the other.`);
+    say(legend, `Across: query, up: key, ${measure}, 0 to ${end}${unit && ` ${unit}`}. `
+      + "Line: equal; tinted: one is at least twice the other.");
     svg.setAttribute("aria-label", `Scatter plot of the pairs, the query's ${measure} across and the key's up. ${words}`);
   };
   return { node, update };
@@ -82,7 +83,8 @@ async function render({ model, el }) {
     const canvas = make("canvas", { "aria-hidden": "true" }), caption = make("figcaption");
     return { canvas, caption, node: make("figure", { class: `crops-crop crops-${view}` }, canvas, caption) };
   });
-  const [reading, summary] = ["reading", "summary"].map((name) => make("p", { class: `explorer-${name}`, "aria-live": "polite" }));
+  const [reading, summary] = ["reading", "summary"].map((name) =>
+    make("p", { class: `explorer-${name}`, "aria-live": "polite" }));
   const controls = [
     ...(pictures.length > 1 ? [choice(model, PICTURE)] : []),
     choice(model, { trait: "measure", text: "Measure", values: () => measures.map(([name]) => name) }),
@@ -98,7 +100,7 @@ async function render({ model, el }) {
   };
   const buttons = [
     act("Keep this pair", kept),
-    act(`Draw ${constants.pairs} pairs`, () => ({ drawn: true, seed: model.get("drawn") ? model.get("seed") + 1 : model.get("seed") })),
+    act(`Draw ${constants.pairs} pairs`, () => ({ drawn: true, seed: model.get("seed") + model.get("drawn") })),
     act("Clear", () => ({ drawn: false, kept: [] })),
   ];
   const scatter = plot();
@@ -135,24 +137,27 @@ async function render({ model, el }) {
       const place = model.get(view), [left, top] = corners(place, side, full);
       Object.assign(boxes[i].style, Object.fromEntries(
         [["left", left], ["top", top], ["width", side], ["height", side]].map(([name, x]) => [name, `${100 * x / full}%`])));
-      boxes[i].setAttribute("aria-label", `${view} crop, ${percent(left / full)} from the left, ${percent(top / full)} from the top; `
-        + "the arrow keys move it, Enter keeps the pair");
+      const where = `${percent(left / full)} from the left, ${percent(top / full)} from the top`;
+      boxes[i].setAttribute("aria-label", `${view} crop, ${where}; the arrow keys move it, Enter keeps the pair`);
       Object.assign(crops[i].canvas, { width: side, height: side });
       crops[i].canvas.getContext("2d").drawImage(canvas, left, top, side, side, 0, 0, side, side);
       say(crops[i].caption, `${view}: ${shown(value(place))}`);
     });
     const now = VIEWS.map((view) => value(model.get(view))), [low, high] = [Math.min(...now), Math.max(...now)];
-    const factor = low > 0 ? `the larger is ${(high / low).toFixed(1)} times the smaller` : high > 0 ? "one has none" : "both have none";
-    say(reading, `${measure[0].toUpperCase()}${measure.slice(1)} of the query ${shown(now[0])}, of the key ${shown(now[1])}: ${factor}.`);
+    const none = high > 0 ? "one has none" : "both have none";
+    const factor = low > 0 ? `the larger is ${(high / low).toFixed(1)} times the smaller` : none;
+    const name = `${measure[0].toUpperCase()}${measure.slice(1)}`;
+    say(reading, `${name} of the query ${shown(now[0])}, of the key ${shown(now[1])}: ${factor}.`);
     const all = places(), values = [], size = `${percent(area)} of the picture`;
     const more = () => { // a few at a time, so that the page stays alive
-      for (const end = performance.now() + 12; values.length < all.length && performance.now() < end;) values.push(pair(all[values.length]));
-      const done = values.length === all.length, { gap, twice } = ofPairs(values);
-      const words = !all.length ? "No pair is kept yet: keep some, or draw many." : `${all.length} pair${all.length > 1 ? "s" : ""} of crops `
-        + `of ${size}: the two differ by ${shown(gap)} on average; in ${percent(twice)} one has at least twice the other.`;
+      const stop = performance.now() + 12; // ms
+      while (values.length < all.length && performance.now() < stop) values.push(pair(all[values.length]));
+      const done = values.length === all.length, { gap, twice } = ofPairs(values), many = all.length > 1 ? "pairs" : "pair";
+      const words = all.length ? `${all.length} ${many} of crops of ${size}: the two differ by ${shown(gap)} on average; `
+        + `in ${percent(twice)} one has at least twice the other.` : "No pair is kept yet: keep some, or draw many.";
       scatter.update(values, now, measure, unit, end, words);
-      if (done) say(summary, words);
-      else waiting = requestAnimationFrame(more);
+      say(summary, done ? words : `Measuring ${all.length} ${many} of crops\u2026`);
+      if (!done) waiting = requestAnimationFrame(more);
     };
     more();
   };

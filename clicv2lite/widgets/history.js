@@ -12,10 +12,11 @@ export function shareOfFall(table, column, now, start) {
 }
 
 const WIDE = 100, HIGH = 60, EDGE = 2, LEFT = 22; // of a panel, in units of its drawing
-const DASHES = ["", "6 3", "2 3", "9 3 2 3"];
+const DASHES = ["none", "6 3", "2 3", "9 3 2 3"];
 const figures = (x) => {
-  const size = Math.abs(x), text = size >= 100 ? x.toFixed(0) : size >= 10 ? x.toFixed(1) : size >= 0.1 || x === 0 ? x.toFixed(2) : x.toPrecision(2);
-  return text.replace("-", "\u2212").replace(/e(.*)$/, "\u00b710^$1");
+  const size = Math.abs(x), small = size < 0.1 && size > 0;
+  const text = small ? x.toPrecision(2) : x.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
+  return text.replaceAll("-", "\u2212");
 };
 const grouped = (n) => String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, ",");
 const fewer = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}\u00a0%`;
@@ -31,12 +32,13 @@ function historyPanel({ title, unit, columns, axis }, runs, references, x) {
   const point = (passes, value) => `${x(passes).toFixed(2)} ${y(value).toFixed(2)}`;
   const svg = makeSvg("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true" });
   svg.append(makeSvg("path", { class: "history-axes", d: `M${LEFT - EDGE} 0V${HIGH}H${WIDE}` }));
-  for (const [, , value] of lines) svg.append(makeSvg("path", { class: "history-reference", d: `M${LEFT - EDGE} ${y(value)}H${WIDE}` }));
+  for (const [, , value] of lines)
+    svg.append(makeSvg("path", { class: "history-reference", d: `M${LEFT - EDGE} ${y(value)}H${WIDE}` }));
   const curves = runs.map(([, table], k) => columns.map(([column]) => {
     const points = table.passes.flatMap((passes, i) => (table[column][i] === null ? [] : [point(passes, table[column][i])]));
-    const d = points.length > 1 ? `M${points.join("L")}` : points.map((p) => `M${p}h0`).join(""); // measured once: a dot
-    const style = `stroke: var(--run-${k}); stroke-dasharray: ${DASHES[k] || "none"}`;
-    const path = makeSvg("path", points.length > 1 ? { class: "history-curve", d, style } : { class: "history-dot", d, style: `stroke: var(--run-${k})` });
+    const once = points.length < 2, d = once ? points.map((p) => `M${p}h0`).join("") : `M${points.join("L")}`; // once: a dot
+    const style = `stroke: var(--run-${k}); stroke-dasharray: ${once ? "none" : DASHES[k]}`;
+    const path = makeSvg("path", { class: `history-${once ? "dot" : "curve"}`, d, style });
     svg.append(path);
     return path;
   }).flat());
@@ -55,7 +57,8 @@ function historyPanel({ title, unit, columns, axis }, runs, references, x) {
     values.replaceChildren(...runs.flatMap(([name, table], k) => {
       for (const curve of curves[k]) curve.style.display = shown.includes(name) ? "" : "none";
       const at = rowAt(table, now), read = columns.map(([column]) => (at < 0 ? null : table[column][at]));
-      dots[k].setAttribute("d", shown.includes(name) ? read.map((v) => (v === null ? "" : `M${point(table.passes[at], v)}h0`)).join("") : "");
+      const here = shown.includes(name) ? read.map((v) => (v === null ? "" : `M${point(table.passes[at], v)}h0`)) : [];
+      dots[k].setAttribute("d", here.join(""));
       const later = read.every((v) => v === null) ? table.passes.findIndex((_, i) => table[columns[0][0]][i] !== null) : -1;
       const text = later >= 0 ? `${figures(table[columns[0][0]][later])} at ${grouped(table.passes[later])}`
         : read.map((v) => (v === null ? "\u2013" : figures(v))).join(", ");
@@ -67,7 +70,7 @@ function historyPanel({ title, unit, columns, axis }, runs, references, x) {
 
 function sample(k) { // a piece of the curve
   const svg = makeSvg("svg", { viewBox: "0 0 24 8", class: "history-sample", "aria-hidden": "true" });
-  svg.append(makeSvg("path", { d: "M0 4H24", style: `stroke: var(--run-${k}); stroke-dasharray: ${DASHES[k] || "none"}` }));
+  svg.append(makeSvg("path", { d: "M0 4H24", style: `stroke: var(--run-${k}); stroke-dasharray: ${DASHES[k]}` }));
   return svg;
 }
 
@@ -78,7 +81,8 @@ function render({ model, el }) {
   const boxes = runs.map(([name], k) => {
     const box = input("checkbox", "shown");
     box.addEventListener("input", () => {
-      model.set("shown", runs.map(([other]) => other).filter((other) => (other === name ? box.checked : model.get("shown").includes(other))));
+      const before = model.get("shown"), names = runs.map(([other]) => other);
+      model.set("shown", names.filter((other) => (other === name ? box.checked : before.includes(other))));
       model.save_changes();
     });
     return { box, node: make("label", {}, box, sample(k), name) };
@@ -88,7 +92,8 @@ function render({ model, el }) {
   const grid = make("div", { class: "history-panels" }, ...plots.map(({ node }) => node));
   el.append(make("div", { class: "explorer history", role: "group", "aria-label": "History of a pretraining" },
     make("div", { class: "explorer-sliders" }, control.node), reading, grid,
-    make("p", { class: "history-note" }, `Across: images seen, ${grouped(from)} to ${grouped(to)}, on a log scale. Drag in a plot to move the line.`),
+    make("p", { class: "history-note" }, `Across: images seen, ${grouped(from)} to ${grouped(to)}, on a log scale. `
+      + "Drag in a plot to move the line."),
     make("div", { class: "explorer-checks" }, ...boxes.map(({ node }) => node))));
 
   const words = (now, shown) => {
@@ -101,8 +106,8 @@ function render({ model, el }) {
     const way = table.contrast ? `, ${fewer(shareOfFall(table, "contrast", now, start))} of the way down` : "";
     const said = [...value("contrast", "InfoNCE", `\u00a0nats${way}`), ...value("entropy", "masked entropy", "\u00a0bits\u00b2"),
       ...value("effective_rank", "effective rank", ""), ...value("lr", "learning rate", "")];
-    const when = now > end ? `After its last pass, ${grouped(end)}` : `After ${grouped(table.passes[at])} of ${grouped(end)} passes (${fewer(table.passes[at] / end)})`;
-    return `${when}, ${name}: ${said.join("; ")}.`;
+    const done = table.passes[at], part = now > end ? "at its end" : fewer(done / end);
+    return `After ${grouped(done)} of ${grouped(end)} passes (${part}), ${name}: ${said.join("; ")}.`;
   };
   const update = () => {
     const now = model.get("passes"), shown = model.get("shown");

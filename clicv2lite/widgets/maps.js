@@ -69,7 +69,8 @@ function mapPanel() { // points, and the rectangle
     rectangle(box ? `M${box[0]} ${box[1]}H${box[2]}V${box[3]}H${box[0]}z` : "");
     say(caption, name);
     canvas.setAttribute("aria-label", `Map of ${name}: ${all}`);
-    frame.setAttribute("aria-label", `Map of ${name}: arrow keys move a rectangle, with Shift they change its size, Escape removes it`);
+    frame.setAttribute("aria-label",
+      `Map of ${name}: arrow keys move a rectangle, with Shift they change its size, Escape removes it`);
   };
   return { node, frame, canvas, update };
 }
@@ -85,7 +86,7 @@ function bar(name, colour, vertical) { // a button: share of the selection, and 
   const update = (found, k, top, pressed, label) => {
     const share = (x) => `${100 * Math.min(1, Math.max(0, x / top))}%`;
     fill.style[length] = share(found.n ? found.here[k] : 0);
-    const low = Math.max(0, found.all[k] - (found.n ? found.margin[k] : 0)), high = found.all[k] + (found.n ? found.margin[k] : 0);
+    const margin = found.n ? found.margin[k] : 0, low = Math.max(0, found.all[k] - margin), high = found.all[k] + margin;
     Object.assign(band.style, { [start]: share(low), [length]: `calc(${share(high - low)} + 2px)` });
     say(value, found.n ? percent(found.here[k]) : "");
     node.setAttribute("aria-pressed", pressed);
@@ -102,9 +103,11 @@ function render({ model, el }) {
   };
   const [positions, kinds, levels] = [raw("positions", Uint16Array), raw("kinds", Uint8Array), raw("levels", Uint16Array)];
   const n = kinds.length, sides = ["left", "right"], panels = sides.map(mapPanel);
-  const colours = { category: Array.from(kinds, (k) => `#${HUES[k]}`), score: Array.from(levels, (level) => scoreColour(level / 1000)) };
+  const ofScore = Array.from(levels, (level) => scoreColour(level / 1000));
+  const colours = { category: Array.from(kinds, (k) => `#${HUES[k]}`), score: ofScore };
   const classBars = categories.map((name, k) => bar(name, `#${HUES[k]}`, false));
-  const binBars = Array.from({ length: bins }, (_, k) => bar(`${(k / bins).toFixed(1).slice(1)}`, scoreColour((k + 0.5) / bins), true));
+  const binBars = Array.from({ length: bins }, (_, k) =>
+    bar((k / bins).toFixed(1).slice(1), scoreColour((k + 0.5) / bins), true)); // .0 to .9
   const choices = [
     { trait: "left", text: "Left map", values: () => maps },
     { trait: "right", text: "Right map", values: () => maps },
@@ -112,13 +115,15 @@ function render({ model, el }) {
   ].map((each) => choice(model, each));
   const reading = make("p", { class: "explorer-reading", "aria-live": "polite" });
   const clear = keepKeys(make("button", { type: "button" }, "Select all"));
-  const group = (name, ...bars) => make("div", { class: "maps-group", role: "group", "aria-label": name }, ...bars.map(({ node }) => node));
+  const group = (name, ...bars) =>
+    make("div", { class: "maps-group", role: "group", "aria-label": name }, ...bars.map(({ node }) => node));
   el.append(make("div", { class: "explorer maps", role: "group", "aria-label": "Map explorer" },
     make("div", { class: "maps-pair" }, ...panels.map(({ node }) => node)), reading,
     make("div", { class: "maps-bars" },
       make("div", {}, make("p", {}, "Classes of the selection"), group("Classes", ...classBars)),
       make("div", { class: "maps-scores" }, make("p", {}, "Scores of the selection"), group("Scores", ...binBars))),
-    make("p", { class: "maps-note" }, "Gray: where 95\u00a0% of random selections of this size would end. Press a bar to select its images."),
+    make("p", { class: "maps-note" }, "Gray: where 95\u00a0% of random selections of this size would end. "
+      + "Press a bar to select its images."),
     make("div", { class: "explorer-sliders" }, ...choices.map(({ node }) => node), clear)));
 
   const select = (selection) => {
@@ -130,7 +135,8 @@ function render({ model, el }) {
     if (!Object.keys(selection).length)
       return `All ${n} images, mean score ${digits(score.all)}. Drag a rectangle over a map, or use the arrow keys on it.`;
     if (!classes.n) return "No image is selected.";
-    const top = classes.here.indexOf(Math.max(...classes.here)), of = map ? `in the rectangle on ${map}` : category ?? scores(bin);
+    const top = classes.here.indexOf(Math.max(...classes.here));
+    const of = map ? `in the rectangle on ${map}` : category ?? scores(bin);
     const said = [category === undefined && `${categories[top]} makes up ${around(classes, percent, top)}`,
       bin === undefined && `the mean score is ${around(score, digits)}`].filter(Boolean);
     return `${classes.n} of ${n} images, ${of}: ${said.join("; ")}.`;
@@ -145,15 +151,16 @@ function render({ model, el }) {
       panel.update(name, points, colours[model.get("colour")], found, selection.map === name ? selection.box : null, all);
     });
     const end = (some) => Math.max(...some.all, ...some.here.filter((x) => x >= 0), 0.01) * 1.05;
-    classBars.forEach((each, k) => each.update(found.classes, k, end(found.classes), selection.category === categories[k], categories[k]));
-    binBars.forEach((each, k) => each.update(found.scores, k, end(found.scores), selection.bin === k,
-      `Scores from ${k / bins} to ${(k + 1) / bins}`));
+    const { category, bin } = selection, { classes, scores } = found;
+    classBars.forEach((each, k) => each.update(classes, k, end(classes), category === categories[k], categories[k]));
+    binBars.forEach((each, k) => each.update(scores, k, end(scores), bin === k, `Scores from ${k / bins} to ${(k + 1) / bins}`));
     say(reading, all);
   };
 
   classBars.forEach(({ node }, k) => node.addEventListener("click", () =>
     select(model.get("selection").category === categories[k] ? {} : { category: categories[k] })));
-  binBars.forEach(({ node }, k) => node.addEventListener("click", () => select(model.get("selection").bin === k ? {} : { bin: k })));
+  binBars.forEach(({ node }, k) => node.addEventListener("click", () =>
+    select(model.get("selection").bin === k ? {} : { bin: k })));
   clear.addEventListener("click", () => select({}));
   const clamp = (x) => Math.round(1000 * Math.min(1, Math.max(0, x))) / 1000;
   panels.forEach(({ frame }, side) => {
