@@ -112,7 +112,7 @@ class MapExplorer(anywidget.AnyWidget):
         self._positions = {str(name): _fitted(str(name), points, n) for name, points in maps.items()}
         self._kinds = np.array([names.index(str(each)) for each in categories])
         self._levels = np.floor(1000 * values + 0.5).astype(int)
-        self._constants = {"maps": list(self._positions), "categories": names, "bins": BINS, "whole": WHOLE}
+        self._constants: dict[str, Any] = {"maps": list(self._positions), "categories": names, "bins": BINS, "whole": WHOLE}
         ends = [next(iter(self._positions)), next(reversed(self._positions))]
         super().__init__(left=ends[0] if left is None else left, right=ends[1] if right is None else right, colour=colour)
 
@@ -140,6 +140,19 @@ class MapExplorer(anywidget.AnyWidget):
             name, known = proposal["trait"].name, ", ".join(self._positions)
             raise t.TraitError(f"the '{name}' trait is one of {known}, not {proposal['value']!r}")
         return str(proposal["value"])
+
+    @t.validate("selection")
+    def _selects(self, proposal: dict[str, Any]) -> dict[str, Any]:
+        match proposal["value"]:
+            case {"map": name, "box": box, **rest} if not rest and name in self._positions and len(box) == 4:
+                return {"map": name, "box": [float(x) for x in box]}
+            case {"category": name, **rest} if not rest and name in self._constants["categories"]:
+                return {"category": name}
+            case {"bin": k, **rest} if not rest and k in range(BINS):
+                return {"bin": int(k)}
+            case value if value:
+                raise t.TraitError(f"the 'selection' trait is {{}}, or map and box, or category, or bin; not {value}")
+        return {}
 
     def __repr__(self) -> str:
         return f"MapExplorer(left={self.left!r}, right={self.right!r}, colour={self.colour!r})"

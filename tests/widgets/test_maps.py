@@ -121,4 +121,17 @@ def test_mistakes_are_named():
         explorer(left="three")
     with pytest.raises(TraitError):
         explorer(colour="mood")
+    widget = explorer()
+    for selection in (
+        {"map": "three", "box": [0, 0, 1, 1]},
+        {"map": "one", "box": [0, 1]},
+        {"box": [0, 0, 1, 1]},
+        {"category": "dog"},
+        {"bin": 10},
+        {"bin": 1, "category": "art"},
+        {"mood": "good"},
+    ):
+        with pytest.raises(TraitError, match="map and box, or category, or bin"):
+            widget.selection = selection
+    assert widget.selection == {}
     assert repr(explorer()) == "MapExplorer(left='one', right='two', colour='category')"
