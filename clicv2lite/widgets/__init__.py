@@ -1,4 +1,4 @@
-"""The book's widgets. They work in JupyterLab, and in a static page without a kernel (book chapters 1, 3, 4, 5, 6 and 14)."""
+"""The book's widgets. They work in JupyterLab, and in a static page without a kernel (book chapters 1 to 7, 9 and 14)."""
 
 from clicv2lite.extras import extra
 

@@ -23,9 +23,9 @@ PATCH_SIZES = (8, 16, 32, 56)  # all tile SIDE
 Pictures = np.ndarray | Mapping[str, np.ndarray]
 
 
-def front_end(name: str) -> str:
-    """The ES module of a widget: explorer.js and the widget's script as one text, because a page cannot import files."""
-    return "\n".join((HERE / script).read_text(encoding="utf-8") for script in ("explorer.js", f"{name}.js"))
+def front_end(*names: str) -> str:
+    """The ES module of a widget: explorer.js and the named scripts as one text, because a page cannot import files."""
+    return "\n".join((HERE / f"{name}.js").read_text(encoding="utf-8") for name in ("explorer", *names))
 
 
 def square(image: np.ndarray, side: int = SIDE) -> np.ndarray:

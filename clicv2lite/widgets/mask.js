@@ -16,15 +16,6 @@ export function visibleCount(patches, ratio) { // rounds halves to even, as Pyth
   return Math.max(1, patches - (half ? 2 * Math.round(masked / 2) : Math.round(masked)));
 }
 
-export function patchEntropy(pixels, side, top, left, p, bins, luma) { // bits
-  const float = Math.fround, weight = luma.map(float), count = new Uint32Array(bins); // float32 at each step, as torch
-  for (let y = top; y < top + p; y++) for (let x = left; x < left + p; x++) {
-    const [r, g, b] = [0, 1, 2].map((c) => float(weight[c] * float(pixels[(y * side + x) * 3 + c] / 255)));
-    count[Math.min(bins - 1, Math.floor(float(float(float(r + g) + b) * bins)))]++;
-  }
-  return count.reduce((bits, n) => (n ? bits - n / p ** 2 * Math.log2(n / p ** 2) : bits), 0);
-}
-
 const average = (some) => (some.length ? some.reduce((sum, value) => sum + value, 0) / some.length : null);
 
 // For each patch, the mean over its visible neighbours (of eight); without one, the mean over all visible patches.

@@ -149,7 +149,7 @@ class MaskExplorer(Explorer):
     """
 
     settings: ClassVar[tuple[str, ...]] = ("picture", "patch", "ratio", "seed", "grid")
-    _esm = front_end("mask")
+    _esm = front_end("entropy", "mask")
 
     ratio = t.Float(0.6, min=0, max=0.95, help="share of masked patches").tag(sync=True)
     predictions = t.Bytes(b"", read_only=True).tag(sync=True)  # (pictures, RATIOS, SEEDS, G) float32, see decoded_table()

@@ -37,6 +37,11 @@ ACTIONS = {
         "click": push(": less complex"),
         "click on another draw": push("New six"),
     },
+    ("02_positive_pair_bias", "Crop pairs"): {
+        "slider": slide("Area of a crop", "Home"),
+        "key": press("button", "query crop", "ArrowRight"),
+        "click": click(".crops-photo"),
+    },
     ("03_shifted_patchify", "Shifted patchify explorer"): {
         "slider": slide("Largest shift", "End"),
         "other slider": slide("Patch size", "Home"),
@@ -64,6 +69,16 @@ ACTIONS = {
         "key": press("application", "arrow keys", "ArrowRight"),
         "click": push("New draw"),
         "click on a patch": click(".explorer-picture"),
+    },
+    ("07_pretraining", "History of a pretraining"): {
+        "slider": slide("Passes", "ArrowRight"),
+        "other slider": slide("Passes", "End"),
+        "click on a plot": click(".history-plot"),
+    },
+    ("09_content_invariance", "Map explorer"): {
+        "key": press("application", "Map of", "ArrowRight"),
+        "click on a class": push("Art: "),
+        "click": push("Select all"),
     },
     ("14_token_self_similarity", "Token self-similarity explorer"): {
         "slider": slide("Block", "End"),

@@ -13,7 +13,10 @@ import pytest
 
 MODULES = {
     "circle": "CircleExplorer",
+    "crops": "CropPairs",
+    "history": "HistoryExplorer",
     "leaderboard": "Leaderboard",
+    "maps": "MapExplorer",
     "mask": "MaskExplorer",
     "patchify": "PatchifyExplorer",
     "similarity": "SimilarityExplorer",
