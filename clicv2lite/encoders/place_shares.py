@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from clicv2lite.ambient import own_settings
-from clicv2lite.encoders.frozen import FrozenEncoder, pool
+from clicv2lite.encoders.frozen import FrozenEncoder
+from clicv2lite.encoders.pooling import pool
 
 
 @own_settings()

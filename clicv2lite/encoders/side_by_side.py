@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clicv2lite.encoders.frozen import FrozenEncoder, digest_of
+from clicv2lite.encoders.frozen import FrozenEncoder
+from clicv2lite.encoders.weight_files import digest_of
 from clicv2lite.errors import UserError
 
 

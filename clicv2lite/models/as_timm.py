@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.encoders.plain_vit import PlainViT
+from clicv2lite.encoders.weight_files import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.method.backbone import VIT, arguments

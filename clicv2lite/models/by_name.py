@@ -9,11 +9,12 @@ from torch import nn
 
 from clicv2lite.ambient import own_settings
 from clicv2lite.encoders.config import FrozenConfig, stored_config
-from clicv2lite.encoders.frozen import METADATA, WEIGHTS, FrozenEncoder, encoder_files, untrained_encoder
+from clicv2lite.encoders.frozen import FrozenEncoder, untrained_encoder
 from clicv2lite.encoders.module import ModuleEncoder
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.encoders.side_by_side import SideBySide
 from clicv2lite.encoders.timm_network import load_timm
+from clicv2lite.encoders.weight_files import METADATA, WEIGHTS, encoder_files
 from clicv2lite.errors import UserError
 from clicv2lite.json_object import read_object
 from clicv2lite.method.backbone import VIT

@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from clicv2lite.encoders.frozen import BESIDE, WEIGHTS
+from clicv2lite.encoders.weight_files import BESIDE, WEIGHTS
 from clicv2lite.extras import extra
 from clicv2lite.files import write_bytes, write_json
 from clicv2lite.models.by_name import DEFAULT
-from clicv2lite.models.model import HEAD_FILE, Model, load_model, save_model
+from clicv2lite.models.head_file import HEAD_FILE
+from clicv2lite.models.model import Model, load_model, save_model
 from clicv2lite.models.norms import NORMS_FILE
 
 with extra("hub"):
