@@ -41,7 +41,12 @@ class FrozenEncoder:
         name: where it was loaded from.
         size: side of the square input, pixels.
         width: D of a token, or channels of the last feature map.
+        differentiable: whether gradients reach the images through it, as through a network; formulas have none.
+        named: if not "", a name that clicv2lite knows it by in every installation: its file then holds the name alone.
     """
+
+    differentiable = True
+    named = ""
 
     def __init__(self, name: str, net: nn.Module, config: FrozenConfig) -> None:
         self.name, self.net, self.config = name, net.eval().requires_grad_(False), config
@@ -69,11 +74,18 @@ class FrozenEncoder:
         Raises:
             UserError: if they do not fit the encoder, see `FrozenConfig.misfit`.
         """
+        if not pooling:
+            return self
         pool = replace(self.config.pool, **{key.removeprefix("pool_"): value for key, value in pooling.items()})
         config = FrozenConfig(self.config.encoder, pool)
         if reason := config.misfit():
             raise UserError(f"--set {reason}")
         return FrozenEncoder(self.name, self.net, config)
+
+    @property
+    def members(self) -> "tuple[FrozenEncoder, ...]":
+        """The encoders that have a file each in a folder, in order; itself, unless several stand side by side."""
+        return (self,)
 
     @property
     def parts(self) -> "tuple[FrozenEncoder, ...]":
@@ -208,16 +220,18 @@ class FrozenEncoder:
             folder: made if it is missing.
             half: round the weights to float16, which halves the file. They are float32 again when they are loaded.
         """
-        for number, part in enumerate(self.parts, 1):
-            part.save_numbered(folder, number, half)
-        for path in encoder_files(folder)[len(self.parts) :]:  # of a model that was here before
+        for number, one in enumerate(self.members, 1):
+            one.save_numbered(folder, number, half)
+        for path in encoder_files(folder)[len(self.members) :]:  # of a model that was here before
             path.unlink()
 
     def save_numbered(self, folder: Path, number: int, half: bool = False) -> None:
         """As `save`, as one of the encoders of a folder that has several; the first is number 1."""
         folder.mkdir(parents=True, exist_ok=True)
-        state = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in self._state().items()}
-        metadata = {METADATA: json.dumps(self.config.stored())}  # a single entry: safetensors writes several in random order
+        weights = {} if self.named else self._state()
+        state = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in weights.items()}
+        about = {"named": self.named, "digest": self.digest()} if self.named else self.config.stored()
+        metadata = {METADATA: json.dumps(about)}  # a single entry: safetensors writes several in random order
         write_bytes(numbered_file(folder, number), safetensors.torch.save(state, metadata))
 
     def _state(self) -> dict[str, Tensor]:

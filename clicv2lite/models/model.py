@@ -20,10 +20,13 @@ from clicv2lite.encoders.weight_files import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.heads.base import Head
 from clicv2lite.heads.bounds import bounded
-from clicv2lite.models.by_name import DEFAULT, load_encoder
+from clicv2lite.models.by_name import SHIPPED, load_encoder
 from clicv2lite.models.head_file import HEAD_FILE, check_fits, read_head, write_head
 from clicv2lite.models.module import ImageScorer
 from clicv2lite.models.norms import NORMS_FILE, Norms, Rating, fingerprint, read_norms
+
+MODELS = "folder that `probe --out` wrote, default, or plus: with formulas, closer to ratings; needs clicv2lite[plus]"
+"""What an option `--model` takes, in its help."""
 
 
 class Model:
@@ -157,7 +160,7 @@ class Model:
         """Images (B, 3, S, S) uint8 -> complexity of each place (B, h, w).
 
         The maps of ICNet's head lie in 0..1. The maps of a linear head are exact shares of its score: their mean is the score,
-        and single values can lie anywhere.
+        and single values can lie anywhere. Formulas add the same to every place: what differs comes from the networks.
         """
         images = images.to(self.encoder.device)
         read = shares(self.encoder, images) if self.head.reads == "features" else self.encoder.tokens(images)
@@ -206,18 +209,19 @@ def load_model(spec: str | Path = "default", device: str | torch.device = "auto"
     ('ridge', 448)
 
     Args:
-        spec: a folder, or "default" for the model that comes with the package.
+        spec: a folder; or a model that comes with the package: "default", or "plus", which has eleven formulas beside it,
+            agrees better with people, and needs scikit-image.
         device: where it computes: "cpu", "cuda", "cuda:1", "mps", or "auto": a GPU of CUDA if there is one.
 
     Raises:
         UserError: if there is no model or device, its head is damaged, or its head was fitted on another encoder.
     """
-    folder = DEFAULT if spec == "default" else Path(spec)
+    folder = SHIPPED.get(str(spec), Path(spec))
     path = folder / HEAD_FILE
     if not path.is_file():
         make = "`clicv2lite probe --encoder E --ratings CSV --head ridge --out DIR`"
-        if spec == "default":
-            raise UserError(f"model default: {path} is missing; install clicv2lite again, or make a model with {make}")
+        if spec in SHIPPED:
+            raise UserError(f"model {spec}: {path} is missing; install clicv2lite again, or make a model with {make}")
         raise UserError(f"model {spec}: there is no {HEAD_FILE} in it; make a model with {make}")
     head = read_head(folder)
     encoder = load_encoder(str(folder))
