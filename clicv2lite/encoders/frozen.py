@@ -203,7 +203,7 @@ class FrozenEncoder:
         Raises:
             UserError: for a timm ViT with parts that our ViTs do not have, such as scaled layers or register tokens.
         """
-        if isinstance(self.net, PlainViT) or self.config.encoder.backbone != VIT:
+        if self.named or isinstance(self.net, PlainViT) or self.config.encoder.backbone != VIT:
             return
         try:
             with torch.device("meta"):
