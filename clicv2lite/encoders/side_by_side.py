@@ -26,7 +26,7 @@ class SideBySide(FrozenEncoder):
     """
 
     def __init__(self, name: str, encoders: Sequence[FrozenEncoder]) -> None:
-        self.encoders = tuple(one for encoder in encoders for one in ((encoder,) if encoder.named else encoder.members))
+        self._members = tuple(one for encoder in encoders for one in ((encoder,) if encoder.named else encoder.members))
         networks = [part for part in self.parts if part.differentiable] or self.parts
         first = networks[0]
         super().__init__(name, first.net, first.config)
@@ -38,12 +38,12 @@ class SideBySide(FrozenEncoder):
     @property
     def members(self) -> tuple[FrozenEncoder, ...]:
         """The encoders; one that is known by name stays whole, others are none of them several again."""
-        return self.encoders
+        return self._members
 
     @property
     def parts(self) -> tuple[FrozenEncoder, ...]:
         """The encoders, none of them several again."""
-        return tuple(part for encoder in self.encoders for part in encoder.parts)
+        return tuple(part for encoder in self.members for part in encoder.parts)
 
     def read_as(self, pooling: Mapping[str, Any]) -> FrozenEncoder:
         """All networks, read in another way, as :meth:`clicv2lite.encoders.frozen.FrozenEncoder.read_as`."""
@@ -53,13 +53,13 @@ class SideBySide(FrozenEncoder):
 
     def to(self, device: torch.device) -> FrozenEncoder:
         """Move all of them."""
-        for encoder in self.encoders:
+        for encoder in self.members:
             encoder.to(device)
         return super().to(device)
 
     def channels(self, images: Tensor) -> list[Tensor]:
         """The maps that are pooled: those of the first encoder, then those of the others."""
-        return [channel for encoder in self.encoders for channel in encoder.channels(images)]
+        return [channel for encoder in self.members for channel in encoder.channels(images)]
 
     def traced_features(self, images: Tensor) -> Tensor:
         """Those of the first, then those of the others, each pooled in its own way."""
@@ -71,5 +71,5 @@ class SideBySide(FrozenEncoder):
 
     def check_storable(self, option: str) -> None:
         """Refuse early what `save` could write but nothing could load again."""
-        for encoder in self.encoders:
+        for encoder in self.members:
             encoder.check_storable(option)

@@ -53,10 +53,10 @@ def load_encoder(spec: str | nn.Module, seed: int = 0) -> FrozenEncoder:
         spec: ``default`` or ``plus`` (the models that come with the package), ``handcrafted`` (eleven formulas, no network),
             a folder that ``pretrain`` or ``probe`` wrote, a .safetensors file, ``random`` (the lite recipe's ViT, untrained), a
             network of timm's: ``NAME`` or ``timm:NAME`` with its pretrained weights, ``timm:NAME@FILE`` with those of a file,
-            ``untrained:NAME`` with random ones, or
-            ``module:factory``, a function of yours, see :mod:`clicv2lite.models.factory`. ``A+B`` are several of these side by
-            side (:class:`~clicv2lite.encoders.side_by_side.SideBySide`), unless a file or folder has this very name. From
-            Python also a module (:class:`~clicv2lite.encoders.module.ModuleEncoder`).
+            ``untrained:NAME`` with random ones, or ``module:factory``, a function of yours, see
+            :mod:`clicv2lite.models.factory`. ``A+B`` are several of these side by side
+            (:class:`~clicv2lite.encoders.side_by_side.SideBySide`), unless a file or folder has this very name. From Python
+            also a module (:class:`~clicv2lite.encoders.module.ModuleEncoder`).
         seed: seed of random weights.
 
     Raises:
@@ -107,16 +107,16 @@ def random_encoder(seed: int) -> FrozenEncoder:
 
 def _handcrafted() -> FrozenEncoder:
     need("plus", "skimage", "scipy", who=f"the encoder {HANDCRAFTED}")
-    made: FrozenEncoder = import_module(
-        "clicv2lite.baselines.measures.encoder"
-    ).HandcraftedEncoder()  # a room below, found by name
-    return made
+    room = import_module("clicv2lite.baselines.measures.encoder")  # it stands below this one, and is found by its name
+    encoder: FrozenEncoder = room.HandcraftedEncoder()
+    return encoder
 
 
 def _joining(name: str, seed: int = 0) -> FrozenEncoder:
     """An encoder that others stand beside: the package's own are stored by their names then."""
     encoder = load_encoder(name, seed)
-    encoder.named = name if name in NAMED else ""
+    if name in NAMED:
+        encoder.named = name
     return encoder
 
 
