@@ -181,6 +181,7 @@ NEEDS = [  # what is run, what it asks for first, the extra that brings it, who 
     (["probe", "--encoder", "default", *RATED], "sklearn", "probe", "probe"),
     (SUITE, "scipy", "probe", "evaluate"),
     (["score", "a.png", "--engine", "ray", "--out", "out"], "ray", "ray", "--engine ray"),
+    (["score", "a.png", "--model", "plus"], "skimage", "plus", "the encoder handcrafted"),
     (["data", "savoias", "--out", "s", "--url", "nowhere"], "openpyxl", "data", "data"),
     (["bench"], "simplejpeg", "train", "bench"),
     (["measures", *RATED], "skimage", "evaluate", "measures"),

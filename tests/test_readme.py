@@ -40,9 +40,15 @@ def test_readme_quotes_the_model_in_the_package_and_its_rivals():
     read = {
         "the model in the package": json.loads((default / "probe.json").read_text()),
         "the same reading": json.loads((default / "release.json").read_text())["same_folds"]["untrained"],
+        "`plus`": json.loads((default.with_name("plus") / "probe.json").read_text()),
         "eleven": json.loads((RESULTS / "handcrafted_within.json").read_text()),
         "EfficientNet": json.loads((RESULTS / "supervised" / "efficientnet_lite0_within.json").read_text()),
     }
     for start, stored in read.items():
         low, high = stored["mean_pcc_ci"]
         assert cells(start) == [f"{stored['mean_pcc']:.3f}", f"{low:.3f} to {high:.3f}"]
+
+
+def test_readme_says_what_plus_adds_to_default():
+    plus, default = (mean_pcc(ROOT / "clicv2lite" / "models" / name / "probe.json") for name in ("plus", "default"))
+    assert f"(mean PCC {plus:.3f} against {default:.3f} on" in (ROOT / "README.md").read_text(encoding="utf-8")
