@@ -49,6 +49,15 @@ def test_readme_quotes_the_model_in_the_package_and_its_rivals():
         assert cells(start) == [f"{stored['mean_pcc']:.3f}", f"{low:.3f} to {high:.3f}"]
 
 
+def test_readme_counts_the_categories_where_plus_is_better():
+    both = [
+        json.loads((ROOT / "clicv2lite" / "models" / n / "probe.json").read_text())["per_category"] for n in ("plus", "default")
+    ]
+    more = {name: both[0][name]["pcc"] > both[1][name]["pcc"] for name in both[0]}
+    assert (sum(more.values()), len(more), more["Art"]) == (5, 7, False)
+    assert "higher in five of seven categories, lower in art" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_readme_says_what_plus_adds_to_default():
     plus, default = (mean_pcc(ROOT / "clicv2lite" / "models" / name / "probe.json") for name in ("plus", "default"))
     assert f"(mean PCC {plus:.3f} against {default:.3f} on" in (ROOT / "README.md").read_text(encoding="utf-8")
