@@ -187,7 +187,7 @@ NEEDS = [  # what is run, what it asks for first, the extra that brings it, who 
     (["measures", *RATED], "skimage", "evaluate", "measures"),
     (["handcrafted", *RATED], "skimage", "evaluate", "handcrafted"),
     (["supervised", "--model", "icnet", *RATED], "torchvision", "supervised", "supervised"),
-    (["leaderboard", "--encoder", "default", *RATED], "skimage", "evaluate", "leaderboard"),
+    (["leaderboard", "--encoder", "default", *RATED], "sklearn", "probe", "leaderboard"),
     (["imagenet-features", *RATED], "sklearn", "probe", "imagenet-features"),
     (["pairs", "--images", "a.png"], "skimage", "evaluate", "pairs"),
     (["invariance", "--encoder", "default", *RATED], "sklearn", "probe", "invariance"),

@@ -40,7 +40,7 @@ def test_readme_quotes_the_model_in_the_package_and_its_rivals():
     read = {
         "the model in the package": json.loads((default / "probe.json").read_text()),
         "the same reading": json.loads((default / "release.json").read_text())["same_folds"]["untrained"],
-        "`plus`": json.loads((default.with_name("plus") / "probe.json").read_text()),
+        "`plus`:": json.loads((default.with_name("plus") / "probe.json").read_text()),
         "eleven": json.loads((RESULTS / "handcrafted_within.json").read_text()),
         "EfficientNet": json.loads((RESULTS / "supervised" / "efficientnet_lite0_within.json").read_text()),
     }
