@@ -3,8 +3,8 @@
     with extra("train"):
         import timm
 
-`need` does the same for packages that are imported later. Scoring needs none of them. If one is missing, the error is one line
-that says what to install.
+`need` does the same for packages that are imported later. Scoring with the model `default` needs none of them. If one is
+missing, the error is one line that says what to install.
 """
 
 from collections.abc import Iterator

@@ -40,9 +40,24 @@ def test_readme_quotes_the_model_in_the_package_and_its_rivals():
     read = {
         "the model in the package": json.loads((default / "probe.json").read_text()),
         "the same reading": json.loads((default / "release.json").read_text())["same_folds"]["untrained"],
+        "`plus`:": json.loads((default.with_name("plus") / "probe.json").read_text()),
         "eleven": json.loads((RESULTS / "handcrafted_within.json").read_text()),
         "EfficientNet": json.loads((RESULTS / "supervised" / "efficientnet_lite0_within.json").read_text()),
     }
     for start, stored in read.items():
         low, high = stored["mean_pcc_ci"]
         assert cells(start) == [f"{stored['mean_pcc']:.3f}", f"{low:.3f} to {high:.3f}"]
+
+
+def test_readme_counts_the_categories_where_plus_is_better():
+    both = [
+        json.loads((ROOT / "clicv2lite" / "models" / n / "probe.json").read_text())["per_category"] for n in ("plus", "default")
+    ]
+    more = {name: both[0][name]["pcc"] > both[1][name]["pcc"] for name in both[0]}
+    assert (sum(more.values()), len(more), more["Art"]) == (5, 7, False)
+    assert "higher in five of seven categories, lower in art" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_readme_says_what_plus_adds_to_default():
+    plus, default = (mean_pcc(ROOT / "clicv2lite" / "models" / name / "probe.json") for name in ("plus", "default"))
+    assert f"(mean PCC {plus:.3f} against {default:.3f} on" in (ROOT / "README.md").read_text(encoding="utf-8")

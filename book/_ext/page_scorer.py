@@ -19,9 +19,11 @@ from sphinx.util.docutils import SphinxDirective
 
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_image
-from clicv2lite.encoders.frozen import FrozenEncoder, encoder_files
+from clicv2lite.encoders.frozen import FrozenEncoder
+from clicv2lite.encoders.weight_files import encoder_files
 from clicv2lite.models.by_name import DEFAULT
-from clicv2lite.models.model import HEAD_FILE, Model, load_model
+from clicv2lite.models.head_file import HEAD_FILE
+from clicv2lite.models.model import Model, load_model
 from clicv2lite.models.norms import NORMS_FILE
 
 HERE = Path(__file__).parent / "static" / "scorer"

@@ -23,7 +23,7 @@ from clicv2lite.device import cores as default_jobs
 from clicv2lite.errors import check_counts
 from clicv2lite.files import put_json
 from clicv2lite.method.pixels import normalize
-from clicv2lite.models.model import load_model
+from clicv2lite.models.model import MODELS, load_model
 from clicv2lite.outputs import add_json
 from clicv2lite.provenance import stamped
 from clicv2lite.score.arguments import ImageRow, expand, find_images
@@ -45,7 +45,12 @@ def measure(rows: Sequence[ImageRow], spec: str, rounds: int, jobs: int, device:
     model = load_model(spec, device)
     where = model.encoder.device
     squares = torch.randint(0, 256, (BATCH, 3, model.encoder.size, model.encoder.size), dtype=torch.uint8, device=where)
-    inputs = [(part.vit, normalize(image / 255)) for part in model.encoder.parts for image in part.halved(squares)]
+    inputs = [
+        (part.vit, normalize(image / 255))
+        for part in model.encoder.parts
+        if part.differentiable
+        for image in part.halved(squares)
+    ]
     icnet = ICNet().eval().to(where)
     large = torch.rand(ICNET_BATCH, 3, ICNET_SIDE, ICNET_SIDE, device=where)
     passes = max(1, min(len(rows), 320) // BATCH)
@@ -111,7 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench-score`."""
     parser.add_argument("--images", nargs="+", required=True, metavar="SRC", help="as `clicv2lite score` takes them")
     parser.add_argument("--count", type=int, default=1000, metavar="N", help="score at most N of them (default 1000)")
-    parser.add_argument("--model", default="default", metavar="M", help="folder that `clicv2lite probe --out` wrote")
+    parser.add_argument("--model", default="default", metavar="M", help=MODELS)
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measure N times (default 3)")
     add_device(parser)
     add_json(parser)

@@ -3,9 +3,7 @@
 A ViT gives tokens; another network gives feature maps, whose places stand for tokens (:mod:`clicv2lite.encoders.feature_maps`).
 """
 
-import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -21,7 +19,9 @@ from clicv2lite.ambient import own_settings
 from clicv2lite.encoders.config import FrozenConfig
 from clicv2lite.encoders.feature_maps import intermediates, stage_maps
 from clicv2lite.encoders.plain_vit import PlainViT
+from clicv2lite.encoders.pooling import pool
 from clicv2lite.encoders.token_similarity import likeness
+from clicv2lite.encoders.weight_files import METADATA, digest_of, encoder_files, numbered_file
 from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes
 from clicv2lite.method.backbone import VIT
@@ -32,8 +32,6 @@ if TYPE_CHECKING:  # timm takes seconds to import; functions that need it import
     from timm.models.vision_transformer import VisionTransformer
 
 AT_ONCE = 8  # images per pass on a CPU: their tokens fit into its cache; larger passes are slower
-WEIGHTS, METADATA = "encoder.safetensors", "clicv2lite"
-BESIDE = "encoder_{}.safetensors"  # the second encoder of a folder, the third, ..., see `side_by_side`
 
 
 class FrozenEncoder:
@@ -43,7 +41,12 @@ class FrozenEncoder:
         name: where it was loaded from.
         size: side of the square input, pixels.
         width: D of a token, or channels of the last feature map.
+        differentiable: whether gradients reach the images through it, as through a network; formulas have none.
+        named: if not "", a name that clicv2lite knows it by in every installation: its file then holds the name alone.
     """
+
+    differentiable = True
+    named = ""
 
     def __init__(self, name: str, net: nn.Module, config: FrozenConfig) -> None:
         self.name, self.net, self.config = name, net.eval().requires_grad_(False), config
@@ -71,11 +74,18 @@ class FrozenEncoder:
         Raises:
             UserError: if they do not fit the encoder, see `FrozenConfig.misfit`.
         """
+        if not pooling:
+            return self
         pool = replace(self.config.pool, **{key.removeprefix("pool_"): value for key, value in pooling.items()})
         config = FrozenConfig(self.config.encoder, pool)
         if reason := config.misfit():
             raise UserError(f"--set {reason}")
         return FrozenEncoder(self.name, self.net, config)
+
+    @property
+    def members(self) -> "tuple[FrozenEncoder, ...]":
+        """The encoders that have a file each in a folder, in order; itself, unless several stand side by side."""
+        return (self,)
 
     @property
     def parts(self) -> "tuple[FrozenEncoder, ...]":
@@ -193,7 +203,7 @@ class FrozenEncoder:
         Raises:
             UserError: for a timm ViT with parts that our ViTs do not have, such as scaled layers or register tokens.
         """
-        if isinstance(self.net, PlainViT) or self.config.encoder.backbone != VIT:
+        if self.named or isinstance(self.net, PlainViT) or self.config.encoder.backbone != VIT:
             return
         try:
             with torch.device("meta"):
@@ -210,17 +220,19 @@ class FrozenEncoder:
             folder: made if it is missing.
             half: round the weights to float16, which halves the file. They are float32 again when they are loaded.
         """
-        for number, part in enumerate(self.parts, 1):
-            part.save_numbered(folder, number, half)
-        for path in encoder_files(folder)[len(self.parts) :]:  # of a model that was here before
+        for number, one in enumerate(self.members, 1):
+            one.save_numbered(folder, number, half)
+        for path in encoder_files(folder)[len(self.members) :]:  # of a model that was here before
             path.unlink()
 
     def save_numbered(self, folder: Path, number: int, half: bool = False) -> None:
         """As `save`, as one of the encoders of a folder that has several; the first is number 1."""
         folder.mkdir(parents=True, exist_ok=True)
-        state = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in self._state().items()}
-        metadata = {METADATA: json.dumps(self.config.stored())}  # a single entry: safetensors writes several in random order
-        write_bytes(_numbered(folder, number), safetensors.torch.save(state, metadata))
+        weights = {} if self.named else self._state()
+        state = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in weights.items()}
+        about = {"named": self.named, "digest": self.digest()} if self.named else self.config.stored()
+        metadata = {METADATA: json.dumps(about)}  # a single entry: safetensors writes several in random order
+        write_bytes(numbered_file(folder, number), safetensors.torch.save(state, metadata))
 
     def _state(self) -> dict[str, Tensor]:
         return self.net.timm_state() if isinstance(self.net, PlainViT) else self.net.state_dict()
@@ -232,38 +244,3 @@ def untrained_encoder(name: str, config: FrozenConfig, seed: int) -> FrozenEncod
     with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
         torch.default_generator.manual_seed(seed)
         return FrozenEncoder(name, build_encoder(config.encoder), config)
-
-
-def encoder_files(folder: Path) -> list[Path]:
-    """The files of the encoders in a folder, in order; the first one even if it is missing."""
-    found = [_numbered(folder, 1)]
-    while (path := _numbered(folder, len(found) + 1)).is_file():
-        found.append(path)
-    return found
-
-
-def _numbered(folder: Path, number: int) -> Path:
-    return folder / (WEIGHTS if number == 1 else BESIDE.format(number))
-
-
-def digest_of(tensors: Mapping[str, Tensor], about: bytes = b"") -> str:
-    """Hexadecimal SHA-256 of tensors and their names, and of what else belongs to them."""
-    found = hashlib.sha256(about)
-    for name, tensor in sorted(tensors.items()):
-        found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
-
-
-def pool(tokens: Tensor, statistic: str) -> Tensor:
-    """Mean, standard deviation, max or min over the patches: (B, G, D) -> (B, D). One patch alone has deviation 0."""
-    match statistic:
-        case "mean":
-            return tokens.mean(1)
-        case "std":
-            deviation = tokens - tokens.mean(1, keepdim=True)  # several times faster than torch.std over this axis
-            return torch.linalg.vector_norm(deviation, dim=1) / math.sqrt(tokens.shape[1])
-        case "max":
-            return tokens.amax(1)
-        case "min":
-            return tokens.amin(1)
-    raise ValueError(f"statistic {statistic!r}: choose mean, std, max or min")

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from clicv2lite.ambient import own_settings
-from clicv2lite.encoders.frozen import FrozenEncoder, pool
+from clicv2lite.encoders.frozen import FrozenEncoder
+from clicv2lite.encoders.pooling import pool
 
 
 @own_settings()
@@ -13,7 +14,8 @@ def shares(encoder: FrozenEncoder, images: Tensor) -> Tensor:
 
     The share of a place with token t in a mean is t itself. Its share in a standard deviation s around a mean m is
     (t - m)^2 / s. A maximum or minimum belongs only to the place where it is found. The share of a place in a halved image, or
-    in the smaller map of a later stage, goes to all the places that it covers in the largest map.
+    in the smaller map of a later stage, goes to all the places that it covers in the largest map; formulas of the whole image
+    are a map of one place.
 
     Args:
         images: (B, 3, S, S) uint8.
@@ -21,15 +23,15 @@ def shares(encoder: FrozenEncoder, images: Tensor) -> Tensor:
     Returns:
         (B, h, w, F) float32.
     """
-    parts, maps = [], encoder.channels(images)
-    most = max(channels.shape[2] for channels in maps)
-    for channels in maps:
+    maps = [(channels, part.config.pool.statistics) for part in encoder.parts for channels in part.channels(images)]
+    h, w = (max(channels.shape[axis] for channels, _ in maps) for axis in (1, 2))
+    found = []
+    for channels, statistics in maps:
         grid = channels.shape[1:3]
-        repeat = most // grid[1]
-        for name in encoder.config.pool.statistics:
-            part = share(channels.flatten(1, 2), name).unflatten(1, grid)
-            parts.append(part.repeat_interleave(repeat, 1).repeat_interleave(repeat, 2))
-    return torch.cat(parts, dim=-1)
+        for name in statistics:
+            split = share(channels.flatten(1, 2), name).unflatten(1, grid)
+            found.append(split.repeat_interleave(h // grid[0], 1).repeat_interleave(w // grid[1], 2))
+    return torch.cat(found, dim=-1)
 
 
 def share(tokens: Tensor, statistic: str) -> Tensor:

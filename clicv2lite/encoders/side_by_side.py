@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clicv2lite.encoders.frozen import FrozenEncoder, digest_of
+from clicv2lite.encoders.frozen import FrozenEncoder
+from clicv2lite.encoders.weight_files import digest_of
 from clicv2lite.errors import UserError
 
 
@@ -14,52 +15,61 @@ class SideBySide(FrozenEncoder):
     """Encoders whose pooled features are one long vector: those of the first, then those of the others.
 
     Each keeps its patches, weights and way of reading. Whatever is asked about tokens (`blocks`, `tokens`, `vit`) is answered
-    by the first.
+    by the first network.
 
     Args:
         name: where they were loaded from.
-        encoders: two or more that see squares of the same side, pooled by the same statistics.
+        encoders: two or more. The networks among them see squares of the same side; formulas take a square of any side.
 
     Raises:
-        UserError: if they differ in these.
+        UserError: if the sides differ.
     """
 
     def __init__(self, name: str, encoders: Sequence[FrozenEncoder]) -> None:
-        first = encoders[0]
+        self._members = tuple(one for encoder in encoders for one in ((encoder,) if encoder.named else encoder.members))
+        networks = [part for part in self.parts if part.differentiable] or self.parts
+        first = networks[0]
         super().__init__(name, first.net, first.config)
-        self.encoders = tuple(part for encoder in encoders for part in encoder.parts)
-        for other in self.encoders[1:]:
-            for what, ours, theirs in (
-                ("pool_size", f"{first.size}", f"{other.size}"),
-                ("pool_statistics", *(",".join(one.config.pool.statistics) for one in (first, other))),
-            ):
-                if ours != theirs:
-                    raise UserError(f"{name}: {what} is {ours} of {first.name} and {theirs} of {other.name}; set one for both")
+        for other in networks:
+            if other.size != first.size:
+                sizes = f"{first.size} of {first.name} and {other.size} of {other.name}"
+                raise UserError(f"{name}: pool_size is {sizes}; set one for both")
+
+    @property
+    def members(self) -> tuple[FrozenEncoder, ...]:
+        """The encoders; one that is known by name stays whole, others are none of them several again."""
+        return self._members
 
     @property
     def parts(self) -> tuple[FrozenEncoder, ...]:
         """The encoders, none of them several again."""
-        return self.encoders
+        return tuple(part for encoder in self.members for part in encoder.parts)
 
     def read_as(self, pooling: Mapping[str, Any]) -> FrozenEncoder:
-        """All of them, read in another way, as :meth:`clicv2lite.encoders.frozen.FrozenEncoder.read_as`."""
-        return SideBySide(self.name, [encoder.read_as(pooling) for encoder in self.encoders])
+        """All networks, read in another way, as :meth:`clicv2lite.encoders.frozen.FrozenEncoder.read_as`."""
+        if not pooling:
+            return self
+        return SideBySide(self.name, [part.read_as(pooling) if part.differentiable else part for part in self.parts])
 
     def to(self, device: torch.device) -> FrozenEncoder:
         """Move all of them."""
-        for encoder in self.encoders:
+        for encoder in self.members:
             encoder.to(device)
         return super().to(device)
 
     def channels(self, images: Tensor) -> list[Tensor]:
         """The maps that are pooled: those of the first encoder, then those of the others."""
-        return [channel for encoder in self.encoders for channel in encoder.channels(images)]
+        return [channel for encoder in self.members for channel in encoder.channels(images)]
+
+    def traced_features(self, images: Tensor) -> Tensor:
+        """Those of the first, then those of the others, each pooled in its own way."""
+        return torch.cat([part.traced_features(images) for part in self.parts], dim=1)
 
     def digest(self) -> str:
         """As of one encoder: all weights, and how they are read."""
-        return digest_of({}, "".join(encoder.digest() for encoder in self.encoders).encode())
+        return digest_of({}, "".join(part.digest() for part in self.parts).encode())
 
     def check_storable(self, option: str) -> None:
         """Refuse early what `save` could write but nothing could load again."""
-        for encoder in self.encoders:
+        for encoder in self.members:
             encoder.check_storable(option)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from clicv2lite.encoders.frozen import WEIGHTS
+from clicv2lite.encoders.weight_files import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.keys import is_finished, stored_key
 from clicv2lite.files import write_bytes

@@ -15,7 +15,7 @@ from typing import Any
 
 from clicv2lite.data.identity import identity
 from clicv2lite.data.sources import open_images
-from clicv2lite.encoders.frozen import WEIGHTS
+from clicv2lite.encoders.weight_files import WEIGHTS
 from clicv2lite.json_object import read_object
 from clicv2lite.learners import METHODS
 from clicv2lite.recipes.recipe import EXECUTION, Recipe

@@ -16,9 +16,7 @@ import numpy as np
 import torch
 
 from clicv2lite.arrays import Floats
-from clicv2lite.baselines.measures.agreement import measured
 from clicv2lite.data.names import as_cell
-from clicv2lite.data.rated.table import Ratings
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_counts, check_seed
 from clicv2lite.evaluate.nested import Candidate, nested
@@ -26,8 +24,7 @@ from clicv2lite.evaluate.paired import Paired, paired_difference
 from clicv2lite.evaluate.summary import ends, line, number
 from clicv2lite.files import put_json, write_bytes
 from clicv2lite.heads.base import KINDS
-from clicv2lite.heads.ridge import fit_ridge
-from clicv2lite.models.by_name import load_encoder
+from clicv2lite.models.by_name import HANDCRAFTED, load_encoder
 from clicv2lite.outputs import add_output
 from clicv2lite.probe.crossval import folds, predicted
 from clicv2lite.probe.encoding import encode_task
@@ -36,7 +33,6 @@ from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import add_score_range, add_within_categories, groups, load_task
 from clicv2lite.provenance import stamped
 
-HANDCRAFTED, SET, SIDE = "handcrafted", "plain", 224  # a row without a network: eleven formulas, read at this side
 FOLDS = 5
 
 
@@ -82,7 +78,7 @@ def as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `leaderboard`."""
     names = (
-        f"encoders as `probe --encoder` names them, module:factory and random (untrained) included; {HANDCRAFTED} is formulas"
+        f"encoders as `probe --encoder` names them: plus, module:factory, random (untrained), {HANDCRAFTED} (formulas) included"
     )
     parser.add_argument("--encoder", nargs="+", required=True, metavar="E", help=names)
     parser.add_argument("--ratings", required=True, metavar="CSV", help="table image,score[,category][,split]")
@@ -116,22 +112,17 @@ def run(args: argparse.Namespace) -> int:
     k = FOLDS if args.folds is None else args.folds
     if task.test is None:
         folds(len(task.paths), k, task.categories, args.seed)  # refuses a wrong number before the long part
-    encoders = {
-        name: load_encoder(name, args.seed) for name in args.encoder if name != HANDCRAFTED
-    }  # all names are checked first
+    encoders = {name: load_encoder(name, args.seed) for name in args.encoder}  # all names are checked first
     candidates: dict[str, Candidate] = {}
     skipped: list[str] = []
     for name, encoder in encoders.items():
-        inputs, task, failed = encode_task(encoder.to(device), args.head, task, args.batch_size)
+        head = "ridge" if name == HANDCRAFTED else args.head
+        inputs, task, failed = encode_task(encoder.to(device), head, task, args.batch_size)
         if candidates and failed:
             raise UserError(f"--ratings: {failed[0]} could be read, and now it cannot; run the command again")
         skipped += failed
-        candidates[name] = Candidate(inputs, fitter(args.head, encoder, args.seed))
+        candidates[name] = Candidate(inputs, fitter(head, encoder, args.seed))
         encoder.to(torch.device("cpu"))  # the next one may need the room
-    if HANDCRAFTED in args.encoder:
-        values = measured(Ratings(task.paths, task.scores, task.categories, None), SIDE, SET)
-        inputs = torch.from_numpy(np.stack(list(values.values()), axis=1).astype(np.float64))
-        candidates[HANDCRAFTED] = Candidate(inputs, fit_ridge)
     within = groups(args.within_categories, task.categories, args.ratings)
     predictions: dict[str, Floats] = {}
     for name, one in candidates.items():

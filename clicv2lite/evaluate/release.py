@@ -21,8 +21,9 @@ from clicv2lite.data.images import read_square
 from clicv2lite.data.rated.table import Ratings, read_ratings
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.encoders.config import FrozenConfig
-from clicv2lite.encoders.frozen import FrozenEncoder, encoder_files, untrained_encoder
+from clicv2lite.encoders.frozen import FrozenEncoder, untrained_encoder
 from clicv2lite.encoders.side_by_side import SideBySide
+from clicv2lite.encoders.weight_files import encoder_files
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.card import RELEASE, card
 from clicv2lite.files import write_bytes, write_json

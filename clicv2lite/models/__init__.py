@@ -1,1 +1,1 @@
-"""The model that comes with the package, in default/, and `clicv2lite release`, which makes it again (chapter 12)."""
+"""The models that come with the package, in default/ and plus/; `clicv2lite release` makes the first again (chapter 12)."""

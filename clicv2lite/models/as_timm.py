@@ -5,13 +5,12 @@ from typing import Any
 
 from torch import nn
 
-from clicv2lite.encoders.frozen import WEIGHTS
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.method.backbone import VIT, arguments
 from clicv2lite.method.encoder import embed_layer
-from clicv2lite.models.by_name import DEFAULT, load_encoder
+from clicv2lite.models.by_name import load_encoder
 
 
 def timm_arguments(spec: str = "default") -> dict[str, Any]:
@@ -26,9 +25,9 @@ def timm_arguments(spec: str = "default") -> dict[str, Any]:
     Raises:
         UserError: if there is no such encoder.
     """
-    encoder = load_encoder(spec)
-    shape, path = encoder.config.encoder, DEFAULT if spec == "default" else Path(spec)
-    file = {"checkpoint_path": str(path / WEIGHTS if path.is_dir() else path)}
+    encoder = load_encoder(spec).parts[0]
+    shape, path = encoder.config.encoder, Path(encoder.name)  # of a part, this is its file
+    file = {"checkpoint_path": str(path)}
     if shape.backbone != VIT and path.exists():
         return {**arguments(shape.backbone, shape.size), **file}
     if not isinstance(encoder.net, PlainViT):

@@ -1,30 +1,42 @@
 """Load an encoder by name: the package's own, one of a run or a file, an untrained one, or any of timm's (book chapter 8)."""
 
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from clicv2lite.ambient import own_settings
 from clicv2lite.encoders.config import FrozenConfig, stored_config
-from clicv2lite.encoders.frozen import METADATA, WEIGHTS, FrozenEncoder, encoder_files, untrained_encoder
+from clicv2lite.encoders.frozen import FrozenEncoder, untrained_encoder
 from clicv2lite.encoders.module import ModuleEncoder
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.encoders.side_by_side import SideBySide
 from clicv2lite.encoders.timm_network import load_timm
+from clicv2lite.encoders.weight_files import METADATA, WEIGHTS, encoder_files
 from clicv2lite.errors import UserError
+from clicv2lite.extras import need
 from clicv2lite.json_object import read_object
 from clicv2lite.method.backbone import VIT
 from clicv2lite.method.encoder import build_encoder
 from clicv2lite.models.factory import call_factory, is_factory
 from clicv2lite.ranges import shown
 
-DEFAULT = Path(__file__).resolve().parents[1] / "models" / "default"  # the model that comes with the package
+DEFAULT = Path(__file__).resolve().parents[1] / "models" / "default"
+SHIPPED = {"default": DEFAULT, "plus": DEFAULT.with_name("plus")}
+"""The models that come with the package, by name: CLICv2's encoders, and the same with hand-crafted formulas beside them."""
+HANDCRAFTED = "handcrafted"
+NAMED = ("default", HANDCRAFTED)  # what the file of an encoder may name instead of holding weights: nothing that a user makes
 
 TIMM = ("timm:", "untrained:")
-ENCODERS = "run folder, file, default, random, timm's NAME, timm:NAME@FILE, untrained:NAME, module:factory, or several: A+B"
+ENCODERS = (
+    "run folder, file, default, plus, handcrafted (formulas), random, timm's NAME, timm:NAME@FILE, untrained:NAME, "
+    "module:factory, or several: A+B"
+)
 """What an option `--encoder` takes, in its help."""
 
 
@@ -38,12 +50,13 @@ def load_encoder(spec: str | nn.Module, seed: int = 0) -> FrozenEncoder:
     (192, 16)
 
     Args:
-        spec: ``default`` (the model that comes with the package), a folder that ``pretrain`` or ``probe`` wrote, a .safetensors
-            file, ``random`` (the lite recipe's ViT, untrained), a network of timm's: ``NAME`` or ``timm:NAME`` with its
-            pretrained weights, ``timm:NAME@FILE`` with those of a file, ``untrained:NAME`` with random ones, or
-            ``module:factory``, a function of yours, see :mod:`clicv2lite.models.factory`. ``A+B`` are several of these side by
-            side (:class:`~clicv2lite.encoders.side_by_side.SideBySide`), unless a file or folder has this very name. From
-            Python also a module (:class:`~clicv2lite.encoders.module.ModuleEncoder`).
+        spec: ``default`` or ``plus`` (the models that come with the package), ``handcrafted`` (eleven formulas, no network),
+            a folder that ``pretrain`` or ``probe`` wrote, a .safetensors file, ``random`` (the lite recipe's ViT, untrained), a
+            network of timm's: ``NAME`` or ``timm:NAME`` with its pretrained weights, ``timm:NAME@FILE`` with those of a file,
+            ``untrained:NAME`` with random ones, or ``module:factory``, a function of yours, see
+            :mod:`clicv2lite.models.factory`. ``A+B`` are several of these side by side
+            (:class:`~clicv2lite.encoders.side_by_side.SideBySide`), unless a file or folder has this very name. From Python
+            also a module (:class:`~clicv2lite.encoders.module.ModuleEncoder`).
         seed: seed of random weights.
 
     Raises:
@@ -60,7 +73,7 @@ def load_encoder(spec: str | nn.Module, seed: int = 0) -> FrozenEncoder:
         return ModuleEncoder(spec)
     path = Path(spec)
     if "+" in spec and not path.exists():
-        return SideBySide(spec, [load_encoder(one, seed) for one in spec.split("+")])
+        return SideBySide(spec, [_joining(one, seed) for one in spec.split("+")])
     for prefix in TIMM:
         if spec.startswith(prefix) and not path.exists():
             name, _, file = spec.removeprefix(prefix).partition("@")
@@ -69,8 +82,10 @@ def load_encoder(spec: str | nn.Module, seed: int = 0) -> FrozenEncoder:
             return load_timm(name, Path(file) if file else "pretrained")
     if spec == "random":
         return random_encoder(seed)
-    if spec == "default":
-        encoder = _load_folder(DEFAULT)
+    if spec == HANDCRAFTED:
+        return _handcrafted()
+    if spec in SHIPPED:
+        encoder = _load_folder(SHIPPED[spec])
         encoder.name = spec
         return encoder
     if path.is_dir():
@@ -90,9 +105,24 @@ def random_encoder(seed: int) -> FrozenEncoder:
     return untrained_encoder("random", FrozenConfig(recipe.encoder, recipe.pool), seed)
 
 
+def _handcrafted() -> FrozenEncoder:
+    need("plus", "skimage", "scipy", who=f"the encoder {HANDCRAFTED}")
+    room = import_module("clicv2lite.baselines.measures.encoder")  # it stands below this one, and is found by its name
+    encoder: FrozenEncoder = room.HandcraftedEncoder()
+    return encoder
+
+
+def _joining(name: str, seed: int = 0) -> FrozenEncoder:
+    """An encoder that others stand beside: the package's own are stored by their names then."""
+    encoder = load_encoder(name, seed)
+    if name in NAMED:
+        encoder.named = name
+    return encoder
+
+
 def _load_folder(folder: Path) -> FrozenEncoder:
     first, *others = (_load_file(path) for path in encoder_files(folder))
-    return SideBySide(first.name, [first, *others]) if others else first
+    return SideBySide(str(folder / WEIGHTS), [first, *others]) if others else first
 
 
 def _load_file(path: Path) -> FrozenEncoder:
@@ -105,16 +135,32 @@ def _load_file(path: Path) -> FrozenEncoder:
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from None
     try:
-        config = stored_config(read_object(metadata[METADATA]))
-        if config.encoder.backbone == VIT:
-            with torch.device("meta"):  # its weights are replaced: they need no memory, and no random numbers
-                net: nn.Module = PlainViT(config.encoder).load_timm(state)
-        else:
-            with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced
-                net = build_encoder(config.encoder)
-            net.load_state_dict(state)  # as float32
+        about = read_object(metadata[METADATA])
+        if "named" not in about:
+            return FrozenEncoder(str(path), *_network(about, state))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         why = shown(" ".join(str(error).split()))
         what = f"not an encoder written by clicv2lite ({why}); export one with `clicv2lite pretrain`"
         raise UserError(f"{path}: {what}") from None
-    return FrozenEncoder(str(path), net, config)
+    return _named(path, about)
+
+
+def _network(about: Mapping[str, Any], state: dict[str, Tensor]) -> tuple[nn.Module, FrozenConfig]:
+    config = stored_config(about)
+    if config.encoder.backbone == VIT:
+        with torch.device("meta"):  # its weights are replaced: they need no memory, and no random numbers
+            return PlainViT(config.encoder).load_timm(state), config
+    with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced
+        net = build_encoder(config.encoder)
+    net.load_state_dict(state)  # as float32
+    return net, config
+
+
+def _named(path: Path, about: Mapping[str, Any]) -> FrozenEncoder:
+    """The encoder that a file without weights names; not any name, for the file may be a stranger's."""
+    if (name := about["named"]) not in NAMED:
+        raise UserError(f"{path}: names the encoder {shown(name)}, which is not known; clicv2lite may be too old for this file")
+    encoder = _joining(name)
+    if encoder.digest() != about.get("digest"):
+        raise UserError(f"{path}: {name} was another encoder in the clicv2lite that wrote this; run probe --out again")
+    return encoder

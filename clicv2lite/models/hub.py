@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from clicv2lite.encoders.frozen import BESIDE, WEIGHTS
+from clicv2lite.encoders.weight_files import BESIDE, WEIGHTS
 from clicv2lite.extras import extra
 from clicv2lite.files import write_bytes, write_json
-from clicv2lite.models.by_name import DEFAULT
-from clicv2lite.models.model import HEAD_FILE, Model, load_model, save_model
+from clicv2lite.models.by_name import SHIPPED
+from clicv2lite.models.head_file import HEAD_FILE
+from clicv2lite.models.model import Model, load_model, save_model
 from clicv2lite.models.norms import NORMS_FILE
 
 with extra("hub"):
@@ -57,7 +58,8 @@ class ComplexityModel(Model, ModelHubMixin):
 
     def _about(self) -> str:
         """The Hub's fields, with the agreement that `probe` measured when its report lies beside the encoder."""
-        probed = Path(self.encoder.name).with_name("probe.json")
+        source = Path(self.encoder.name).parent
+        probed = source / "probe.json"
         results = None
         if probed.is_file():
             found = json.loads(probed.read_text(encoding="utf-8"))
@@ -74,7 +76,7 @@ class ComplexityModel(Model, ModelHubMixin):
             license="mit",
             pipeline_tag=TASK,
             tags=["image-complexity"],
-            datasets=["savoias"] if Path(self.encoder.name) == DEFAULT / WEIGHTS or self.encoder.name == "default" else None,
+            datasets=["savoias"] if self.encoder.name in SHIPPED or source in SHIPPED.values() else None,
             model_name="clicv2lite" if results else None,
             eval_results=results,
         ).to_yaml()

@@ -1,6 +1,5 @@
 """A model: a frozen encoder and the head that was fitted on it. Its files hold no code (book chapter 8)."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from clicv2lite.ambient import own_settings
@@ -17,19 +14,19 @@ from clicv2lite.arrays import Floats
 from clicv2lite.data.flags import image_flags
 from clicv2lite.data.inputs import listed, square, squares
 from clicv2lite.device import choose_device
-from clicv2lite.encoders.frozen import WEIGHTS, FrozenEncoder, encoder_files
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.place_shares import shares
+from clicv2lite.encoders.weight_files import WEIGHTS
 from clicv2lite.errors import UserError
-from clicv2lite.files import digest, write_bytes
-from clicv2lite.heads.base import KINDS, Head
+from clicv2lite.heads.base import Head
 from clicv2lite.heads.bounds import bounded
-from clicv2lite.json_object import read_object
-from clicv2lite.models.by_name import DEFAULT, load_encoder
+from clicv2lite.models.by_name import SHIPPED, load_encoder
+from clicv2lite.models.head_file import HEAD_FILE, check_fits, read_head, write_head
 from clicv2lite.models.module import ImageScorer
 from clicv2lite.models.norms import NORMS_FILE, Norms, Rating, fingerprint, read_norms
 
-HEAD_FILE = "head.safetensors"
-FORMAT = 1
+MODELS = "folder that `probe --out` wrote, default, or plus: with formulas, closer to ratings; needs clicv2lite[plus]"
+"""What an option `--model` takes, in its help."""
 
 
 class Model:
@@ -163,7 +160,7 @@ class Model:
         """Images (B, 3, S, S) uint8 -> complexity of each place (B, h, w).
 
         The maps of ICNet's head lie in 0..1. The maps of a linear head are exact shares of its score: their mean is the score,
-        and single values can lie anywhere.
+        and single values can lie anywhere. Formulas add the same to every place: what differs comes from the networks.
         """
         images = images.to(self.encoder.device)
         read = shares(self.encoder, images) if self.head.reads == "features" else self.encoder.tokens(images)
@@ -199,23 +196,7 @@ def save_model(folder: Path, model: Model, spec: str) -> None:
     source = Path(spec, WEIGHTS) if Path(spec).is_dir() else Path(spec)
     if source.resolve() != (folder / WEIGHTS).resolve():
         model.encoder.save(folder)
-    about = {
-        "format": FORMAT,
-        "kind": model.head.kind,
-        "config": model.head.config(),
-        "encoder": {
-            "size": model.encoder.size,
-            "width": model.encoder.width,
-            **_digests(folder),
-        },
-    }
-    # the head is written last, so a folder that has a head is complete
-    write_bytes(folder / HEAD_FILE, save(model.head.tensors(), metadata={"clicv2lite": json.dumps(about)}))
-
-
-def _digests(folder: Path) -> dict[str, Any]:
-    first, *others = map(digest, encoder_files(folder))
-    return {"sha256": first} | ({"beside": others} if others else {})
+    write_head(folder, model.head, model.encoder)  # the last, so a folder that has a head is complete
 
 
 @own_settings()
@@ -228,37 +209,23 @@ def load_model(spec: str | Path = "default", device: str | torch.device = "auto"
     ('ridge', 448)
 
     Args:
-        spec: a folder, or "default" for the model that comes with the package.
+        spec: a folder; or a model that comes with the package: "default", or "plus", which has eleven formulas beside it,
+            agrees better with people, and needs scikit-image.
         device: where it computes: "cpu", "cuda", "cuda:1", "mps", or "auto": a GPU of CUDA if there is one.
 
     Raises:
         UserError: if there is no model or device, its head is damaged, or its head was fitted on another encoder.
     """
-    folder = DEFAULT if spec == "default" else Path(spec)
+    folder = SHIPPED.get(str(spec), Path(spec))
     path = folder / HEAD_FILE
     if not path.is_file():
         make = "`clicv2lite probe --encoder E --ratings CSV --head ridge --out DIR`"
-        if spec == "default":
-            raise UserError(f"model default: {path} is missing; install clicv2lite again, or make a model with {make}")
+        if spec in SHIPPED:
+            raise UserError(f"model {spec}: {path} is missing; install clicv2lite again, or make a model with {make}")
         raise UserError(f"model {spec}: there is no {HEAD_FILE} in it; make a model with {make}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = read_object((file.metadata() or {})["clicv2lite"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        head = KINDS[about["kind"]].restore(about["config"], tensors)
-        expected = {"sha256": about["encoder"]["sha256"]}
-        expected |= {"beside": about["encoder"]["beside"]} if "beside" in about["encoder"] else {}
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: this is not a head of clicv2lite ({reason}); run probe --out again") from error
-    encoder_file = folder / WEIGHTS
-    if not encoder_file.is_file() or _digests(folder) != expected:
-        raise UserError(f"{encoder_file}: missing, or not the encoder this head was fitted on; run probe --out again")
+    head = read_head(folder)
     encoder = load_encoder(str(folder))
-    wanted = encoder.feature_count if head.reads == "features" else encoder.width
-    if head.config()["width"] != wanted:
-        read = head.config()["width"]
-        raise UserError(f"{path}: reads {read} numbers, and its encoder gives {wanted}; run probe --out again")
+    check_fits(path, head, encoder)
     norms = read_norms(folder / NORMS_FILE) if (folder / NORMS_FILE).is_file() else None
     if norms and norms.head != fingerprint(head):  # the head was fitted again, and nobody made norms for it
         norms = None

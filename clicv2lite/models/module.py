@@ -24,6 +24,9 @@ class Scorer(nn.Module):
         super().__init__()
         if not isinstance(head, RidgeHead):
             raise UserError(f"only models with a ridge head can be exported, not with {head.kind}; fit one with probe")
+        if formulas := [part.name for part in encoder.parts if not part.differentiable]:
+            what = f"{encoder.name}: {', '.join(formulas)} are formulas, which have no gradients and cannot be exported"
+            raise UserError(f"{what}; take the model default, or one without them")
         self.encoder, self.nets = encoder, nn.ModuleList(encoder.nets)
         where = encoder.device
         self.register_buffer("mean", torch.from_numpy(np.asarray(head.mean)).float().to(where))

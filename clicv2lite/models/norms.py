@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from clicv2lite.arrays import Floats
-from clicv2lite.encoders.frozen import digest_of
+from clicv2lite.encoders.weight_files import digest_of
 from clicv2lite.errors import UserError
 from clicv2lite.files import reason
 from clicv2lite.heads.base import Head

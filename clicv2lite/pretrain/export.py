@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from clicv2lite.ambient import own_settings
 from clicv2lite.device import CPU
 from clicv2lite.encoders.config import FrozenConfig
-from clicv2lite.encoders.frozen import WEIGHTS, FrozenEncoder
+from clicv2lite.encoders.frozen import FrozenEncoder
+from clicv2lite.encoders.weight_files import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes, write_json
 from clicv2lite.json_object import read_object

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from clicv2lite.data.identity import identity
 from clicv2lite.data.sources import ImageSet
 from clicv2lite.distributed import Ranks
-from clicv2lite.encoders.frozen import WEIGHTS
+from clicv2lite.encoders.weight_files import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes, write_json
 from clicv2lite.json_object import read_object

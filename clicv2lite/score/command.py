@@ -10,7 +10,7 @@ from clicv2lite.data.names import as_text, is_image_name
 from clicv2lite.device import add_device, cores
 from clicv2lite.errors import UserError, check_counts, one_line
 from clicv2lite.files import put_json, reason
-from clicv2lite.models.model import Model, load_model
+from clicv2lite.models.model import MODELS, Model, load_model
 from clicv2lite.models.norms import Norms
 from clicv2lite.outputs import Output, add_output, check_inputs, claimed
 from clicv2lite.score.arguments import ImageRow, expand, find_images, input_folders
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "- for names from standard input, one per line",
     )
     parser.add_argument("--null", "-0", action="store_true", help="names from standard input end with NUL, as of find -print0")
-    parser.add_argument("--model", default="default", metavar="M", help="folder that `probe --out` wrote")
+    parser.add_argument("--model", default="default", metavar="M", help=MODELS)
     written = parser.add_mutually_exclusive_group()
     csv_help = f"write {','.join(COLUMNS)} to this file; the images in it are not scored again"
     add_output(written, "--csv", help=csv_help)

@@ -16,7 +16,7 @@ from clicv2lite.data.rated.table import read_ratings
 from clicv2lite.device import add_device, choose_device, cores
 from clicv2lite.errors import UserError, check_counts
 from clicv2lite.files import put_json
-from clicv2lite.models.model import Model, load_model, pooled
+from clicv2lite.models.model import MODELS, Model, load_model, pooled
 from clicv2lite.models.norms import fingerprint, quantiles
 from clicv2lite.outputs import add_output
 from clicv2lite.probe.conformal import coverage, half_widths, held_out
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--images", nargs="+", required=True, metavar="SRC", help="the reference: as `clicv2lite score` takes them"
     )
     parser.add_argument("--name", required=True, help="what these images are, in a few words")
-    parser.add_argument("--model", default="default", metavar="M", help="folder that `probe --out` wrote")
+    parser.add_argument("--model", default="default", metavar="M", help=MODELS)
     add_output(parser, "--csv", help="keep the scores in this table, so that an interrupted run goes on")
     parser.add_argument(
         "--ratings", type=Path, metavar="CSV", help="table image,score[,category] that a ridge head was fitted on"

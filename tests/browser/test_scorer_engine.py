@@ -9,13 +9,15 @@ import torch
 from PIL import Image
 
 from clicv2lite.encoders.config import FrozenConfig, PoolConfig
-from clicv2lite.encoders.frozen import FrozenEncoder, encoder_files
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.encoders.side_by_side import SideBySide
+from clicv2lite.encoders.weight_files import encoder_files
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.models.by_name import load_encoder
-from clicv2lite.models.model import HEAD_FILE, Model, load_model, save_model
+from clicv2lite.models.head_file import HEAD_FILE
+from clicv2lite.models.model import Model, load_model, save_model
 
 ENGINE = Path(__file__).parents[2] / "book" / "_ext" / "static" / "scorer" / "encoder.js"
 RUN = """async ([engine, files, image]) => {

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from timm.models.vision_transformer import VisionTransformer
 
 from clicv2lite.encoders.config import FrozenConfig, PoolConfig, stored_config
-from clicv2lite.encoders.frozen import FrozenEncoder, pool
+from clicv2lite.encoders.frozen import FrozenEncoder
+from clicv2lite.encoders.pooling import pool
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.method.pixels import normalize
 from clicv2lite.models.by_name import load_encoder

@@ -13,6 +13,7 @@ from clicv2lite.encoders.config import FrozenConfig, PoolConfig
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.place_shares import shares
 from clicv2lite.encoders.plain_vit import PlainViT
+from clicv2lite.encoders.pooling import pool
 from clicv2lite.encoders.side_by_side import SideBySide
 from clicv2lite.errors import UserError
 from clicv2lite.heads.ridge import fit_ridge
@@ -147,8 +148,18 @@ def test_onnx_holds_both(model, images, tmp_path):
 def test_encoders_that_do_not_fit_together_are_one_line(one):
     with pytest.raises(UserError, match=r"^x: pool_size is 32 of tiny0 and 64 of tiny3; set one for both$"):
         SideBySide("x", [one, tiny(3, size=64)])
-    with pytest.raises(UserError, match=r"^x: pool_statistics is mean,std of tiny0 and mean of tiny3; set one for both$"):
-        SideBySide("x", [one, tiny(3, statistics=("mean",))])
+
+
+def test_each_is_pooled_by_its_own_statistics(one, images):
+    other = tiny(3, statistics=("mean",))
+    both = SideBySide("x", [one, other])
+    assert torch.equal(both.features(images), torch.cat([one.features(images), other.features(images)], 1))
+    torch.testing.assert_close(shares(both, images).mean((1, 2)), both.features(images), atol=1e-5, rtol=1e-5)
+
+
+def test_features_are_bit_for_bit_the_maps_of_all_pooled_in_order(both, images):
+    each = [channel.flatten(1, 2) for channel in both.channels(images)]
+    assert torch.equal(both.features(images), torch.cat([pool(part, name) for part in each for name in ("mean", "std")], 1))
 
 
 def test_the_commands_take_two_with_a_plus(one, other, images, tmp_path, capsys):

@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clicv2lite.encoders.frozen import METADATA, WEIGHTS
+from clicv2lite.encoders.weight_files import METADATA, WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.models.by_name import load_encoder
-from clicv2lite.models.model import HEAD_FILE, load_model
+from clicv2lite.models.head_file import HEAD_FILE
+from clicv2lite.models.model import load_model
 from clicv2lite.pretrain.log import read_log
 from tests.fuzz.mutations import as_json, changed_json, damage, damaged
 

@@ -19,7 +19,7 @@ from clicv2lite.heads.bounds import bounded
 from clicv2lite.heads.icnet import IcnetHead, IcnetShape
 from clicv2lite.heads.ridge import RidgeHead, fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
-from clicv2lite.models.by_name import DEFAULT
+from clicv2lite.models.by_name import DEFAULT, SHIPPED
 from clicv2lite.models.model import Model, load_model, read_by, save_model
 from clicv2lite.models.norms import Norms, Rating, fingerprint
 
@@ -137,7 +137,7 @@ def test_another_encoder_in_the_folder_is_noticed(tmp_path):
 
 
 def test_missing_models_are_told_how_to_be_made(tmp_path, monkeypatch):
-    monkeypatch.setattr("clicv2lite.models.model.DEFAULT", tmp_path / "none")
+    monkeypatch.setitem(SHIPPED, "default", tmp_path / "none")
     for spec in (str(tmp_path), str(tmp_path / "nowhere"), "default"):
         with pytest.raises(UserError, match=r"probe --encoder E .* --out DIR") as error:
             load_model(spec)

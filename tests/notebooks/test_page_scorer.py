@@ -9,7 +9,7 @@ pytest.importorskip("sphinx")
 pytest.importorskip("skimage")
 
 import clicv2lite
-from clicv2lite.encoders.frozen import encoder_files
+from clicv2lite.encoders.weight_files import encoder_files
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import Model
 

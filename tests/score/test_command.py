@@ -18,7 +18,7 @@ from clicv2lite.heads.bounds import bounded
 from clicv2lite.heads.icnet import IcnetHead, IcnetShape
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
-from clicv2lite.models.by_name import load_encoder
+from clicv2lite.models.by_name import SHIPPED, load_encoder
 from clicv2lite.models.model import Model, load_model, save_model
 from clicv2lite.score import scoring
 from clicv2lite.score.arguments import ImageRow, find_images
@@ -277,7 +277,7 @@ def test_a_failure_while_writing_leaves_the_old_file(models, tmp_path):
 
 
 def test_the_default_model_is_asked_for_by_name(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("clicv2lite.models.model.DEFAULT", tmp_path)
+    monkeypatch.setitem(SHIPPED, "default", tmp_path)
     assert main(["score", str(folder / "one.png")]) == 2
     assert "probe --encoder E" in capsys.readouterr().err
 

@@ -30,7 +30,7 @@ def parsed(one):
 
 
 def test_every_stored_file_is_made_by_one_experiment_or_kept_with_a_reason():
-    folders = ("data/results", "clicv2lite/models/default")
+    folders = ("data/results", "clicv2lite/models/default", "clicv2lite/models/plus")
     there = {str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()}
     made = [path for one in TABLE.experiments.values() for path in one.outputs]
     assert sorted([*made, *TABLE.kept]) == sorted({*there, "data/claims.json"})
@@ -95,7 +95,7 @@ def test_what_measures_time_or_memory_runs_alone():
     assert {one.name for one in TABLE.experiments.values() if one.alone} == measured
 
 
-def test_the_model_is_made_only_if_it_is_named():
+def test_the_models_are_made_only_if_they_are_named():
     package = {one.name for one in TABLE.experiments.values() if any(path.startswith("clicv2lite/") for path in one.outputs)}
-    assert package == {"default-model"}
+    assert package == {"default-model", "plus-model"} and TABLE.experiments["plus-model"].asked
     assert TABLE.experiments["default-model"].asked and TABLE.experiments["default-run"].asked
