@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup lock lint quick-lint check unit fuzz unit-floor notebooks book browser test results model release-check serve lab clean
+.PHONY: help setup lock lint quick-lint check unit fuzz unit-floor notebooks book pdf browser test results model release-check serve lab clean
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -92,6 +92,9 @@ book: setup $(KERNEL)  ## execute the chapters that changed, JOBS at a time, and
 	@# a failed build forgets its pages: Sphinx would not repeat the warnings of pages that it kept
 	CLICV2LITE_JOBS=$(JOBS) OMP_NUM_THREADS=1 $(BIN)/jupyter-book build --warningiserror --nitpick --keep-going --quiet . || { rm -rf _build/.doctrees; exit 1; }
 	@echo "$(CURDIR)/_build/html/index.html"
+
+pdf: book  ## print the book, without the package's reference, into _build/book.pdf
+	$(BIN)/python book/print_edition.py "$$(tests/browser/chromium.sh)"
 
 browser: book
 	@tests/browser/chromium.sh || true

@@ -1,7 +1,7 @@
 """Sphinx extension: ``{scorer}``, a box in which a reader scores a photograph of their own with the package's model.
 
-The form is ``static/scorer/scorer.js``; the model is ``static/scorer/encoder.js`` and the weights of the package, which are
-written together into ``_static/scorer/model.js``. A page loads that file only when its reader has a picture to score.
+The form is ``static/scorer/scorer.js``; the model is ``encoder.js``, ``flags.js`` and the weights of the package, written
+together into ``_static/scorer/model.js``. A page loads that file only when its reader has a picture to score.
 The directive's text is what a reader without JavaScript, or in a notebook, sees in its place.
 """
 
@@ -17,6 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
+from clicv2lite.data import flags
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_image
 from clicv2lite.encoders.frozen import FrozenEncoder
@@ -27,6 +28,7 @@ from clicv2lite.models.model import Model, load_model
 from clicv2lite.models.norms import NORMS_FILE
 
 HERE = Path(__file__).parent / "static" / "scorer"
+ENGINE = (HERE / "flags.js", HERE / "encoder.js")
 
 
 class Box(nodes.container):
@@ -39,7 +41,7 @@ class Scorer(SphinxDirective):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        for file in (HERE / "encoder.js", *encoder_files(DEFAULT), DEFAULT / HEAD_FILE, DEFAULT / NORMS_FILE):
+        for file in (*ENGINE, flags.__file__, *encoder_files(DEFAULT), DEFAULT / HEAD_FILE, DEFAULT / NORMS_FILE):
             self.env.note_dependency(str(file))
         box = Box(classes=["scorer"])
         self.state.nested_parse(self.content, self.content_offset, box)
@@ -68,7 +70,7 @@ def _missing(encoder: FrozenEncoder) -> list[str]:
 
 
 def model_script(folder: Path) -> str:
-    """The script model.js: the text of encoder.js, a model, its norms and an example picture."""
+    """The script model.js: the text of the engine, a model, its norms, the thresholds of the flags and an example picture."""
     example = io.BytesIO()
     read_image(photographs()["coffee"]).save(example, "JPEG", quality=90)
     files = {"head": (folder / HEAD_FILE).read_bytes(), "example": example.getvalue()}
@@ -77,7 +79,8 @@ def model_script(folder: Path) -> str:
     norms = json.loads((folder / NORMS_FILE).read_text(encoding="utf-8"))
     parts["norms"] = {key: norms[key] for key in ("reference", "n", "quantiles")}
     parts["norms"] |= {key: norms["interval"][key] for key in ("edges", "half")}
-    parts["engine"] = (HERE / "encoder.js").read_text(encoding="utf-8")
+    parts["thresholds"] = {name: value for name, value in vars(flags).items() if name.isupper()}
+    parts["engine"] = "\n".join(path.read_text(encoding="utf-8") for path in ENGINE)
     return f"globalThis.clicv2liteModel = {json.dumps(parts)};\n"
 
 

@@ -68,6 +68,11 @@ class Visit:
         if response.status >= 400:
             self.failed.append(f"{response.url}: {response.status}")
 
+    def draw_widgets(self) -> None:
+        """Draw the widgets that wait for their reader to come near, as before printing."""
+        self.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        self.page.wait_for_function("!document.querySelector('.widget-static:empty')")
+
     def assert_clean(self) -> None:
         assert not self.outside, f"requests beyond this machine: {self.outside}"
         assert not self.failed, f"failed requests: {self.failed}"

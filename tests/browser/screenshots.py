@@ -48,6 +48,7 @@ def chapters(browser: Browser, folder: Path, scheme: str) -> None:
             page = browser.new_page(viewport={"width": width, "height": 2000}, color_scheme=scheme)
             for chapter, name in ACTIONS:
                 page.goto(f"{address}/book/{chapter}.html")
+                page.evaluate("dispatchEvent(new Event('beforeprint'))")
                 shoot(page, name, folder / f"{chapter}-page-{scheme}-{width}.png")
             page.close()
 

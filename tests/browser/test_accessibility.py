@@ -81,6 +81,7 @@ def test_page_has_no_serious_barrier_in_light_and_dark_and_names_its_pictures(vi
     page = visit.page
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
     page.goto(f"{book}/{path}", wait_until="load")
+    visit.draw_widgets()
     page.evaluate(SETTLED)
     assert not page.evaluate(NAMELESS)
     page.evaluate(ONE_OF_A_KIND)

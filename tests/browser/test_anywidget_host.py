@@ -119,3 +119,41 @@ def test_broken_widget_says_so_on_the_page(visit, folder_server):
     note.wait_for()
     assert "no canvas" in note.inner_text()
     assert len(visit.errors) == 1
+
+
+def test_state_in_a_file_is_loaded_when_the_reader_comes_near_a_view_or_prints(visit, folder_server):
+    folder, address = folder_server
+    page(folder, {"a": entry(count=3), "b": entry(count=7)}, ["a", "b"])
+    html = (folder / "index.html").read_text()
+    state = json.dumps({"state": {"a": entry(count=3), "b": entry(count=7)}})
+    (folder / "state.js").write_text(f"globalThis.anywidgetState = {state};")
+    tag = '<script type="application/vnd.jupyter.widget-state+json"'
+    assert html.count(tag) == 1
+    before, _, after = html.partition(tag)
+    views = after.partition("</script>")[2].replace("<div>", '<div style="padding-top: 3000px">')
+    (folder / "index.html").write_text(f'{before}{tag} data-src="state.js"></script>{views}')
+    asked: list[str] = []
+    visit.page.on("request", lambda request: asked.append(request.url))
+    visit.page.goto(address)
+    visit.page.wait_for_load_state("networkidle")
+    assert visit.page.locator(".widget-static").count() == 2 and visit.page.locator("button").count() == 0
+    assert not [url for url in asked if "state.js" in url]
+    visit.page.evaluate("scrollTo(0, 2900)")
+    visit.page.locator("button").wait_for()
+    assert visit.page.locator("button").all_text_contents() == ["3"]  # the other is still far away
+    visit.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    visit.page.locator("button").nth(1).wait_for()
+    assert visit.page.locator("button").all_text_contents() == ["3", "7"]
+    assert len([url for url in asked if "state.js" in url]) == 1
+    visit.assert_clean()
+
+
+def test_missing_file_of_a_state_is_said_on_the_page(visit, folder_server):
+    folder, address = folder_server
+    page(folder, {"a": entry(count=3)}, ["a"])
+    html = (folder / "index.html").read_text()
+    inline = html[html.index('widget-state+json">') + len('widget-state+json"') : html.index("</script><div>")]
+    (folder / "index.html").write_text(html.replace(inline, ' data-src="gone.js">'))
+    visit.page.goto(address)
+    assert "gone.js is missing" in visit.page.locator(".widget-note").inner_text()
+    assert visit.page.locator(".widget-static").count() == 0

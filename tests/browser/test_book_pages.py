@@ -34,6 +34,7 @@ UNDRAWN = """() => [...document.querySelectorAll(".widget-static")].filter((w) =
 def test_page_loads_cleanly_and_fits_its_width(visit, book, path, width):
     visit.page.set_viewport_size({"width": width, "height": 800})
     visit.page.goto(f"{book}/{path}", wait_until="load")
+    visit.draw_widgets()
     visit.page.evaluate(MATHS_READY)
     visit.page.wait_for_load_state("networkidle")
     visit.assert_clean()
@@ -53,6 +54,7 @@ def test_mathematics_is_typeset_without_an_error(visit, book, path):
 @pytest.mark.parametrize("path", CHAPTERS)
 def test_every_widget_is_drawn_without_a_kernel(visit, book, path):
     visit.page.goto(f"{book}/{path}", wait_until="load")
+    visit.draw_widgets()
     views = visit.page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
     expect(visit.page.locator(".widget-static, .widget-note")).to_have_count(views)
     visit.page.wait_for_function(f"() => !({UNDRAWN})().length")
@@ -63,6 +65,7 @@ def test_every_widget_is_drawn_without_a_kernel(visit, book, path):
 def test_page_works_from_the_disk_and_in_the_dark(visit, path):
     visit.page.emulate_media(color_scheme="dark")
     visit.page.goto((HTML / path).as_uri(), wait_until="load")
+    visit.draw_widgets()
     visit.page.evaluate(MATHS_READY)
     visit.assert_clean()
 
@@ -98,6 +101,7 @@ def test_quick_questions_answer_by_the_keyboard_from_the_disk(visit, path):
 def test_photographs_keep_their_colours_in_the_dark(visit, book, path):
     visit.page.emulate_media(color_scheme="dark")
     visit.page.goto(f"{book}/{path}", wait_until="load")
+    visit.draw_widgets()
     filters = "[...new Set([...document.querySelectorAll('.bd-article img')].map((e) => getComputedStyle(e).filter))]"
     assert visit.page.evaluate(filters) in ([], ["none"])
 

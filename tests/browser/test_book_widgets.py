@@ -96,6 +96,7 @@ def shown(widget: Locator) -> tuple[str, str]:
 @pytest.mark.parametrize(("chapter", "name"), ACTIONS)
 def test_picture_and_words_change_under_slider_key_and_click(visit, book, chapter, name):
     visit.page.goto(f"{book}/book/{chapter}.html")
+    visit.draw_widgets()
     widget = visit.page.get_by_role("group", name=name).first
     widget.wait_for()
     for what, act in ACTIONS[chapter, name].items():

@@ -25,8 +25,8 @@ HTML = Path(__file__).parents[2] / "_build" / "html" / "book"
 EXACT = 1e-3  # PNG: the pixels are the same; measured: below 1e-5
 JPEG = 5e-3  # decoders round in different ways, and Python decodes a large one at a fraction of its size; measured: 1.2e-3
 LISTEN = """() => document.querySelector(".scorer").addEventListener("scored", ({ detail }) => {
-  const { score, name, shares, map, square } = detail;
-  window.last = { score, name, shares: [...shares], map: [...map],
+  const { score, name, flags, shares, map, square } = detail;
+  window.last = { score, name, flags, shares: [...shares], map: [...map],
     square: btoa(Array.from(square, (byte) => String.fromCharCode(byte)).join('')) };
 })"""
 FOUND = """async () => (await axe.run(".scorer", { preload: false, resultTypes: ["violations"] })).violations
@@ -74,7 +74,7 @@ def pictures() -> Iterator[tuple[str, Image.Image, dict[str, Any]]]:
     yield "turned.jpg", found["china"].resize((3000, 2000)), {"quality": 90, "exif": turned}
 
 
-def test_ten_pictures_get_pythons_score_and_map_from_the_disk(visit, tmp_path):
+def test_ten_pictures_get_pythons_score_flags_and_map_from_the_disk(visit, tmp_path):
     model, box = clicv2lite.load(), opened(visit.page, (HTML / "intro.html").as_uri())
     for file, picture, how in pictures():
         path = tmp_path / file
@@ -88,6 +88,9 @@ def test_ten_pictures_get_pythons_score_and_map_from_the_disk(visit, tmp_path):
         assert abs(got["score"] - model.score(path)) < (EXACT if file.endswith("png") else JPEG), file
         told = box.locator(".scorer-told").inner_text()
         assert re.search(rf"{model.score(path):.2f}|{got['score']:.2f}", told) and file in told
+        meant = model.rate(path)
+        assert tuple(got["flags"]) == meant.flags, file
+        assert re.findall(r"Take care \((\w+)\)", told) == list(meant.flags)
         meant = model.norms.rating(got["score"], ())
         among, within = re.search(r"than (\d+) of 100 pictures in a set of 8,070.*\n*.*within (0\.\d\d) of", told).groups()
         assert abs(int(among) - meant.percentile) <= 0.51

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from clicv2lite.data import flags
 from clicv2lite.encoders.config import FrozenConfig, PoolConfig
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.plain_vit import PlainViT
@@ -19,7 +20,9 @@ from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.head_file import HEAD_FILE
 from clicv2lite.models.model import Model, load_model, save_model
 
-ENGINE = Path(__file__).parents[2] / "book" / "_ext" / "static" / "scorer" / "encoder.js"
+HERE = Path(__file__).parents[2] / "book" / "_ext" / "static" / "scorer"
+ENGINE = "".join((HERE / name).read_text(encoding="utf-8") for name in ("flags.js", "encoder.js"))
+THRESHOLDS = {name: value for name, value in vars(flags).items() if name.isupper()}
 RUN = """async ([engine, files, image]) => {
   const worker = new Worker(URL.createObjectURL(new Blob([engine])));
   const bitmap = await createImageBitmap(await (await fetch(`data:image/png;base64,${image}`)).blob());
@@ -49,12 +52,16 @@ def test_two_encoders_with_both_embeddings_give_pythons_score_and_shares(visit, 
     images = (contrast * torch.randint(0, 256, (16, 3, 64, 64))).to(torch.uint8)
     save_model(tmp_path, Model(encoder, fit_ridge(encoder.features(images), np.linspace(0.1, 0.9, 16))), str(tmp_path))
     model, coded = load_model(tmp_path, "cpu"), lambda path: base64.b64encode(path.read_bytes()).decode()
-    files = {"encoders": [coded(path) for path in encoder_files(tmp_path)], "head": coded(tmp_path / HEAD_FILE)}
+    files = {
+        "encoders": [coded(path) for path in encoder_files(tmp_path)],
+        "head": coded(tmp_path / HEAD_FILE),
+        "thresholds": THRESHOLDS,
+    }
     visit.page.goto("about:blank")
     for image in images[:3]:
         png = io.BytesIO()
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(png, "PNG")
-        shown = [ENGINE.read_text(encoding="utf-8"), files, base64.b64encode(png.getvalue()).decode()]
+        shown = [ENGINE, files, base64.b64encode(png.getvalue()).decode()]
         got = visit.page.evaluate(RUN, shown)
         assert not got.get("error"), got
         assert abs(got["score"] - model.ratings(image[None])[0]) < 1e-4

@@ -35,6 +35,7 @@ pytestmark = pytest.mark.skipif(not HTML.is_dir(), reason="the book is not rende
 
 def first_explorer(page: Page, address: str) -> Locator:
     page.goto(address)
+    page.locator(".widget-static").first.scroll_into_view_if_needed()
     explorer = page.locator(".explorer").first
     explorer.scroll_into_view_if_needed()
     return explorer
@@ -43,8 +44,11 @@ def first_explorer(page: Page, address: str) -> Locator:
 def stored(explorer: Locator) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The pictures, by name, and the traits that the page stores for the explorer."""
     shown = explorer.evaluate("e => e.parentElement.nextElementSibling.textContent")
-    text = explorer.page.locator('script[type="application/vnd.jupyter.widget-state+json"]').text_content()
-    model = json.loads(text)["state"][json.loads(shown)["model_id"]]
+    file = explorer.page.locator('script[type="application/vnd.jupyter.widget-state+json"]').get_attribute("data-src")
+    text = (HTML / file.partition("?")[0]).read_text(encoding="utf-8")
+    model = json.loads(text.removeprefix("globalThis.anywidgetState = ").removesuffix(";\n"))["state"][
+        json.loads(shown)["model_id"]
+    ]
     (pixels,) = (b["data"] for b in model["buffers"] if b["path"] == ["pixels"])
     constants = model["state"]["constants"]
     images = np.frombuffer(base64.b64decode(pixels), np.uint8).reshape(-1, constants["side"], constants["side"], 3)

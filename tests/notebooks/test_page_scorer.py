@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import pytest
 
@@ -9,6 +10,7 @@ pytest.importorskip("sphinx")
 pytest.importorskip("skimage")
 
 import clicv2lite
+from clicv2lite.data.flags import FLAGS
 from clicv2lite.encoders.weight_files import encoder_files
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import Model
@@ -24,7 +26,13 @@ def test_script_holds_the_files_of_the_model_and_the_text_of_the_engine(extensio
     assert parts["norms"] == {
         key: norms.get(key, norms["interval"].get(key)) for key in ("reference", "n", "quantiles", "edges", "half")
     }
-    assert parts["engine"] == (scorer.HERE / "encoder.js").read_text(encoding="utf-8")
+    flags, encoder = ((scorer.HERE / name).read_text(encoding="utf-8") for name in ("flags.js", "encoder.js"))
+    assert parts["engine"] == f"{flags}\n{encoder}"
+    assert parts["thresholds"]["FLAGS"] == list(FLAGS)
+    named = {name for pair in re.findall(r"\bt\.([A-Z]+)\b|\b([A-Z]+_[A-Z]+)\b", flags) for name in pair if name}
+    assert named <= set(parts["thresholds"])
+    said = (scorer.HERE / "scorer.js").read_text(encoding="utf-8").partition("const MISREAD = {")[2].partition("};")[0]
+    assert re.findall(r"^ +(\w+): ", said, re.MULTILINE) == list(FLAGS)
     assert base64.b64decode(parts["example"]).startswith(b"\xff\xd8\xff")
 
 

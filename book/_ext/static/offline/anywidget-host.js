@@ -1,4 +1,5 @@
-// Draws anywidget views from the widget state that myst-nb stores in the page: no kernel, no network, no other library.
+// Draws anywidget views from the widget state that myst-nb stores in the page, or from the file that late_widgets.py makes of it,
+// which is loaded when the reader comes near a view, or prints: no kernel, no network, no other library.
 // Links made with jslink and jsdlink work; what only Python can answer (messages, stock ipywidgets) is said in the page.
 (() => {
   const STATE = 'script[type="application/vnd.jupyter.widget-state+json"]';
@@ -69,33 +70,59 @@
     view.before(line);
   }
 
-  async function show(view, model) {
+  async function show(el, model) {
     const experimental = { invoke: () => Promise.reject(new Error("this page has no kernel")) };
     const { signal } = new AbortController(); // a static page never takes a view down
     const widget = await load(model.get("_esm"));
     model.ready ??= Promise.resolve(widget.initialize?.({ model, signal, experimental }));
     await model.ready;
     addStyle(model.get("_css"));
-    const el = Object.assign(document.createElement("div"), { className: "widget-static" });
-    view.before(el);
     await widget.render?.({ model, el, signal, experimental });
   }
 
-  function start() {
-    for (const script of document.querySelectorAll(STATE))
-      for (const [id, entry] of Object.entries(JSON.parse(script.textContent).state)) models.set(id, new Model(id, entry));
-    for (const model of models.values()) if (/^(Directional)?LinkModel$/.test(model.name)) link(model);
-    for (const view of document.querySelectorAll(VIEW)) {
+  async function draw(view, el) {
+    try {
+      await (loaded ??= loadStates());
       const model = models.get(JSON.parse(view.textContent).model_id);
-      if (model?.get("_model_module") !== "anywidget") {
-        say(view, "This control needs Python: open the chapter in JupyterLab to use it.");
-        continue;
-      }
-      show(view, model).catch((error) => {
-        console.error("[anywidget-host]", error);
-        say(view, "This widget could not be drawn: " + error.message);
-      });
+      if (model?.get("_model_module") === "anywidget") return await show(el, model);
+      say(view, "This control needs Python: open the chapter in JupyterLab to use it.");
+    } catch (error) {
+      console.error("[anywidget-host]", error);
+      say(view, "This widget could not be drawn: " + error.message);
     }
+    el.remove();
+  }
+
+  let loaded;
+  async function loadStates() {
+    for (const script of document.querySelectorAll(STATE)) {
+      const { state } = script.dataset.src ? await stateOf(script.dataset.src) : JSON.parse(script.textContent);
+      for (const [id, entry] of Object.entries(state)) models.set(id, new Model(id, entry));
+    }
+    for (const model of models.values()) if (/^(Directional)?LinkModel$/.test(model.name)) link(model);
+  }
+
+  const stateOf = (src) => new Promise((resolve, reject) => {
+    const script = Object.assign(document.createElement("script"), { src });
+    script.onload = () => { resolve(globalThis.anywidgetState); delete globalThis.anywidgetState; };
+    script.onerror = () => reject(new Error("its file " + src + " is missing"));
+    document.head.append(script);
+  });
+
+  function start() {
+    const waiting = new Map(); // the place of a view -> how to draw it
+    const now = (el) => { const drawn = waiting.get(el); waiting.delete(el); near.unobserve(el); drawn?.(); };
+    const near = new IntersectionObserver(
+      (entries) => { for (const { isIntersecting, target } of entries) if (isIntersecting) now(target); }, { rootMargin: "50%" });
+    for (const view of document.querySelectorAll(VIEW)) {
+      const el = Object.assign(document.createElement("div"), { className: "widget-static" });
+      view.before(el);
+      waiting.set(el, () => draw(view, el));
+    }
+    const all = () => { for (const el of [...waiting.keys()]) now(el); };
+    if (!document.querySelector(STATE + "[data-src]")) return all();
+    for (const el of waiting.keys()) near.observe(el);
+    addEventListener("beforeprint", all);
   }
   if (document.readyState === "loading") addEventListener("DOMContentLoaded", start);
   else start();

@@ -368,15 +368,17 @@ function coloured(map, grid, width, height) { // levels (grid, grid) -> colours 
 let model;
 self.onmessage = ({ data: { files, bitmap, shown } }) => {
   if (files) {
-    model = { encoders: files.encoders.map((file) => safetensors(bytesOf(file))), head: safetensors(bytesOf(files.head)) };
+    const { encoders, head, thresholds } = files;
+    model = { encoders: encoders.map((file) => safetensors(bytesOf(file))), head: safetensors(bytesOf(head)), thresholds };
     return;
   }
   try {
-    const began = performance.now(), square = squashed(bitmap, model.encoders[0].config.pool.size);
+    const began = performance.now(), side = model.encoders[0].config.pool.size, square = squashed(bitmap, side);
+    const flags = imageFlags(square, side, [bitmap.width, bitmap.height], model.thresholds);
     bitmap.close();
     const { score, shares, grid } = run(model, square, (progress) => self.postMessage({ progress }));
     const map = relative(smooth(shares, grid)), colours = coloured(map, grid, ...shown);
-    self.postMessage({ score, shares, map, square, colours, seconds: (performance.now() - began) / 1000 });
+    self.postMessage({ score, flags, shares, map, square, colours, seconds: (performance.now() - began) / 1000 });
   } catch (error) {
     self.postMessage({ error: error.message });
   }

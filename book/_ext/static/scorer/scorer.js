@@ -49,8 +49,19 @@
     }
   }
 
+  // What the model may misread, by the names that clicv2lite score writes
+  const MISREAD = {
+    uniform: "there is next to nothing to see in it",
+    small: "it is small: the model sees an enlargement",
+    narrow: "it is long and narrow: the model sees it squashed to a square",
+    border: "it has bands of one colour along its edges",
+    drawn: "it looks drawn: scores of drawings and of photographs compare badly",
+    text: "it looks like written text",
+  };
+
   // Lines below the score
-  const facts = ({ score, seconds, shares }, { norms }) => [
+  const facts = ({ score, flags, seconds, shares }, { norms }) => [
+    ...flags.map((flag) => `Take care (${flag}): ${MISREAD[flag]}.`),
     `More complex than ${percentile(score, norms.quantiles).toFixed(0)} of 100 pictures in a set of ${norms.n.toLocaleString("en")} (${norms.reference}).`,
     `Nine of ten people's ratings lie within ${halfWidth(score, norms).toFixed(2)} of such a score, on a scale of its kind of picture.`,
     `The model says that the ${where(shares, 1)} adds most, and the ${where(shares, -1)} least.`,
