@@ -42,7 +42,7 @@ setup: .venv/.stamp  ## build .venv from requirements.lock (once)
 	@touch $@
 
 lock: setup  ## renew requirements.lock from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest \
+	$(BIN)/uv pip compile pyproject.toml --extra all --extra book --extra dev --universal --python-version 3.11 --fork-strategy fewest \
 		--no-emit-index-url --generate-hashes --upgrade --quiet --output-file requirements.lock
 
 quick-lint: setup
