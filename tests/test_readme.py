@@ -1,6 +1,7 @@
 """The README's table says what the stored results say."""
 
 import json
+import re
 from pathlib import Path
 from statistics import mean
 
@@ -61,3 +62,22 @@ def test_readme_counts_the_categories_where_plus_is_better():
 def test_readme_says_what_plus_adds_to_default():
     plus, default = (mean_pcc(ROOT / "clicv2lite" / "models" / name / "probe.json") for name in ("plus", "default"))
     assert f"(mean PCC {plus:.3f} against {default:.3f} on" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_readme_says_what_the_study_of_the_shift_found():
+    (said,) = re.findall(r"\*\*Does shifting.*?(?=\n\n)", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    study = json.loads((RESULTS / "suites" / "shift.json").read_text(encoding="utf-8"))
+    found = {one["condition"]: one["difference"] for one in study["contrasts"]}
+    main, bare = found["shift to p/4, zeros"], found["no MEM"]["ridge"]
+    assert f"{main['ridge']['mean']:+.3f} with pooled tokens and {main['likeness']['mean']:+.3f} with" in said
+    ends = {chance: [f"{-end:.3f}" for end in reversed(bare[f"over_{chance}"])] for chance in ("seeds", "images")}
+    intervals = ", ".join(f"over {chance} {low} to {high}" for chance, (low, high) in ends.items())
+    assert f"costs {-bare['mean']:.3f} with pooled tokens (95 % {intervals})" in said
+    verdicts = {row["id"]: row for row in json.loads((ROOT / "data" / "claims.json").read_text(encoding="utf-8"))}
+    decided = {name: row["verdict"] for name, row in verdicts.items() if row["verdict"] in ("agrees", "disagrees")}
+    assert decided == {
+        "sp-alone-helps": "disagrees", "pwin-alone-hurts": "disagrees",
+        "pwin-needs-sp": "agrees", "mem-adds": "agrees", "patch-beats-image": "agrees",
+    }  # fmt: skip
+    for name, sign in (("sp-alone-helps", 1), ("pwin-alone-hurts", -1)):
+        assert f"({sign * verdicts[name]['pairs'][0]['mean']:+.3f}" in said

@@ -19,7 +19,7 @@ def works() -> list[Work]:
     return [
         Work("training step", "images in a batch", (8, 16, 32, 64, 128),
              "1: networks; 2: the loss, all patches of a batch with all; 0: the update", _step(lambda n: [f"batch={n}"])),
-        Work("training step", "patches of an image", (16, 64, 256, 576),
+        Work("training step", "patches of an image", (16, 36, 64, 144, 196),
              "1: networks; 2: attention and loss", _step(lambda n: ["batch=16", f"size={PATCH * round(n**0.5)}"])),
         Work("training step", "width", (96, 192, 384, 768),
              "2: matrices of width x width; 1: attention, views, normalisation", _step(lambda n: ["batch=16", f"width={n}"])),
