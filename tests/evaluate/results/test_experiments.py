@@ -91,7 +91,7 @@ def test_claims_are_judged_after_every_suite():
 
 
 def test_what_measures_time_or_memory_runs_alone():
-    measured = {"bench", "bench-peers", "bench-memory", "bench-score", "soak"}
+    measured = {"bench", "bench-peers", "bench-growth", "bench-memory", "bench-score", "soak"}
     assert {one.name for one in TABLE.experiments.values() if one.alone} == measured
 
 
