@@ -98,3 +98,22 @@ def test_the_book_expects_no_page_of_another_projects_class():
     _, others = settings["nitpick_ignore_regex"][0]
     named = {name for path in (ROOT / "clicv2lite").rglob("*.py") for name in annotated(path)}
     assert "torch" in named and {name for name in named if not re.fullmatch(others, name)} == set()
+
+
+def test_properties_have_no_type_and_constants_that_are_linked_have_a_text():
+    """A property's first line is a type up to its colon; a constant is on the page only if a text stands below it."""
+    wrong = []
+    for path in (ROOT / "clicv2lite").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        told = {
+            ast.unparse(one.targets[0] if isinstance(one, ast.Assign) else one.target)
+            for one, after in zip(tree.body, tree.body[1:], strict=False)
+            if isinstance(one, ast.Assign | ast.AnnAssign) and isinstance(after, ast.Expr)
+        }
+        for node in ast.walk(tree):
+            text = ast.get_docstring(node) if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) else None
+            if isinstance(node, ast.FunctionDef) and any("property" in ast.unparse(one) for one in node.decorator_list):
+                public = not node.name.startswith("_")
+                wrong += [f"{path.name}: {node.name}"] if public and re.match(r"[\w ]+: ", text or "") else []
+            wrong += [f"{path.name}: {name}" for name in re.findall(r":data:`(\w+)`", text or "") if name not in told]
+    assert not wrong

@@ -40,7 +40,7 @@ class PairReading(NamedTuple):
 
 
 def random_pairs(seed: int) -> list[list[float]]:
-    """The places of :data:`PAIRS` pairs: query x, query y, key x, key y, each in 0..1."""
+    """The places of ``PAIRS`` pairs: query x, query y, key x, key y, each in 0..1."""
     return uniforms(seed, 4 * PAIRS).reshape(PAIRS, 4).tolist()
 
 

@@ -53,7 +53,7 @@ class HandcraftedEncoder(FrozenEncoder):
 
     @property
     def vit(self) -> NoReturn:
-        """There is none: UserError."""
+        """Formulas have none; asking for it raises UserError."""
         raise UserError(f"{self.name}: formulas are no ViT; take the encoder default")
 
     def digest(self) -> str:
