@@ -9,9 +9,10 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -20,6 +21,8 @@ from clicv2lite.files import put_json
 from clicv2lite.outputs import add_output
 from clicv2lite.pretrain.cost.peak import peak_bytes
 from clicv2lite.provenance import stamped
+
+T = TypeVar("T")
 
 LIMIT = {38_912: 0.5e9, 159_744: 1.5e9}  # keys -> bytes that loss and gradient may take, without queries and keys
 
@@ -43,11 +46,16 @@ def measure(form: str, keys: int, queries: int) -> Peak:
     own = loss.forms(k)[form]
     few, fewer = loss.features(64, 64, loss.WIDTH)
     peak_bytes(lambda: loss.both(loss.forms(fewer)[form], few))  # libraries load and threads start now
-    before, began = resident_peak(reset=True), time.perf_counter()
-    counted = peak_bytes(lambda: loss.both(own, q))
-    seconds, after = time.perf_counter() - began, resident_peak()
-    resident = None if before is None or after is None else max(0, after - before)
+    counted, seconds, resident = held_by(lambda: peak_bytes(lambda: loss.both(own, q)))
     return Peak(form, keys, queries, counted, resident, round(seconds, 2), LIMIT.get(keys) if form == "infonce" else None)
+
+
+def held_by(operation: Callable[[], T]) -> tuple[T, float, int | None]:
+    """What an operation returns, its seconds, and by how many bytes the process grew meanwhile; None where no one tells."""
+    before, began = _resident_peak(reset=True), time.perf_counter()
+    result = operation()
+    seconds, after = time.perf_counter() - began, _resident_peak()
+    return result, seconds, None if before is None or after is None else max(0, after - before)
 
 
 def measure_apart(form: str, keys: int, queries: int) -> Peak:
@@ -96,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def resident_peak(reset: bool = False) -> int | None:
+def _resident_peak(reset: bool = False) -> int | None:
     """Most bytes that this process held at once; with `reset`, what it holds now, and the peak starts there (Linux)."""
     try:
         if reset:

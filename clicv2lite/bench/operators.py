@@ -8,10 +8,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from clicv2lite.bench.measure import Operation
-from clicv2lite.bench.step import ready
-from clicv2lite.method.clicv2 import CLICv2
-from clicv2lite.pretrain.engine import plain_attention, train_step
-from clicv2lite.pretrain.optim import make_optimizer
+from clicv2lite.bench.step import whole_step
 from clicv2lite.recipes.recipe import Recipe
 
 STEPS, WARM = 5, 3  # steps that are profiled, and before them
@@ -31,10 +28,7 @@ def operators(recipe: Recipe) -> dict[str, float]:
 
     The loss's products are among the matrix products.
     """
-    model, batch = CLICv2(recipe.model), ready(recipe)
-    plain_attention(model)
-    optimizer = make_optimizer(model, recipe)
-    return shares_of(lambda: train_step(model, optimizer, batch, recipe))
+    return shares_of(whole_step(recipe))
 
 
 def shares_of(operation: Operation) -> dict[str, float]:

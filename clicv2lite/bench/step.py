@@ -60,6 +60,14 @@ def step_timing(recipe: Recipe, where: torch.device, compiled: bool = False) -> 
     return timing_of(name, own, seconds, floor="passes_products_and_optimizer", at_most=1.05, note=note)
 
 
+def whole_step(recipe: Recipe) -> Operation:
+    """A step as the engine does it on the processor, its views included, of a new model on images that are ready."""
+    model, batch = CLICv2(recipe.model), ready(recipe)
+    plain_attention(model)
+    optimizer = make_optimizer(model, recipe)
+    return lambda: train_step(model, optimizer, batch, recipe)
+
+
 def ready(recipe: Recipe) -> Batch:
     """A batch of random pixels, where the feed would put those of photographs."""
     side, generator = recipe.store or recipe.size, torch.Generator().manual_seed(0)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clicv2lite.extras import extra
 from clicv2lite.widgets.draws import uniforms
-from clicv2lite.widgets.explorer import HERE, front_end
+from clicv2lite.widgets.explorer import front_end, style_sheet
 
 with extra("book"):
     import anywidget
@@ -89,7 +89,7 @@ class CircleExplorer(anywidget.AnyWidget):
 
     __signature__: ClassVar[Signature]
     _esm = front_end("circle")
-    _css = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("explorer.css", "circle.css"))
+    _css = style_sheet("circle")
 
     temperature = t.Float(0.2, min=0.05, max=1, help="tau").tag(sync=True)
     count = t.Int(IMAGES - 1, min=1, max=IMAGES - 1, help="negatives of each query").tag(sync=True)

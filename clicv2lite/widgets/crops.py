@@ -14,7 +14,7 @@ from clicv2lite.evaluate.pair_bias import twice as share_of_twice
 from clicv2lite.extras import extra
 from clicv2lite.method.entropy import LUMA, default_bins
 from clicv2lite.widgets.draws import uniforms
-from clicv2lite.widgets.explorer import HERE, front_end, squares
+from clicv2lite.widgets.explorer import front_end, squares, style_sheet
 
 with extra("book"):
     import anywidget
@@ -69,7 +69,7 @@ class CropPairs(anywidget.AnyWidget):
 
     __signature__: ClassVar[Signature]
     _esm = front_end("entropy", "canny", "crops")
-    _css = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("explorer.css", "crops.css"))
+    _css = style_sheet("crops")
 
     files = t.List(t.Bytes(), read_only=True).tag(sync=True)  # JPEG
     constants = t.Dict(read_only=True).tag(sync=True)

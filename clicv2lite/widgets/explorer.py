@@ -28,6 +28,11 @@ def front_end(*names: str) -> str:
     return "\n".join((HERE / f"{name}.js").read_text(encoding="utf-8") for name in ("explorer", *names))
 
 
+def style_sheet(*names: str) -> str:
+    """The style of a widget: explorer.css and the named sheets as one text."""
+    return "\n".join((HERE / f"{name}.css").read_text(encoding="utf-8") for name in ("explorer", *names))
+
+
 def square(image: np.ndarray, side: int = SIDE) -> np.ndarray:
     """The largest central square of an image (H, W, 3) uint8, resized to (side, side, 3) uint8.
 
@@ -77,7 +82,7 @@ class Explorer(anywidget.AnyWidget):
 
     __signature__: ClassVar[Signature]
     settings: ClassVar[tuple[str, ...]] = ()  # the traits that a caller may set, and that repr() shows
-    _css = (HERE / "explorer.css").read_text(encoding="utf-8")
+    _css = style_sheet()
 
     pixels = t.Bytes(read_only=True).tag(sync=True)  # (pictures, side, side, 3) uint8
     constants = t.Dict(read_only=True).tag(sync=True)  # numbers of the package that the front end needs

@@ -8,7 +8,7 @@ import numpy as np
 
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
-from clicv2lite.widgets.explorer import HERE, front_end
+from clicv2lite.widgets.explorer import front_end, style_sheet
 
 with extra("book"):
     import anywidget
@@ -77,7 +77,7 @@ class HistoryExplorer(anywidget.AnyWidget):
 
     __signature__: ClassVar[Signature]
     _esm = front_end("history")
-    _css = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("explorer.css", "history.css"))
+    _css = style_sheet("history")
 
     constants = t.Dict(read_only=True).tag(sync=True)
     passes = t.Float(0, min=0, help="where the cursor is").tag(sync=True)

@@ -13,7 +13,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.probe.metrics import srcc
 from clicv2lite.widgets.draws import uniforms
-from clicv2lite.widgets.explorer import HERE, front_end, square
+from clicv2lite.widgets.explorer import front_end, square, style_sheet
 
 with extra("book"):
     import anywidget
@@ -123,7 +123,7 @@ class Leaderboard(anywidget.AnyWidget):
 
     __signature__: ClassVar[Signature]
     _esm = front_end("leaderboard")
-    _css = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("explorer.css", "leaderboard.css"))
+    _css = style_sheet("leaderboard")
 
     thumbs = t.List(t.Bytes(), read_only=True).tag(sync=True)  # JPEG files
     constants = t.Dict(read_only=True).tag(sync=True)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from clicv2lite.arrays import Floats
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
-from clicv2lite.widgets.explorer import HERE, front_end
+from clicv2lite.widgets.explorer import front_end, style_sheet
 
 with extra("book"):
     import anywidget
@@ -46,6 +46,11 @@ def _shares(index: np.ndarray, size: int, chosen: np.ndarray) -> tuple[Floats, F
     return here, everyone, 2 * deviation
 
 
+def bin_of(scores: np.ndarray) -> np.ndarray:
+    """(n,) int in 0..BINS - 1, the tenth of each score in thousandths; the last holds both its ends."""
+    return np.minimum(scores * BINS // 1000, BINS - 1)
+
+
 def brushed(chosen: np.ndarray, categories: np.ndarray, scores: np.ndarray, classes: int) -> Brushed:
     """Compare a selection with all images.
 
@@ -55,7 +60,7 @@ def brushed(chosen: np.ndarray, categories: np.ndarray, scores: np.ndarray, clas
         scores: (n,) int, thousandths, 0..1000.
         classes: number of categories.
     """
-    level = np.minimum(scores * BINS // 1000, BINS - 1)
+    level = bin_of(scores)
     n, total, values = int(chosen.sum()), len(chosen), scores / 1000
     mean = float(values[chosen].mean()) if n else float("nan")
     margin = 2 * float(values.std() * np.sqrt((total - n) / (total - 1) / n)) if n else float("nan")
@@ -80,7 +85,7 @@ class MapExplorer(anywidget.AnyWidget):
 
     __signature__: ClassVar[Signature]
     _esm = front_end("maps")
-    _css = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("explorer.css", "maps.css"))
+    _css = style_sheet("maps")
 
     positions = t.Bytes(read_only=True).tag(sync=True)  # (maps, n, 2) little-endian uint16, y downwards
     kinds = t.Bytes(read_only=True).tag(sync=True)  # (n,) uint8
@@ -165,7 +170,7 @@ class MapExplorer(anywidget.AnyWidget):
         elif "category" in self.selection:
             chosen = self._kinds == self.constants["categories"].index(self.selection["category"])
         elif "bin" in self.selection:
-            chosen = np.minimum(self._levels * BINS // 1000, BINS - 1) == self.selection["bin"]
+            chosen = bin_of(self._levels) == self.selection["bin"]
         else:
             chosen = np.full(len(self._kinds), True)
         return brushed(chosen, self._kinds, self._levels, len(self.constants["categories"]))

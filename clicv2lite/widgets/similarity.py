@@ -18,7 +18,7 @@ from clicv2lite.method.patches import patchify, unpatchify
 from clicv2lite.method.pixels import denormalize
 from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, Views, one_view
 from clicv2lite.widgets.draws import uniforms
-from clicv2lite.widgets.explorer import HERE, as_batch, front_end, square
+from clicv2lite.widgets.explorer import as_batch, front_end, square, style_sheet
 
 with extra("book"):
     import anywidget
@@ -131,7 +131,7 @@ class SimilarityExplorer(anywidget.AnyWidget):
 
     __signature__: ClassVar[Signature]
     _esm = front_end("similarity")
-    _css = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("explorer.css", "similarity.css"))
+    _css = style_sheet("similarity")
 
     pixels = t.Bytes(read_only=True).tag(sync=True)  # (2, n, S, S, 3) uint8: query views, key views
     query_features = t.Bytes(read_only=True).tag(sync=True)  # (n, G, d) float32, little endian

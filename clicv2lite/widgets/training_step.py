@@ -14,7 +14,7 @@ from clicv2lite.method.masking import put
 from clicv2lite.method.patches import unpatchify
 from clicv2lite.method.pixels import denormalize
 from clicv2lite.recipes.recipe import Recipe
-from clicv2lite.widgets.explorer import HERE, front_end
+from clicv2lite.widgets.explorer import front_end, style_sheet
 from clicv2lite.widgets.step_drawings import bars, cells, diagram, heat, photo
 from clicv2lite.widgets.step_tensors import StepTensors, training_step
 
@@ -158,7 +158,7 @@ class TrainingStep(anywidget.AnyWidget):
 
     __signature__: ClassVar[Signature]
     _esm = front_end("training_step")
-    _css = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("explorer.css", "training_step.css"))
+    _css = style_sheet("training_step")
 
     stations: t.List[Any] = t.List(read_only=True).tag(sync=True)  # Station as dicts
     diagram = t.Unicode(read_only=True).tag(sync=True)  # SVG

@@ -14,7 +14,7 @@ from statistics import median
 
 from clicv2lite.bench.growth.work import works
 from clicv2lite.bench.measure import Operation
-from clicv2lite.bench.memory import resident_peak
+from clicv2lite.bench.memory import held_by
 
 ENOUGH = 0.5  # seconds: operations are repeated for at least this long,
 REPEATS = 3  # and so often, unless one takes longer than
@@ -32,14 +32,13 @@ class Point:
 
 def measure(operation: Operation, size: int) -> Point:
     """Time an operation in this process, which should be a fresh one; the first call counts if it is long."""
-    before = resident_peak(reset=True)
-    seconds = [_seconds(operation)]
-    after = resident_peak()
-    if seconds[0] < LONG:
+    _, first, resident = held_by(operation)
+    seconds = [first]
+    if first < LONG:
         seconds = []
         while len(seconds) < REPEATS or sum(seconds) < ENOUGH:
             seconds.append(_seconds(operation))
-    return Point(size, median(seconds), None if before is None or after is None else max(0, after - before))
+    return Point(size, median(seconds), resident)
 
 
 def measure_apart(topic: str, place: int, size: int) -> Point:

@@ -5,10 +5,7 @@ from pathlib import Path
 
 from clicv2lite.bench.growth.work import Work
 from clicv2lite.bench.measure import Operation
-from clicv2lite.bench.step import ready
-from clicv2lite.method.clicv2 import CLICv2
-from clicv2lite.pretrain.engine import plain_attention, train_step
-from clicv2lite.pretrain.optim import make_optimizer
+from clicv2lite.bench.step import whole_step
 from clicv2lite.recipes.library import get_recipe
 
 PATCH = 16
@@ -28,10 +25,6 @@ def works() -> list[Work]:
 
 def _step(settings: Callable[[int], list[str]]) -> Callable[[int, Path], Operation]:
     def prepare(size: int, folder: Path) -> Operation:
-        recipe = get_recipe("lite", [f"patch={PATCH}", *settings(size)])
-        model, batch = CLICv2(recipe.model), ready(recipe)
-        plain_attention(model)
-        optimizer = make_optimizer(model, recipe)
-        return lambda: train_step(model, optimizer, batch, recipe)
+        return whole_step(get_recipe("lite", [f"patch={PATCH}", *settings(size)]))
 
     return prepare
