@@ -86,6 +86,14 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class ChangingHandler(QuietHandler):
+    """For a folder in which a test writes a page again: "not modified" knows whole seconds, and would show the one before."""
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     found = subprocess.run([Path(__file__).with_name("chromium.sh")], cwd=ROOT, capture_output=True, text=True)
@@ -106,10 +114,10 @@ def visit(browser: Browser) -> Iterator[Visit]:
     context.close()
 
 
-def serve(folder: Path) -> Iterator[str]:
+def serve(folder: Path, handler: type[QuietHandler] = QuietHandler) -> Iterator[str]:
     """Serve a folder on a free loopback port while the generator is suspended; yields the address."""
-    handler = functools.partial(QuietHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    made = functools.partial(handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), made) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -126,7 +134,7 @@ def book() -> Iterator[str]:
 @pytest.fixture
 def folder_server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """An empty folder and the address that serves it."""
-    for address in serve(tmp_path):
+    for address in serve(tmp_path, ChangingHandler):
         yield tmp_path, address
 
 
