@@ -12,7 +12,7 @@ PAGES = sorted((ROOT / "book" / "api").glob("*.md"))
 # how the commands parse their arguments, the parts that one public module is made of, the exercises of each chapter
 INTERNAL = re.compile(
     r"(^|\.)(__main__|__init__|cli|command)$|^bench\.|^data\.worlds\."
-    r"|^widgets\.explorer$|^evaluate\.results\.(?!table$)|^exercises\.(?!exercise$)"
+    r"|^widgets\.explorer$|^evaluate\.results\.(?!table$)|^exercises\.(?!(exercise|glue)$)"
 )
 
 # found by their registry, which is on the page; a file of one may be there, too

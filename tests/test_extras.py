@@ -86,13 +86,15 @@ def test_every_import_is_of_the_core_or_stands_under_the_extra_that_brings_it():
 def test_the_core_and_the_extras_of_commands_name_nothing_that_is_not_imported():
     used = {one.package for one in imported()}
     assert used >= CORE
-    named = set().union(*(brought(name) for name in PROJECT["optional-dependencies"] if name not in ("book", "dev")))
+    named = set().union(
+        *(brought(name) for name in PROJECT["optional-dependencies"] if name not in ("notebooks", "book", "dev"))
+    )
     assert named - used == set(IMPORTED_BY_OTHERS)
 
 
 def test_all_names_every_extra_but_the_book_the_checks_and_ray():
     (line,) = PROJECT["optional-dependencies"]["all"]
-    assert Requirement(line).extras == set(PROJECT["optional-dependencies"]) - {"all", "book", "dev", "ray"}
+    assert Requirement(line).extras == set(PROJECT["optional-dependencies"]) - {"all", "notebooks", "book", "dev", "ray"}
 
 
 OPTIONAL = sorted({one.package for one in imported()} - CORE)
@@ -213,7 +215,7 @@ NEEDS = [  # what is run, what it asks for first, the extra that brings it, who 
     ("from clicv2lite.data.ic1m.metadata import parquet; parquet()", "pyarrow", "ic1m", "data ic1m"),
     ("from pathlib import Path; from clicv2lite.evaluate.results.slurm import submit; submit([], Path())", "submitit",
      "cluster", "--slurm submit"),
-    ("import clicv2lite.widgets", "anywidget", "book", None),
+    ("import clicv2lite.widgets", "anywidget", "notebooks", None),
 ]  # fmt: skip
 PRETRAIN = ["pretrain", "--recipe", "ci", "--out", "run", "--images"]
 NEEDS_MORE = [  # the same, where the extra `train` is installed

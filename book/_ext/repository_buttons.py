@@ -21,7 +21,7 @@ NOTE = """On a chapter's page, the rocket opens it on a computer that is not you
 COLAB = """ Colab lacks the package; run this in a first cell:
 
 ```python
-%pip install "clicv2lite[book] @ git+{url}@{branch}"
+%pip install "clicv2lite[notebooks] @ git+{url}@{branch}"
 ```"""
 
 

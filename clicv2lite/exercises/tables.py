@@ -10,7 +10,7 @@ from clicv2lite.exercises.exercise import Exercise
 from clicv2lite.extras import extra
 from clicv2lite.probe.metrics import pcc
 
-with extra("book"):
+with extra("notebooks"):
     from scipy.stats import t
 
 

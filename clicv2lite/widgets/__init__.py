@@ -2,5 +2,5 @@
 
 from clicv2lite.extras import extra
 
-with extra("book"):
+with extra("notebooks"):
     import anywidget as _anywidget  # noqa: F401

@@ -16,7 +16,7 @@ from clicv2lite.method.entropy import LUMA, default_bins
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import front_end, squares, style_sheet
 
-with extra("book"):
+with extra("notebooks"):
     import anywidget
     import traitlets as t
 

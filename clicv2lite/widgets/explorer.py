@@ -13,7 +13,7 @@ from torch import Tensor
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 
-with extra("book"):
+with extra("notebooks"):
     import anywidget
     import traitlets as t
 

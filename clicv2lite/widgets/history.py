@@ -10,7 +10,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.widgets.explorer import front_end, style_sheet
 
-with extra("book"):
+with extra("notebooks"):
     import anywidget
     import traitlets as t
 

@@ -15,7 +15,7 @@ from clicv2lite.probe.metrics import srcc
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import front_end, square, style_sheet
 
-with extra("book"):
+with extra("notebooks"):
     import anywidget
     import traitlets as t
     from scipy.stats import rankdata

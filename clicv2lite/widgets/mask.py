@@ -18,7 +18,7 @@ from clicv2lite.method.pixels import normalize
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import PATCH_SIZES, SIDE, Explorer, Pictures, as_batch, front_end
 
-with extra("book"):
+with extra("notebooks"):
     import traitlets as t
 
 RATIOS = tuple(k / 20 for k in range(20))  # positions of the slider

@@ -17,7 +17,7 @@ from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, one_view
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import PATCH_SIZES, Explorer, Pictures, as_batch, front_end
 
-with extra("book"):
+with extra("notebooks"):
     import traitlets as t
 
 Zeros = Literal["after", "before"]

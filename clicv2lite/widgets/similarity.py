@@ -20,7 +20,7 @@ from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, Views, one_view
 from clicv2lite.widgets.draws import uniforms
 from clicv2lite.widgets.explorer import as_batch, front_end, square, style_sheet
 
-with extra("book"):
+with extra("notebooks"):
     import anywidget
     import traitlets as t
 

@@ -13,7 +13,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.widgets.explorer import SIDE, Explorer, Pictures, front_end, squares
 
-with extra("book"):
+with extra("notebooks"):
     import traitlets as t
 
 CHANNELS = ("largest", *(f"τ = {temperature:g}" for temperature in TEMPERATURES[1:]), "mean", "neighbours")

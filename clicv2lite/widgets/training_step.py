@@ -18,7 +18,7 @@ from clicv2lite.widgets.explorer import front_end, style_sheet
 from clicv2lite.widgets.step_drawings import bars, cells, diagram, heat, photo
 from clicv2lite.widgets.step_tensors import StepTensors, training_step
 
-with extra("book"):
+with extra("notebooks"):
     import anywidget
     import traitlets as t
 

@@ -1,4 +1,4 @@
-"""A chapter downloaded alone runs with what `pip install clicv2lite[book]` brings: the wheel carries all that it opens."""
+"""A chapter downloaded alone runs with what `pip install clicv2lite[notebooks]` brings: the wheel carries all that it opens."""
 
 import ast
 import importlib.metadata
@@ -86,10 +86,10 @@ def test_chapter_runs_alone_in_an_empty_folder(stem, installed, env, tmp_path):
     assert notebook.cells[-1].outputs[0].text.strip() == str(installed / "clicv2lite" / "__init__.py")
 
 
-def test_the_book_extra_names_what_the_chapters_import():
+def test_the_notebooks_extra_names_what_the_chapters_import():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted, lines = ["book"], list(project["dependencies"])
+    wanted, lines = ["notebooks"], list(project["dependencies"])
     while wanted:  # an extra may bring others
         lines += extras[extra := wanted.pop()]
         wanted += [

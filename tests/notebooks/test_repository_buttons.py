@@ -101,4 +101,4 @@ def test_pages_show_the_buttons_with_an_address_and_none_without(small_book):
     }
     assert "urlpath=lab/tree/book/01_one.ipynb" in chapter
     text = re.sub(r"<[^>]+>", "", intro).replace("&quot;", '"')
-    assert f'%pip install "clicv2lite[book] @ git+{ADDRESS}@main"' in text
+    assert f'%pip install "clicv2lite[notebooks] @ git+{ADDRESS}@main"' in text

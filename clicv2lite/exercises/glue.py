@@ -1,0 +1,27 @@
+"""A number of a cell, quoted in a sentence of its chapter.
+
+It leaves in a notebook what MyST-NB's ``glue`` leaves, and the book's builder finds it there. MyST-NB itself would bring Sphinx
+to everyone who only runs a chapter.
+"""
+
+from clicv2lite.extras import extra
+
+with extra("notebooks"):
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.display import publish_display_data
+
+PREFIX = "application/papermill.record/"
+
+
+def glue(name: str, value: object) -> None:
+    """Keep how a value is shown, under a name; nothing appears below the cell.
+
+    Args:
+        name: of one value in a chapter. The role ``glue:text`` quotes it in a sentence; a number with a format: ``name:.2f``.
+        value: a number, a text or anything else that a notebook can show.
+    """
+    shell = InteractiveShell.instance()
+    assert shell.display_formatter
+    data, metadata = shell.display_formatter.format(value)
+    record = {"name": name, "mime_prefix": PREFIX}
+    publish_display_data({PREFIX + kind: shown for kind, shown in data.items()}, {**metadata, "scrapbook": record})
