@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup lock lint quick-lint check unit fuzz unit-floor notebooks book pdf browser test results model release-check serve lab clean
+.PHONY: help setup lock lint quick-lint check unit fuzz unit-floor notebooks book pdf browser firefox test results model release-check serve lab clean
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -99,6 +99,9 @@ pdf: book  ## print the book, without the package's reference, into _build/book.
 browser: book
 	@tests/browser/chromium.sh || true
 	$(BIN)/python -m pytest tests/browser -n $(JOBS)
+
+firefox: book  ## every page and the scorer in Firefox (needs Node.js)
+	tests/browser/firefox.sh
 
 test: setup  ## lint, types, unit tests, chapters, book without warnings, browser
 	@for step in lint unit notebooks book browser; do echo "== $$step"; $(MAKE) --no-print-directory $$step; done

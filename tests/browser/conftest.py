@@ -105,13 +105,20 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def visit(browser: Browser) -> Iterator[Visit]:
-    """A fresh page, 1280 px wide, that records what it should not do."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
+@contextlib.contextmanager
+def fresh_page(browser: Browser, **options: object) -> Iterator[Visit]:
+    """A page of its own, 1280 px wide, that records what it should not do; ``options`` are those of a browser's context."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, **options)
     context.set_default_timeout(HANG)
     yield Visit(context.new_page())
     context.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """A fresh page."""
+    with fresh_page(browser) as visit:
+        yield visit
 
 
 def serve(folder: Path, handler: type[QuietHandler] = QuietHandler) -> Iterator[str]:
