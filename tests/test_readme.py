@@ -81,3 +81,8 @@ def test_readme_says_what_the_study_of_the_shift_found():
     }  # fmt: skip
     for name, sign in (("sp-alone-helps", 1), ("pwin-alone-hurts", -1)):
         assert f"({sign * verdicts[name]['pairs'][0]['mean']:+.3f}" in said
+    rows = json.loads((RESULTS / "plus.json").read_text(encoding="utf-8"))["rows"]
+    (behind,) = [row["to_best"] for row in rows if row["encoder"] == "default"]
+    low, high = behind["ci"]
+    said = f"by {-behind['mean']:.3f}, 95 % interval {-high:.3f} to {-low:.3f})"
+    assert said in (ROOT / "README.md").read_text(encoding="utf-8")

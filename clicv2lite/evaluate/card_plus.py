@@ -19,6 +19,8 @@ def plus_card(folder: Path = SHIPPED["plus"]) -> str:
     """The model card as Markdown."""
     probe, default = read_json(folder / PROBE), read_json(SHIPPED["default"] / PROBE)
     handcrafted = read_json(stored_results() / "handcrafted_within.json")
+    board = {row["encoder"]: row for row in read_json(stored_results() / "plus.json")["rows"]}
+    behind = board["default"]["to_best"]  # default minus plus
     compared = {"**plus**": probe, "default": default, "the eleven formulas alone": handcrafted}
     by_category = (
         [name, f"{r['n']}", number(r["pcc"]), number(r["srcc"]), number(default["per_category"][name]["pcc"])]
@@ -26,6 +28,8 @@ def plus_card(folder: Path = SHIPPED["plus"]) -> str:
     )
     return TEMPLATE.read_text(encoding="utf-8").format(
         probe=probe,
+        ahead=number(-behind["mean"], sign="+"),
+        interval=ends([-end for end in reversed(behind["ci"])], sign="+"),
         default=default,
         networks=read_head(folder).config()["width"] - len(PLAIN),
         side=SIDE,
