@@ -7,7 +7,7 @@ to everyone who only runs a chapter.
 from clicv2lite.extras import extra
 
 with extra("notebooks"):
-    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.core.formatters import format_display_data
     from IPython.display import publish_display_data
 
 PREFIX = "application/papermill.record/"
@@ -20,8 +20,6 @@ def glue(name: str, value: object) -> None:
         name: of one value in a chapter. The role ``glue:text`` quotes it in a sentence; a number with a format: ``name:.2f``.
         value: a number, a text or anything else that a notebook can show.
     """
-    shell = InteractiveShell.instance()
-    assert shell.display_formatter
-    data, metadata = shell.display_formatter.format(value)
+    data, metadata = format_display_data(value)
     record = {"name": name, "mime_prefix": PREFIX}
     publish_display_data({PREFIX + kind: shown for kind, shown in data.items()}, {**metadata, "scrapbook": record})
