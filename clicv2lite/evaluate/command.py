@@ -14,6 +14,7 @@ from clicv2lite.evaluate.adopt import adopt
 from clicv2lite.evaluate.comparison import compare, contrast
 from clicv2lite.evaluate.figures import draw
 from clicv2lite.evaluate.forecast import forecast, lines, missing_packages
+from clicv2lite.evaluate.known import Kept, read_known
 from clicv2lite.evaluate.missing import missing_commands, missing_keys, missing_probes
 from clicv2lite.evaluate.rows import Plan, measured_row, take_rated
 from clicv2lite.evaluate.runs import RatedImages, check_measures, classes_in
@@ -63,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--on", metavar="MACHINE", help="with --dry-run: the machine, such as '8 x A100' (as for `pretrain`)")
     adopt_help = "take finished runs of `pretrain` from here, each a run or a folder of runs, where a row lacks one"
     parser.add_argument("--adopt", type=Path, nargs="+", metavar="DIR", help=adopt_help)
+    known_help = "results of this command: what they measured is taken from there, such as seeds of another machine"
+    parser.add_argument("--known", type=Path, nargs="+", metavar="JSON", help=known_help)
     only_help = "train nothing: report the seeds that are there, and leave out the supervised baselines"
     parser.add_argument("--only-finished", action="store_true", help=only_help)
     parser.epilog = (
@@ -80,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args, suite, seeds)
     chosen = [row for row in suite.rows if not args.rows or row.label in (*args.rows, suite.reference)]
     if args.dry_run:
-        return _dry_run(args, suite, chosen, seeds, device)
+        return _dry_run(args, suite, chosen, seeds, heads, device)
     need("evaluate", "matplotlib")  # refused before the long part
     need("train", "simplejpeg", "timm")
     data = find_data(args.size, args.images, args.ratings, args.test, args.out)
@@ -88,11 +91,13 @@ def run(args: argparse.Namespace) -> int:
     check_measures(rated, suite.measures, suite.name)
     if args.imagenet:
         classes_in(args.imagenet)  # refuses what cannot be used before the long part
+    known = read_known(args.known or (), args.size, (*heads, *suite.measures), rated)
+    kept = Kept(args.out / "runs", data.images, known)
     if args.adopt:
-        adopt(args.adopt, args.out / "runs", missing_keys(chosen, size, data, args.out, seeds))
+        adopt(args.adopt, kept.runs, missing_keys(chosen, size, kept, seeds))
     if args.list or (size.name == "full" and not args.only_finished):
-        commands = missing_commands(chosen, size, data, args.out, seeds)
-        probes = [] if args.imagenet or size.name != "full" else missing_probes(suite, chosen, size, data, args.out, seeds)
+        commands = missing_commands(chosen, size, kept, seeds)
+        probes = [] if args.imagenet or size.name != "full" else missing_probes(suite, chosen, size, kept, seeds)
         if args.list or commands:
             print("".join(f"{line}\n" for line in (*commands, *probes)), end="")
         if args.list:
@@ -103,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         if probes:
             print("".join(f"{line}\n" for line in probes), end="", file=sys.stderr)
             print("clicv2lite: no top-1 on ImageNet: start these, or give --imagenet DIR, and evaluate again", file=sys.stderr)
-    plan = Plan(suite.name, args.out / "runs", seeds, heads, suite.measures, args.imagenet, args.only_finished)
+    plan = Plan(suite.name, kept, seeds, heads, suite.measures, args.imagenet, args.only_finished)
     rows = [measured_row(row, rated, plan) for row in chosen]
     result: dict[str, Any] = {
         "suite": suite.name,
@@ -133,17 +138,25 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _dry_run(args: argparse.Namespace, suite: Suite, rows: list[SuiteRow], seeds: tuple[int, ...], device: torch.device) -> int:
+def _dry_run(
+    args: argparse.Namespace,
+    suite: Suite,
+    rows: list[SuiteRow],
+    seeds: tuple[int, ...],
+    heads: tuple[str, ...],
+    device: torch.device,
+) -> int:
     """Print what the runs would take, and what is missing; exit status 0."""
     began = time.perf_counter()
-    asked, data = machine(args.on) if args.on else None, None
+    asked, kept = machine(args.on) if args.on else None, None
     missing = [*missing_data(args.size, args.images, args.ratings), *missing_packages(rows)]
     try:
-        if args.size != "ci":  # which draws its data
-            data = find_data(args.size, args.images, args.ratings, args.test, args.out)
+        if args.size != "ci" or args.ratings:  # else it would draw its data
+            images = find_data(args.size, args.images, args.ratings, args.test, args.out).images
+            kept = Kept(args.out / "runs", images, read_known(args.known or (), args.size, (*heads, *suite.measures)))
     except UserError as error:
         missing = missing if str(error) in missing else [str(error), *missing]
-    found = forecast(suite, rows, SIZES[args.size], seeds, data, args.out, device, asked) | {"missing": missing}
+    found = forecast(suite, rows, SIZES[args.size], seeds, kept, device, asked) | {"missing": missing}
     if args.json:
         put_json(args.json, stamped(found, began, device))
     print("\n".join(lines(found, missing)))
@@ -155,6 +168,8 @@ def _check(args: argparse.Namespace, suite: Suite, seeds: tuple[int, ...]) -> No
         raise UserError(f"--on {args.on}: works only with --dry-run; leave it out")
     if args.adopt and (args.list or args.dry_run):
         raise UserError(f"--adopt {args.adopt[0]}: it copies runs, and --{'list' if args.list else 'dry-run'} writes nothing")
+    if args.known and "map" in suite.measures:
+        raise UserError(f"--known {args.known[0]}: results hold a map's points for one seed only; leave it out")
     if min(seeds) < 0 or max(seeds) >= 2**32 or len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds {' '.join(map(str, seeds))}: give different whole numbers from 0 to {2**32 - 1}")
     if args.imagenet and "classes" not in suite.measures:

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.keys import is_finished, learned, run_folder
-from clicv2lite.evaluate.sizes import Data, SuiteSize
+from clicv2lite.evaluate.keys import learned
+from clicv2lite.evaluate.known import Kept
+from clicv2lite.evaluate.sizes import SuiteSize
 from clicv2lite.evaluate.suites import Suite, SuiteRow
 from clicv2lite.extras import DISTRIBUTIONS
 from clicv2lite.pretrain.cost.hardware import Machine
@@ -25,15 +25,14 @@ def forecast(
     rows: Sequence[SuiteRow],
     size: SuiteSize,
     seeds: Sequence[int],
-    data: Data | None,
-    out: Path,
+    kept: Kept | None,
     device: torch.device,
     asked: Machine | None = None,
 ) -> dict[str, Any]:
     """Count what is missing.
 
     Args:
-        rows: of the suite. data: None if some is missing; then no run counts as finished. out: where runs are kept.
+        rows: of the suite. kept: the runs that are there; None if data are missing, then no run counts as finished.
         device: of this machine. asked: another one.
 
     Returns:
@@ -42,8 +41,8 @@ def forecast(
         runs, hours, gpu_hours: of all that is missing, a run that rows share counted once.
     """
     ranks = torch.cuda.device_count() if device.type == "cuda" and device.index is None else 1
-    known: dict[str, str] = {}  # what a run learns -> the row that it was first counted for
-    found = [_row(row, size, seeds, data, out, (device, ranks, asked), known) for row in rows]
+    counted: dict[str, str] = {}  # what a run learns -> the row that it was first counted for
+    found = [_row(row, size, seeds, kept, (device, ranks, asked), counted) for row in rows]
     total = sum(one["runs"] * (one["hours"] or 0.0) for one in found)
     gpus, name = (asked.gpus, f"{asked.gpus} x {asked.gpu.name}") if asked else (ranks, "this machine")
     about = {"suite": suite.name, "size": size.name, "seeds": list(seeds), "machine": name, "rows": found}
@@ -82,10 +81,9 @@ def _row(
     row: SuiteRow,
     size: SuiteSize,
     seeds: Sequence[int],
-    data: Data | None,
-    out: Path,
+    kept: Kept | None,
     where: tuple[torch.device, int, Machine | None],
-    known: dict[str, str],
+    counted: dict[str, str],
 ) -> dict[str, Any]:
     one: dict[str, Any] = {"label": row.label, "recipe": None, "runs": 0, "hours": None, "gpu_bytes": None, "micro": None}
     one |= {"problem": None, "note": None}
@@ -98,10 +96,10 @@ def _row(
     except (UserError, ValueError) as error:  # a backbone whose cost nobody has stated
         return one | {"recipe": recipes[0].name, "problem": str(error)}
     keys = [str(learned(recipe)) for recipe in recipes]
-    shared = {known[key] for key in keys if key in known}
-    fresh = [recipe for recipe, key in zip(recipes, keys, strict=True) if key not in known]
-    known |= {key: row.label for key in keys if key not in known}
-    there = [recipe for recipe in fresh if data and is_finished(run_folder(out / "runs", recipe, data.images))]
+    shared = {counted[key] for key in keys if key in counted}
+    fresh = [recipe for recipe, key in zip(recipes, keys, strict=True) if key not in counted]
+    counted |= {key: row.label for key in keys if key not in counted}
+    there = [recipe for recipe in fresh if kept and kept.has(recipe)]
     notes = [f"the runs of {', '.join(sorted(shared))}"] if shared else []
     notes += [f"{len(there)} finished"] if there else []
     first = cost.outlooks[0]

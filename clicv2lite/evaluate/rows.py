@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
+from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.keys import is_finished, run_folder
+from clicv2lite.evaluate.keys import run_folder
+from clicv2lite.evaluate.known import Kept, One
+from clicv2lite.evaluate.pairing import OF_A_MAP
 from clicv2lite.evaluate.runs import RatedImages, about_run, supervised, top1, train, untrained
 from clicv2lite.evaluate.suites import SuiteRow
 from clicv2lite.evaluate.summary import numbers, over_seeds, spread
-from clicv2lite.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Plan:
     """What is run and measured for each row."""
 
     suite: str
-    runs: Path  # folder of the runs
+    kept: Kept  # the runs that are there
     seeds: tuple[int, ...]
     heads: tuple[str, ...]  # the first one decides
     measures: tuple[str, ...]  # beside the heads
@@ -59,26 +61,40 @@ def measured_row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any
     if found:
         out["lacks"] = {head: one["missing"] for head, one in found[0].items() if "missing" in one}
         heads = [head for head in plan.heads if head in found[0] and head not in out["lacks"]]
-        out["ours"] = _ours(found, heads, rated.size.metric)
+        out["ours"] = _ours(found, heads)
         if "map" in found[0]:
-            out["map"] = {key: found[0]["map"][key] for key in ("points", "categories", "scores")}
+            out["map"] = found[0]["map"]["map"]
         if "offsets" in found[0]:
-            out["offsets"] = _offsets([one["offsets"] for one in found])
+            out["offsets"] = _offsets([one["offsets"]["offsets"] for one in found])
         kinds = [kind for kind in found[0] if all("predictions" in one.get(kind, {}) for one in found)]
         out["predictions"] = {kind: [one[kind]["predictions"] for one in found] for kind in kinds}
     return out
 
 
-def _ours(found: list[dict[str, dict[str, Any]]], heads: list[str], metric: str) -> dict[str, Any]:
+def _ours(found: list[dict[str, dict[str, Any]]], heads: list[str]) -> dict[str, Any]:
     """Spreads over seeds of every number of the heads, and of those beside them."""
-    ours: dict[str, Any] = {head: over_seeds([numbers(one[head], metric) for one in found]) for head in heads}
-    if "classes" in found[0]:
-        ours |= over_seeds([{"category_accuracy": 100 * one["classes"]["accuracy"]} for one in found])
-    if all("imagenet" in one for one in found):
-        ours |= over_seeds([{"top1": 100 * one["imagenet"]["top1"]} for one in found])
-    if "map" in found[0]:
-        ours |= over_seeds([{key: one["map"][key] for key in ("class_agreement", "score_r2")} for one in found])
+    ours: dict[str, Any] = {head: over_seeds([one[head]["numbers"] for one in found]) for head in heads}
+    for kind in ("classes", "imagenet", "map"):
+        if all(kind in one for one in found):
+            ours |= over_seeds([one[kind]["numbers"] for one in found])
     return ours
+
+
+def _numbered(kind: str, found: dict[str, Any], metric: str) -> dict[str, Any]:
+    """What a row keeps of a measurement: its numbers, its predictions, and the points of a map or what offsets say."""
+    if "missing" in found:
+        return found
+    one: dict[str, Any] = {"predictions": found["predictions"]} if "predictions" in found else {}
+    if kind == "classes":
+        return one | {"numbers": {"category_accuracy": 100 * found["accuracy"]}}
+    if kind == "imagenet":
+        return one | {"numbers": {"top1": 100 * found["top1"]}}
+    if kind == "map":
+        points = {key: found[key] for key in ("points", "categories", "scores")}
+        return one | {"numbers": {key: found[key] for key in OF_A_MAP}, "map": points}
+    if kind == "offsets":
+        return one | {"numbers": {}, "offsets": {key: found[key] for key in ("limit", "r2")}}
+    return one | {"numbers": numbers(found, metric)}
 
 
 def _offsets(found: list[dict[str, Any]]) -> dict[str, Any]:
@@ -92,34 +108,37 @@ def _finished(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> bool:
     """Whether a seed can be reported without training: an untrained ViT always can, a supervised baseline is not asked."""
     if row.baseline or not row.trained:
         return not row.baseline
-    return is_finished(run_folder(plan.runs, rated.size.recipe(row, seed), rated.data.images))
+    return plan.kept.has(rated.size.recipe(row, seed))
 
 
-def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """One seed of a row: about its run, and its measurements."""
-    images, kinds = rated.data.images, (*plan.heads, *plan.measures)
+def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> One:
+    """One seed of a row, trained and measured, or as a known result has it."""
+    kinds, metric = (*plan.heads, *plan.measures), rated.size.metric
     if row.baseline:
-        found = supervised(row.baseline, rated, plan.runs / "supervised", seed)
+        found = supervised(row.baseline, rated, plan.kept.runs / "supervised", seed)
         about = {key: found[key] for key in ("weights", "seconds", "commits", "hardware")}
-        return {"backbone": found["settings"]["backbone"], **about}, {kinds[0]: found}
+        return {"backbone": found["settings"]["backbone"], **about}, {kinds[0]: _numbered(kinds[0], found, metric)}
     recipe = rated.size.recipe(row, seed)
-    if not row.trained:
-        shape = [str(value) for value in (recipe.encoder, recipe.pool)]
-        folder = run_folder(plan.runs / "untrained", recipe, images)
-        return {"shape": shape}, rated.measure(folder, untrained(recipe), kinds, seed) | _top1(
-            plan, folder, recipe, seed, rated.device
-        )
-    folder = run_folder(plan.runs, recipe, images)
-    print(f"{plan.suite}: {row.label}, seed {seed}, {folder}", file=sys.stderr)
-    train(recipe, images, folder, str(rated.device))
-    return {"key": folder.name, **about_run(folder)}, rated.measure(folder, None, kinds, seed) | _top1(
-        plan, folder, None, seed, rated.device
-    )
+    folder, encoder = plan.kept.folder(recipe), None
+    if row.trained:
+        print(f"{plan.suite}: {row.label}, seed {seed}, {folder}", file=sys.stderr)
+        if folder.name in plan.kept.known:
+            return plan.kept.known[folder.name]
+        train(recipe, plan.kept.images, folder, str(rated.device))
+        about = {"key": folder.name, **about_run(folder)}
+    else:
+        encoder = untrained(recipe)
+        folder = run_folder(plan.kept.runs / "untrained", recipe, plan.kept.images)
+        about = {"shape": [str(value) for value in (recipe.encoder, recipe.pool)]}
+    measured = rated.measure(folder, encoder, kinds, seed) | _top1(plan, folder, encoder, seed, rated.device)
+    return about, {kind: _numbered(kind, one, metric) for kind, one in measured.items()}
 
 
-def _top1(plan: Plan, folder: Path, recipe: Recipe | None, seed: int, device: torch.device) -> dict[str, dict[str, Any]]:
-    """The linear classifier on ImageNet, if the suite compares it and it is there or can be made; a recipe: untrained."""
+def _top1(
+    plan: Plan, folder: Path, encoder: FrozenEncoder | None, seed: int, device: torch.device
+) -> dict[str, dict[str, Any]]:
+    """The linear classifier on ImageNet, if the suite compares it and it is there or can be made; no encoder: the folder's."""
     if "classes" not in plan.measures:
         return {}
-    found = top1(folder, plan.imagenet, untrained(recipe) if recipe else None, seed, device)
+    found = top1(folder, plan.imagenet, encoder, seed, device)
     return {"imagenet": found} if found else {}

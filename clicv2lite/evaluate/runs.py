@@ -93,6 +93,13 @@ class RatedImages:
         """How many there are; 0 without a category column."""
         return len(set(self.task.categories or ()))
 
+    def pairing(self, seed: int) -> tuple[str, str]:
+        """Digests of the images that are predicted and of a seed's folds, as predictions carry them."""
+        tests, train = splits(self.task, self.size.folds, seed)
+        rows = np.arange(len(self.task.scores)) if train is None else tests[0]
+        one = keep(self.task, rows, np.zeros(len(rows)), tests)
+        return one["images"], one["folds"]
+
     def path(self, folder: Path, kind: str) -> Path:
         """Where a measurement of the run in a folder is kept."""
         about = {"icnet": f"{self.size.channels}", "likeness": f"-{digest(repr(self.size.likeness).encode())[:4]}"}

@@ -46,7 +46,7 @@ def test_a_run_that_rows_share_is_counted_once(tmp_path, capsys):
     rows = {row["label"]: row for row in json.loads((tmp_path / "f.json").read_text())["rows"]}
     assert rows["shift to p/4, zeros"]["runs"] == 1
     twin = SUITES["table2"].rows[:2]
-    found = module.forecast(SUITES["table2"], (*twin, *twin), SIZES["full"], (0, 1), None, tmp_path, module.torch.device("cpu"))
+    found = module.forecast(SUITES["table2"], (*twin, *twin), SIZES["full"], (0, 1), None, module.torch.device("cpu"))
     assert [row["runs"] for row in found["rows"]] == [2, 2, 0, 0]
     assert found["rows"][2]["note"] == f"the runs of {twin[0].label}"
 

@@ -1,0 +1,105 @@
+"""Which runs of a suite need not be made: those in its folder, and those that an earlier result has measured (chapter 15).
+
+A result of `evaluate` holds, for every run, its key, its numbers and its predictions. With `--known` they are taken from there,
+so that seeds made on several machines, or at several times, become one table without any of their encoders.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clicv2lite.errors import UserError
+from clicv2lite.evaluate.keys import is_finished, run_key
+from clicv2lite.evaluate.pairing import PREDICTED
+from clicv2lite.evaluate.stored import read_json
+from clicv2lite.recipes.recipe import Recipe
+
+if TYPE_CHECKING:  # which need torch and scikit-learn
+    from clicv2lite.evaluate.runs import RatedImages
+
+One = tuple[dict[str, Any], dict[str, dict[str, Any]]]
+"""One seed of a row: about its run; kind of measurement -> numbers, and predictions where it has some, as a row keeps them."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The runs that are there."""
+
+    runs: Path  # folder of the runs
+    images: tuple[str, ...]  # what they are pretrained on
+    known: Mapping[str, One] = field(default_factory=dict)  # key -> what a result has measured
+
+    def folder(self, recipe: Recipe) -> Path:
+        """Where a run lies, or would."""
+        return self.runs / run_key(recipe, self.images)
+
+    def has(self, recipe: Recipe) -> bool:
+        """Whether a run need not be made."""
+        folder = self.folder(recipe)
+        return folder.name in self.known or is_finished(folder)
+
+
+def read_known(paths: Sequence[Path], size: str, kinds: Sequence[str], rated: "RatedImages | None" = None) -> dict[str, One]:
+    """What results of `evaluate` have measured: key of a run -> about it, and its measurements.
+
+    Args:
+        paths: of results; of two that hold one run, the first counts. size: that they must be of.
+        kinds: of measurements; a run that lacks one is left out. rated: None checks nothing.
+
+    Raises:
+        UserError: if a file is no such result, is of another size, or was measured on other images, ratings or folds than
+            `rated`.
+    """
+    found: dict[str, One] = {}
+    for path in paths:
+        try:
+            result = read_json(path)
+            sizes, runs = result["size"], _runs(result, kinds)
+        except UserError as error:
+            raise UserError(f"--known {str(error).partition('; make it')[0]}") from None
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise UserError(f"--known {path}: is no result of `clicv2lite evaluate`; give a file that it wrote") from None
+        if sizes != size:
+            raise UserError(f"--known {path}: is of --size {sizes}; give one of --size {size}")
+        for about, measured in runs.values():
+            kept = [one["predictions"] for one in measured.values() if "predictions" in one]
+            if rated and any((one["images"], one["folds"]) != rated.pairing(about["seed"]) for one in kept):
+                raise UserError(
+                    f"--known {path}: was measured on other images, ratings or folds than {rated.data.ratings}; leave it out"
+                )
+        found = runs | found
+    return found
+
+
+def _runs(result: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, One]:
+    """The runs of a result that have all kinds of measurements."""
+    found = {}
+    for row in result["rows"]:
+        for place, about in enumerate(row["runs"]):
+            measured = {kind: _measured(result, row, kind, place) for kind in (*kinds, "imagenet")}
+            if "key" in about and all(measured[kind] for kind in kinds):
+                found[about["key"]] = about, {kind: one for kind, one in measured.items() if one}
+    return found
+
+
+def _measured(result: Mapping[str, Any], row: Mapping[str, Any], kind: str, place: int) -> dict[str, Any]:
+    """One kind of measurement of one run; {} if the result does not hold it."""
+    if kind in row["lacks"]:
+        return {"missing": row["lacks"][kind]}
+    if kind == "offsets":
+        return _offsets(row["offsets"], place) if "offsets" in row else {}
+    beside = [name for name, of in PREDICTED.items() if of == kind]
+    spreads = row["ours"].get(kind) or {name: row["ours"][name] for name in beside if name in row["ours"]}
+    if not spreads:
+        return {}
+    found: dict[str, Any] = {"numbers": {name: one["values"][place] for name, one in spreads.items()}}
+    if kind in row["predictions"]:
+        one = row["predictions"][kind][place]
+        found["predictions"] = one | {"rated": result["rated"][one["images"]]}
+    return found
+
+
+def _offsets(about: Mapping[str, Any], place: int) -> dict[str, Any]:
+    r2 = {fill: [block["values"][place] for block in blocks] for fill, blocks in about["r2"].items()}
+    return {"numbers": {}, "offsets": {"limit": about["limit"], "r2": r2}}

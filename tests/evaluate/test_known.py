@@ -1,0 +1,127 @@
+"""Seeds that an earlier result measured become rows of a new one, as if all had been made at once, and are not trained."""
+
+import json
+
+import pytest
+
+from clicv2lite.cli import main
+from clicv2lite.evaluate import runs
+
+WORDS = ["evaluate", "--size", "ci", "--images", "worlds:12", "--heads", "ridge", "likeness"]
+
+
+def evaluate(out, suite, *more):
+    return main([*WORDS, "--suite", suite, "--out", str(out), *more])
+
+
+def rows_of(path):
+    """A result's rows without what each call measures anew: the seconds of its runs."""
+    result = json.loads(path.read_text())
+    for row in result["rows"]:
+        for run in row["runs"]:
+            run.pop("seconds", None)
+    return result["rows"], result["rated"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Table 5 with two seeds at once, and each seed in a folder of its own."""
+    folder = tmp_path_factory.mktemp("known")
+    rows = ("--rows", "entropy 2.0")
+    for name, seeds in (("both", ["0", "1"]), ("first", ["0"]), ("second", ["1"])):
+        assert evaluate(folder / name, "table5", *rows, "--seeds", *seeds) == 0
+    return folder
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    monkeypatch.setattr(runs, "pretrain", None)
+
+
+def test_seeds_of_two_results_are_the_table_of_both(made, tmp_path, untrained):
+    known = [str(made / name / "table5.json") for name in ("first", "second")]
+    assert evaluate(tmp_path, "table5", "--rows", "entropy 2.0", "--seeds", "0", "1", "--known", *known) == 0
+    got, rated = rows_of(tmp_path / "table5.json")
+    want, same = rows_of(made / "both" / "table5.json")
+    assert [row["label"] for row in got] == ["none", "entropy 2.0"]
+    assert (got, rated) == (want, same)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_only_the_seeds_that_no_result_holds_are_trained(made, tmp_path, monkeypatch):
+    trained, pretrain = [], runs.pretrain
+    monkeypatch.setattr(runs, "pretrain", lambda one: trained.append(one.recipe.seed) or pretrain(one))
+    known = ["--known", str(made / "second" / "table5.json")]
+    assert evaluate(tmp_path, "table5", "--rows", "entropy 2.0", "--seeds", "0", "1", *known) == 0
+    assert trained == [0, 0]
+    assert rows_of(tmp_path / "table5.json") == rows_of(made / "both" / "table5.json")
+
+
+def test_another_suite_with_the_same_run_takes_it_and_a_missing_kind_of_measurement_does_not(made, tmp_path, capsys):
+    known = ["--known", str(made / "first" / "table5.json"), "--seeds", "0", "--list"]
+    assert evaluate(tmp_path, "table2", *known) == 0
+    listed = capsys.readouterr().out
+    assert "# (f)" not in listed and "# (e)" not in listed and "# (a)" in listed  # the rows of table 5
+    assert evaluate(tmp_path, "table2", *known, "--heads", "icnet") == 0
+    assert "# (f)" in capsys.readouterr().out
+
+
+def test_a_dry_run_counts_what_is_known(made, tmp_path, capsys):
+    words = ["--rows", "entropy 2.0", "--seeds", "0", "1", "--dry-run", "--json", str(tmp_path / "f.json")]
+    ratings = ["--ratings", str(made / "first" / "ci" / "ratings.csv")]
+    assert evaluate(tmp_path, "table5", *words, *ratings, "--known", str(made / "first" / "table5.json")) == 0
+    assert json.loads((tmp_path / "f.json").read_text())["runs"] == 2
+    assert "1 finished" in capsys.readouterr().out
+
+
+def test_only_finished_reports_what_is_known(made, tmp_path, untrained):
+    words = ["--rows", "entropy 2.0", "--seeds", "0", "1", "2", "--only-finished"]
+    assert evaluate(tmp_path, "table5", *words, "--known", str(made / "both" / "table5.json")) == 0
+    assert [[run["seed"] for run in row["runs"]] for row in rows_of(tmp_path / "table5.json")[0]] == [[0, 1], [0, 1]]
+
+
+def test_offsets_are_known_seed_by_seed(tmp_path, untrained, monkeypatch):
+    monkeypatch.undo()
+    words = ["--rows", "shift by 1 px"]
+    for name, seeds in (("both", ["0", "1"]), ("first", ["0"])):
+        assert evaluate(tmp_path / name, "shift", *words, "--seeds", *seeds) == 0
+    known = [str(tmp_path / name / "shift.json") for name in ("first", "both")]
+    monkeypatch.setattr(runs, "pretrain", None)
+    assert evaluate(tmp_path / "got", "shift", *words, "--seeds", "0", "1", "--known", *known) == 0
+    assert rows_of(tmp_path / "got" / "shift.json") == rows_of(tmp_path / "both" / "shift.json")
+
+
+def refused(capsys):
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1, said
+    return said[0]
+
+
+def test_what_does_not_fit_is_one_line(made, tmp_path, capsys):
+    other = json.loads((made / "first" / "table5.json").read_text())
+    for name, text in (
+        ("none.json", None),
+        ("text.json", "words"),
+        ("other.json", '{"size": "ci"}'),
+        ("lite.json", json.dumps(other | {"size": "lite"})),
+        ("short.json", json.dumps(other | {"rated": {}})),
+    ):
+        path = tmp_path / name
+        if text is not None:
+            path.write_text(text)
+        capsys.readouterr()
+        assert evaluate(tmp_path / "out", "table5", "--seeds", "0", "--known", str(path)) == 2
+        said = refused(capsys)
+        assert f"--known {path}: " in said and "make results" not in said
+    assert evaluate(tmp_path / "out", "fig7", "--known", str(made / "first" / "table5.json")) == 2
+    assert "one seed only" in refused(capsys)
+
+
+def test_a_result_of_other_ratings_is_refused(made, tmp_path, capsys):
+    table = (made / "first" / "ci" / "ratings.csv").read_text().splitlines()
+    fewer = made / "first" / "ci" / "fewer.csv"
+    fewer.write_text("\n".join(table[:-1]) + "\n")
+    capsys.readouterr()
+    known = ["--ratings", str(fewer), "--known", str(made / "first" / "table5.json")]
+    assert evaluate(tmp_path, "table5", "--seeds", "0", *known) == 2
+    assert f"other images, ratings or folds than {fewer}" in refused(capsys)
