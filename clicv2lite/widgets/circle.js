@@ -128,12 +128,10 @@ function render({ model, el }) {
     say(summary, text);
     svg.setAttribute("aria-label", `${n} images as pairs of points on a circle. ${text}`);
   };
-  const traits = ["temperature", "count", "repel", "seed", "weights", "steps"];
-  for (const name of traits) model.on(`change:${name}`, update);
-  update();
+  const end = live(model, ["temperature", "count", "repel", "seed", "weights", "steps"], update);
   return () => {
     cancelAnimationFrame(running);
-    for (const name of traits) model.off(`change:${name}`, update);
+    end();
   };
 }
 

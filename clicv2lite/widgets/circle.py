@@ -1,7 +1,6 @@
 """A network of 18 weights that puts points on a circle, under InfoNCE or without negatives (book chapter 4)."""
 
-from inspect import Signature, signature
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,10 +8,9 @@ from torch import Tensor
 
 from clicv2lite.extras import extra
 from clicv2lite.widgets.draws import uniforms
-from clicv2lite.widgets.explorer import front_end, style_sheet
+from clicv2lite.widgets.explorer import Widget, front_end, style_sheet
 
 with extra("notebooks"):
-    import anywidget
     import traitlets as t
 
 IMAGES, WIDTH = 32, 8  # images, and numbers that each consists of
@@ -74,7 +72,7 @@ def on_circle(weights: Tensor, seed: int, temperature: float, count: int, repel:
     )
 
 
-class CircleExplorer(anywidget.AnyWidget):
+class CircleExplorer(Widget):
     """Train a tiny network in the page, step by step or at a run, and see its points spread out or collapse.
 
     Args:
@@ -87,7 +85,6 @@ class CircleExplorer(anywidget.AnyWidget):
         traitlets.TraitError: if the value of a setting cannot be drawn.
     """
 
-    __signature__: ClassVar[Signature]
     _esm = front_end("circle")
     _css = style_sheet("circle")
 
@@ -97,17 +94,11 @@ class CircleExplorer(anywidget.AnyWidget):
     seed = t.Int(0, min=0, max=2**32 - 1, help="of images and first weights").tag(sync=True)
     weights = t.List(t.Float(), help="of the network now").tag(sync=True)
     steps = t.Int(0, min=0, help="taken so far").tag(sync=True)
-    constants = t.Dict(read_only=True).tag(sync=True)
 
     def __init__(self, *, seed: int = 0, temperature: float = 0.2, count: int = IMAGES - 1, repel: bool = True) -> None:
         start = images_and_start(seed)[2].tolist()
+        self._constants = {"images": IMAGES, "width": WIDTH, "noise": NOISE, "rate": RATE}
         super().__init__(seed=seed, temperature=temperature, count=count, repel=repel, weights=start)
-
-    __signature__ = Signature([*signature(__init__).parameters.values()][1:])  # traitlets hides it
-
-    @t.default("constants")
-    def _default_constants(self) -> dict[str, Any]:
-        return {"images": IMAGES, "width": WIDTH, "noise": NOISE, "rate": RATE}
 
     @t.observe("seed")
     def _start_again(self, _: Any) -> None:

@@ -199,20 +199,16 @@ async function render({ model, el }) {
   });
   boxes.forEach((box, i) => {
     box.addEventListener("keydown", (event) => {
-      if (event.altKey || event.ctrlKey || event.metaKey || !(event.key in KEYS)) return;
-      event.preventDefault(); // do not scroll the page
-      event.stopPropagation(); // do not move to another cell
+      if (!takes(event, (key) => key in KEYS)) return;
       const [down, right] = KEYS[event.key], [x, y] = model.get(VIEWS[i]);
       move(i, [x + right * NUDGE, y + down * NUDGE]);
     });
     box.addEventListener("click", (event) => { if (!event.detail) buttons[0].click(); }); // by Enter or Space
   });
-  const traits = ["picture", "measure", "area", ...VIEWS, "kept", "drawn", "seed"];
-  for (const name of traits) model.on(`change:${name}`, update);
-  update();
+  const end = live(model, ["picture", "measure", "area", ...VIEWS, "kept", "drawn", "seed"], update);
   return () => {
     cancelAnimationFrame(waiting);
-    for (const name of traits) model.off(`change:${name}`, update);
+    end();
   };
 }
 

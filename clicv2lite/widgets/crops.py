@@ -2,8 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from inspect import Signature, signature
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -14,10 +13,9 @@ from clicv2lite.evaluate.pair_bias import twice as share_of_twice
 from clicv2lite.extras import extra
 from clicv2lite.method.entropy import LUMA, default_bins
 from clicv2lite.widgets.draws import uniforms
-from clicv2lite.widgets.explorer import front_end, squares, style_sheet
+from clicv2lite.widgets.explorer import Widget, front_end, squares, style_sheet
 
 with extra("notebooks"):
-    import anywidget
     import traitlets as t
 
 SIDE, QUALITY = 192, 85  # pixels, and Pillow's JPEG quality: about 12 kB a picture
@@ -52,7 +50,7 @@ def cut(picture: np.ndarray, place: Place, area: float) -> np.ndarray:
     return np.ascontiguousarray(picture[top : top + side, left : left + side])
 
 
-class CropPairs(anywidget.AnyWidget):
+class CropPairs(Widget):
     """Move a query and a key crop over a picture, compare their complexity, and draw a hundred such pairs at random.
 
     Args:
@@ -67,12 +65,10 @@ class CropPairs(anywidget.AnyWidget):
         traitlets.TraitError: if the value of a setting cannot be drawn.
     """
 
-    __signature__: ClassVar[Signature]
     _esm = front_end("entropy", "canny", "crops")
     _css = style_sheet("crops")
 
     files = t.List(t.Bytes(), read_only=True).tag(sync=True)  # JPEG
-    constants = t.Dict(read_only=True).tag(sync=True)
     picture = t.Unicode("", help="name of the picture").tag(sync=True)
     measure = t.Enum[str](tuple(MEASURES), next(iter(MEASURES)), help="of complexity").tag(sync=True)
     area = t.Float(0.25, min=0.02, max=1, help="of each crop, as a share of the picture").tag(sync=True)
@@ -105,15 +101,9 @@ class CropPairs(anywidget.AnyWidget):
         first = next(iter(pictures)) if picture is None else picture
         super().__init__(picture=first, measure=measure, area=area, seed=seed)
 
-    __signature__ = Signature([*signature(__init__).parameters.values()][1:])  # traitlets hides it
-
     @t.default("files")
     def _default_files(self) -> list[bytes]:
         return self._files
-
-    @t.default("constants")
-    def _default_constants(self) -> dict[str, Any]:
-        return self._constants
 
     @t.validate("picture")
     def _known(self, proposal: dict[str, Any]) -> str:

@@ -52,6 +52,21 @@ const keepKeys = (node) => { // otherwise JupyterLab takes the arrow keys
 };
 const input = (type, name) => keepKeys(make("input", { type, name }));
 
+// Call update now, and at each change of these traits until the function that is returned is called.
+function live(model, traits, update) {
+  for (const name of traits) model.on(`change:${name}`, update);
+  update();
+  return () => { for (const name of traits) model.off(`change:${name}`, update); };
+}
+
+// Whether a key is one of ours, pressed alone. Then the page does not scroll, and no other cell or chapter is entered.
+function takes(event, ours) {
+  if (event.altKey || event.ctrlKey || event.metaKey || !ours(event.key)) return false;
+  event.preventDefault();
+  event.stopPropagation();
+  return true;
+}
+
 // A slider over values(model); show(value) gives the text of a value.
 function slider(model, { trait, text, values, show, change = (value) => model.set(trait, value) }) {
   const range = input("range", trait), shown = make("span", { "aria-hidden": "true" }); // the slider says it: aria-valuetext
@@ -230,10 +245,7 @@ function mount({ model, el }, explorer) {
     if (twice) edit("turn");
   })(event));
   frame.addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
-    if (!(event.key === "Escape" || event.key in KEYS || edit(event.key))) return;
-    event.preventDefault(); // do not scroll the page
-    event.stopPropagation(); // do not move to another cell
+    if (!takes(event, (key) => key === "Escape" || key in KEYS || edit(key))) return;
     if (event.key === "Escape") return pin(first(), 0);
     if (!(event.key in KEYS)) return;
     if (chosen === null) return pin(0, 0);
@@ -248,7 +260,5 @@ function mount({ model, el }, explorer) {
     model.set("seed", (model.get("seed") + 1) % seeds(model));
     model.save_changes();
   });
-  for (const name of traits) model.on(`change:${name}`, update);
-  update();
-  return () => { for (const name of traits) model.off(`change:${name}`, update); };
+  return live(model, traits, update);
 }

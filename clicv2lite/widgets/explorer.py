@@ -65,7 +65,26 @@ def as_batch(image: np.ndarray) -> Tensor:
     return torch.from_numpy(image.copy()).permute(2, 0, 1)[None].double() / 255
 
 
-class Explorer(anywidget.AnyWidget):
+class Widget(anywidget.AnyWidget):
+    """What all widgets share: numbers of the package for the front end, and the signature that help and completion show."""
+
+    __signature__: ClassVar[Signature]
+    _constants: Mapping[str, Any] = {}  # a widget sets its own before it calls super().__init__
+    _css = style_sheet()
+
+    constants = t.Dict(read_only=True).tag(sync=True)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _, *given = signature(cls.__init__).parameters.values()  # traitlets hides it
+        cls.__signature__ = Signature(given)
+
+    @t.default("constants")
+    def _default_constants(self) -> dict[str, Any]:
+        return dict(self._constants)
+
+
+class Explorer(Widget):
     """Pictures and settings that are drawn. Each trait has the same value in Python and in every view of the widget.
 
     Args:
@@ -80,12 +99,9 @@ class Explorer(anywidget.AnyWidget):
         traitlets.TraitError: if the value of a setting cannot be drawn.
     """
 
-    __signature__: ClassVar[Signature]
     settings: ClassVar[tuple[str, ...]] = ()  # the traits that a caller may set, and that repr() shows
-    _css = style_sheet()
 
     pixels = t.Bytes(read_only=True).tag(sync=True)  # (pictures, side, side, 3) uint8
-    constants = t.Dict(read_only=True).tag(sync=True)  # numbers of the package that the front end needs
     picture = t.Unicode("", help="name of the picture that is shown").tag(sync=True)
     patch = t.Int(32, help="side of a patch, pixels").tag(sync=True)
     seed = t.Int(0, min=0, max=2**32 - 1, help="of the random draws").tag(sync=True)
@@ -103,9 +119,7 @@ class Explorer(anywidget.AnyWidget):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        # traitlets hides the signature that help, completion and the API page show: put it back
-        _, *given = signature(cls.__init__).parameters.values()
-        named = [each for each in given if each.kind is not Parameter.VAR_KEYWORD]
+        named = [each for each in cls.__signature__.parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
         default = {name: getattr(cls, name).default() for name in cls.settings}
         settings = [Parameter(name, Parameter.KEYWORD_ONLY, default=value) for name, value in default.items()]
         cls.__signature__ = Signature([*named, *settings])
@@ -113,10 +127,6 @@ class Explorer(anywidget.AnyWidget):
     @t.default("pixels")
     def _default_pixels(self) -> bytes:
         return self._pixels
-
-    @t.default("constants")
-    def _default_constants(self) -> dict[str, Any]:
-        return self._constants
 
     @t.validate("picture", "patch")
     def _known(self, proposal: Any) -> Any:

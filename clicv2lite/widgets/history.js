@@ -124,9 +124,7 @@ function render({ model, el }) {
     model.save_changes();
   };
   for (const name of ["pointerdown", "pointermove"]) grid.addEventListener(name, point);
-  for (const name of ["passes", "shown"]) model.on(`change:${name}`, update);
-  update();
-  return () => { for (const name of ["passes", "shown"]) model.off(`change:${name}`, update); };
+  return live(model, ["passes", "shown"], update);
 }
 
 export default { render };

@@ -1,17 +1,15 @@
 """The history of a pretraining to go through: what had been learned after so many passes? (book chapter 7)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from inspect import Signature, signature
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
-from clicv2lite.widgets.explorer import front_end, style_sheet
+from clicv2lite.widgets.explorer import Widget, front_end, style_sheet
 
 with extra("notebooks"):
-    import anywidget
     import traitlets as t
 
 MOST = 4  # runs, as many as there are colours
@@ -60,7 +58,7 @@ def share_of_fall(rows: Sequence[Row], column: str, passes: float, start: float 
     return (first - now[column]) / (first - rows[-1][column])
 
 
-class HistoryExplorer(anywidget.AnyWidget):
+class HistoryExplorer(Widget):
     """Move through the logs of up to four runs, the passes on a log scale, and read what each had reached.
 
     Args:
@@ -75,11 +73,9 @@ class HistoryExplorer(anywidget.AnyWidget):
         traitlets.TraitError: if there is no run of a name that is shown.
     """
 
-    __signature__: ClassVar[Signature]
     _esm = front_end("history")
     _css = style_sheet("history")
 
-    constants = t.Dict(read_only=True).tag(sync=True)
     passes = t.Float(0, min=0, help="where the cursor is").tag(sync=True)
     shown = t.List(t.Unicode(), help="names of the runs that are drawn").tag(sync=True)
 
@@ -109,14 +105,8 @@ class HistoryExplorer(anywidget.AnyWidget):
         names = list(self._runs) if shown is None else list(shown)
         super().__init__(passes=steps[0] if passes is None else passes, shown=names)
 
-    __signature__ = Signature([*signature(__init__).parameters.values()][1:])  # traitlets hides it
-
     def _rows(self) -> list[Row]:
         return [row for rows in self._runs.values() for row in rows]
-
-    @t.default("constants")
-    def _default_constants(self) -> dict[str, Any]:
-        return self._constants
 
     @t.validate("shown")
     def _are_there(self, proposal: dict[str, Any]) -> list[str]:

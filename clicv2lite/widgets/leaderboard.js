@@ -1,6 +1,7 @@
 // The leaderboard in the browser: the same six pictures, ranks and correlations as leaderboard() in leaderboard.py.
 
 const SIX = 6, YOU = "you";
+const PLACES = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1, Home: -SIX, End: SIX }; // a key moves a picture by so many
 
 export function drawSix(count, seed) {
   const noise = uniforms(seed, count);
@@ -114,11 +115,7 @@ function render({ model, el }) {
     const place = make("span", { class: "leaderboard-place", "aria-hidden": "true" });
     const node = make("li", {}, place, handle, step(-1, "more"), step(1, "less"));
     handle.addEventListener("keydown", (event) => {
-      const by = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1, Home: -SIX, End: SIX }[event.key];
-      if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
-      event.preventDefault(); // do not scroll the page
-      event.stopPropagation(); // do not move to another cell
-      move(name, order.indexOf(name) + by);
+      if (takes(event, (key) => key in PLACES)) move(name, order.indexOf(name) + PLACES[event.key]);
     });
     handle.addEventListener("pointerdown", (event) => drag(event, name, node));
     return { node, place, handle };
@@ -201,10 +198,9 @@ function render({ model, el }) {
     model.set("order", drawSix(names.length, seed).map((i) => names[i]));
     model.save_changes();
   });
-  for (const name of ["seed", "order", "revealed"]) model.on(`change:${name}`, update);
-  update();
+  const end = live(model, ["seed", "order", "revealed"], update);
   return () => {
-    for (const name of ["seed", "order", "revealed"]) model.off(`change:${name}`, update);
+    end();
     urls.forEach((url) => URL.revokeObjectURL(url));
   };
 }

@@ -2,9 +2,8 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from inspect import Signature, signature
 from itertools import permutations
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -13,10 +12,9 @@ from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.probe.metrics import srcc
 from clicv2lite.widgets.draws import uniforms
-from clicv2lite.widgets.explorer import front_end, square, style_sheet
+from clicv2lite.widgets.explorer import Widget, front_end, square, style_sheet
 
 with extra("notebooks"):
-    import anywidget
     import traitlets as t
     from scipy.stats import rankdata
 
@@ -102,7 +100,7 @@ def _thumb(picture: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-class Leaderboard(anywidget.AnyWidget):
+class Leaderboard(Widget):
     """Order six pictures of a pool by complexity, then compare your order with people's ratings and with the measures.
 
     ``order``, ``revealed`` and ``seed`` have the same values in Python and in every view of the widget.
@@ -121,12 +119,10 @@ class Leaderboard(anywidget.AnyWidget):
         traitlets.TraitError: if the order does not consist of these six pictures.
     """
 
-    __signature__: ClassVar[Signature]
     _esm = front_end("leaderboard")
     _css = style_sheet("leaderboard")
 
     thumbs = t.List(t.Bytes(), read_only=True).tag(sync=True)  # JPEG files
-    constants = t.Dict(read_only=True).tag(sync=True)
     seed = t.Int(0, min=0, max=2**32 - 1, help="which six pictures are shown").tag(sync=True)
     order = t.List(t.Unicode(), help="names of the six, most complex first").tag(sync=True)
     revealed = t.Bool(False, help="show the comparison").tag(sync=True)
@@ -158,15 +154,9 @@ class Leaderboard(anywidget.AnyWidget):
             self.order = list(order)
         self.revealed = revealed
 
-    __signature__ = Signature([*signature(__init__).parameters.values()][1:])  # traitlets hides it
-
     @t.default("thumbs")
     def _default_thumbs(self) -> list[bytes]:
         return self._thumbs
-
-    @t.default("constants")
-    def _default_constants(self) -> dict[str, Any]:
-        return self._constants
 
     @t.default("order")
     def _default_order(self) -> list[str]:

@@ -186,9 +186,7 @@ function render({ model, el }) {
     });
     frame.addEventListener("pointercancel", () => { from = null; });
     frame.addEventListener("keydown", (event) => {
-      if (event.altKey || event.ctrlKey || event.metaKey || !(event.key in KEYS || event.key === "Escape")) return;
-      event.preventDefault(); // do not scroll the page
-      event.stopPropagation(); // do not move to another cell
+      if (!takes(event, (key) => key in KEYS || key === "Escape")) return;
       const { map, box } = model.get("selection");
       if (event.key === "Escape") return select({});
       if (!box || map !== name()) return select({ map: name(), box: [0.4, 0.4, 0.6, 0.6] });
@@ -198,14 +196,12 @@ function render({ model, el }) {
       if (!outside && !empty) select({ map, box: to.map(clamp) });
     });
   });
-  const traits = ["left", "right", "colour", "selection"];
-  for (const name of traits) model.on(`change:${name}`, update);
+  const end = live(model, ["left", "right", "colour", "selection"], update);
   const resized = new ResizeObserver(update);
   resized.observe(panels[0].canvas);
-  update();
   return () => {
     resized.disconnect();
-    for (const name of traits) model.off(`change:${name}`, update);
+    end();
   };
 }
 

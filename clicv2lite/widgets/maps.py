@@ -1,8 +1,7 @@
 """Maps of features to brush: which classes and which scores lie in a part of a t-SNE map? (book chapter 9)."""
 
 from collections.abc import Mapping, Sequence
-from inspect import Signature, signature
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,10 +9,9 @@ from numpy.typing import ArrayLike
 from clicv2lite.arrays import Floats
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
-from clicv2lite.widgets.explorer import front_end, style_sheet
+from clicv2lite.widgets.explorer import Widget, front_end, style_sheet
 
 with extra("notebooks"):
-    import anywidget
     import traitlets as t
 
 LARGEST = 8  # categories, as many as there are colours
@@ -68,7 +66,7 @@ def brushed(chosen: np.ndarray, categories: np.ndarray, scores: np.ndarray, clas
     return Brushed(chosen, *_shares(categories, classes, chosen), *_shares(level, BINS, chosen), mean, everyone, margin)
 
 
-class MapExplorer(anywidget.AnyWidget):
+class MapExplorer(Widget):
     """Drag a rectangle over a map, or choose a class or a range of scores: see who that is, and where in a second map.
 
     Args:
@@ -83,14 +81,12 @@ class MapExplorer(anywidget.AnyWidget):
         traitlets.TraitError: if the value of a setting cannot be drawn.
     """
 
-    __signature__: ClassVar[Signature]
     _esm = front_end("maps")
     _css = style_sheet("maps")
 
     positions = t.Bytes(read_only=True).tag(sync=True)  # (maps, n, 2) little-endian uint16, y downwards
     kinds = t.Bytes(read_only=True).tag(sync=True)  # (n,) uint8
     levels = t.Bytes(read_only=True).tag(sync=True)  # (n,) little-endian uint16, thousandths of the score
-    constants = t.Dict(read_only=True).tag(sync=True)
     left = t.Unicode("", help="name of the map on the left").tag(sync=True)
     right = t.Unicode("", help="name of the map on the right").tag(sync=True)
     colour = t.Enum[str](("category", "score"), "category", help="what the colours show").tag(sync=True)
@@ -121,8 +117,6 @@ class MapExplorer(anywidget.AnyWidget):
         ends = [next(iter(self._positions)), next(reversed(self._positions))]
         super().__init__(left=ends[0] if left is None else left, right=ends[1] if right is None else right, colour=colour)
 
-    __signature__ = Signature([*signature(__init__).parameters.values()][1:])  # traitlets hides it
-
     @t.default("positions")
     def _default_positions(self) -> bytes:
         return b"".join(each.astype("<u2").tobytes() for each in self._positions.values())
@@ -134,10 +128,6 @@ class MapExplorer(anywidget.AnyWidget):
     @t.default("levels")
     def _default_levels(self) -> bytes:
         return self._levels.astype("<u2").tobytes()
-
-    @t.default("constants")
-    def _default_constants(self) -> dict[str, Any]:
-        return self._constants
 
     @t.validate("left", "right")
     def _is_there(self, proposal: dict[str, Any]) -> str:

@@ -251,9 +251,7 @@ function render({ model, el }) {
   keyFrame.addEventListener("pointermove", point);
   keyFrame.addEventListener("pointerdown", point); // a tap
   const steer = (node, now, move, leave) => node.addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey || !(event.key in KEYS || (leave && event.key === "Escape"))) return;
-    event.preventDefault(); // do not scroll the page
-    event.stopPropagation(); // do not move to another cell
+    if (!takes(event, (key) => key in KEYS || (leave && key === "Escape"))) return;
     if (event.key === "Escape") return leave();
     const [down, right] = KEYS[event.key], k = now();
     if (k === null) return move(0, 0, 0);
@@ -265,13 +263,8 @@ function render({ model, el }) {
     const next = Math.min(names.length - 1, Math.max(0, i + (column === columns) - (column < 0)));
     read(next * patches + inside(row) * columns + (next === i ? inside(column) : column < 0 ? columns - 1 : 0));
   }, () => read(null));
-  for (const name of TRAITS) model.on(`change:${name}`, update);
-  for (const name of ["pixels", "key_features"]) model.on(`change:${name}`, redraw);
-  redraw();
-  return () => {
-    for (const name of TRAITS) model.off(`change:${name}`, update);
-    for (const name of ["pixels", "key_features"]) model.off(`change:${name}`, redraw);
-  };
+  const ends = [live(model, ["pixels", "key_features"], redraw), live(model, TRAITS, update)];
+  return () => ends.forEach((end) => end());
 }
 
 export default { render };

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from inspect import Signature, signature
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,10 +17,9 @@ from clicv2lite.method.patches import patchify, unpatchify
 from clicv2lite.method.pixels import denormalize
 from clicv2lite.method.views import PATCH_DRAWS, ViewConfig, Views, one_view
 from clicv2lite.widgets.draws import uniforms
-from clicv2lite.widgets.explorer import as_batch, front_end, square, style_sheet
+from clicv2lite.widgets.explorer import Widget, as_batch, front_end, square, style_sheet
 
 with extra("notebooks"):
-    import anywidget
     import traitlets as t
 
 DRAWN = ("batch", "other-images", "same-position", "same-image")  # the rules of infonce.NEGATIVES that the script can draw
@@ -106,7 +104,7 @@ def two_views(squares: Sequence[np.ndarray], model: CLICv2, config: ViewConfig, 
     return (color * 255).round().clamp(0, 255).to(torch.uint8).numpy(), queries, keys
 
 
-class SimilarityExplorer(anywidget.AnyWidget):
+class SimilarityExplorer(Widget):
     """Choose a patch of a query view. See the logit of every key of the batch, the loss, and which keys are confused with it.
 
     ``image`` and ``patch`` (both counted from 0), ``temperature``, ``negatives``, ``show``, ``beneath`` and ``grid`` have the
@@ -129,14 +127,12 @@ class SimilarityExplorer(anywidget.AnyWidget):
         traitlets.TraitError: if the value of a setting cannot be drawn.
     """
 
-    __signature__: ClassVar[Signature]
     _esm = front_end("similarity")
     _css = style_sheet("similarity")
 
     pixels = t.Bytes(read_only=True).tag(sync=True)  # (2, n, S, S, 3) uint8: query views, key views
     query_features = t.Bytes(read_only=True).tag(sync=True)  # (n, G, d) float32, little endian
     key_features = t.Bytes(read_only=True).tag(sync=True)
-    constants = t.Dict(read_only=True).tag(sync=True)
     image = t.Int(0, help="the query's image, counted from 0").tag(sync=True)
     patch = t.Int(0, help="the query's patch, counted from 0, row by row").tag(sync=True)
     temperature = t.Float(PAPER, min=0.05, max=1, help="tau").tag(sync=True)
@@ -179,16 +175,10 @@ class SimilarityExplorer(anywidget.AnyWidget):
             grid=grid,
         )  # fmt: skip
 
-    __signature__ = Signature([*signature(__init__).parameters.values()][1:])  # traitlets hides it
-
     def _draw(self, seed: int) -> dict[str, bytes]:
         pictures, *features = two_views(self._squares, self._model, self._config, seed)
         query, key = (feature.numpy().astype("<f4").tobytes() for feature in features)
         return {"pixels": pictures.tobytes(), "query_features": query, "key_features": key}
-
-    @t.default("constants")
-    def _default_constants(self) -> dict[str, Any]:
-        return self._constants
 
     @t.default("pixels")
     def _default_pixels(self) -> bytes:

@@ -34,9 +34,7 @@ function render({ model, el }) {
   back.addEventListener("click", () => go("ArrowLeft"));
   next.addEventListener("click", () => go("ArrowRight"));
   frame.addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || !go(event.key)) return;
-    event.preventDefault(); // do not scroll the page
-    event.stopPropagation(); // do not move to another cell or chapter
+    takes(event, (key) => !event.shiftKey && go(key));
   });
   const update = () => {
     const at = model.get("station"), it = stations[at];
@@ -52,9 +50,7 @@ function render({ model, el }) {
       node.classList.toggle("step-now", it.parts.includes(node.dataset.part));
     }
   };
-  model.on("change:station", update);
-  update();
-  return () => model.off("change:station", update);
+  return live(model, ["station"], update);
 }
 
 export default { render };

@@ -1,8 +1,7 @@
 """One training step of CLICv2 from station to station, on the tensors of a real batch (CLICv2, figure 4; book chapter 6)."""
 
 from html import escape
-from inspect import Signature, signature
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,12 +13,11 @@ from clicv2lite.method.masking import put
 from clicv2lite.method.patches import unpatchify
 from clicv2lite.method.pixels import denormalize
 from clicv2lite.recipes.recipe import Recipe
-from clicv2lite.widgets.explorer import front_end, style_sheet
+from clicv2lite.widgets.explorer import Widget, front_end, style_sheet
 from clicv2lite.widgets.step_drawings import bars, cells, diagram, heat, photo
 from clicv2lite.widgets.step_tensors import StepTensors, training_step
 
 with extra("notebooks"):
-    import anywidget
     import traitlets as t
 
 
@@ -141,7 +139,7 @@ def stations(step: StepTensors, model: LossConfig) -> list[Station]:
     ]
 
 
-class TrainingStep(anywidget.AnyWidget):
+class TrainingStep(Widget):
     """Back and Next, or the arrow keys, lead through one training step; a plan beside it marks where we are.
 
     Args:
@@ -156,7 +154,6 @@ class TrainingStep(anywidget.AnyWidget):
         traitlets.TraitError: if there is no such station.
     """
 
-    __signature__: ClassVar[Signature]
     _esm = front_end("training_step")
     _css = style_sheet("training_step")
 
@@ -172,8 +169,6 @@ class TrainingStep(anywidget.AnyWidget):
         self._step = training_step(images, model, recipe, seed)
         self._stations = [each._asdict() for each in stations(self._step, model.config)]
         super().__init__(station=station)
-
-    __signature__ = Signature([*signature(__init__).parameters.values()][1:])  # traitlets hides it
 
     @t.default("stations")
     def _default_stations(self) -> list[dict[str, Any]]:
