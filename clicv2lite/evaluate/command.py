@@ -119,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
         "seeds": list(seeds),
         "only_finished": args.only_finished,
         "reference": suite.reference,
+        "ratings": rated.digest,
         "n": len(rated.task.paths) if rated.task.test is None else int(rated.task.test.sum()),
         "rows": rows,
         "rated": take_rated(rows),
@@ -170,6 +171,9 @@ def _check(args: argparse.Namespace, suite: Suite, seeds: tuple[int, ...]) -> No
         raise UserError(f"--adopt {args.adopt[0]}: it copies runs, and --{'list' if args.list else 'dry-run'} writes nothing")
     if args.known and "map" in suite.measures:
         raise UserError(f"--known {args.known[0]}: results hold a map's points for one seed only; leave it out")
+    own = args.out / f"{suite.name}.json"
+    if not (args.list or args.dry_run) and own.resolve() in [path.resolve() for path in args.known or ()]:
+        raise UserError(f"--known {own}: this command would write it; copy it first, or give another --out")
     if min(seeds) < 0 or max(seeds) >= 2**32 or len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds {' '.join(map(str, seeds))}: give different whole numbers from 0 to {2**32 - 1}")
     if args.imagenet and "classes" not in suite.measures:

@@ -13,11 +13,14 @@ from clicv2lite.errors import UserError
 from clicv2lite.evaluate.keys import is_finished, run_key
 from clicv2lite.evaluate.pairing import PREDICTED
 from clicv2lite.evaluate.stored import read_json
+from clicv2lite.probe.imagenet import RESULT
 from clicv2lite.recipes.recipe import Recipe
 
 if TYPE_CHECKING:  # which need torch and scikit-learn
     from clicv2lite.evaluate.runs import RatedImages
 
+TOP1 = "imagenet"
+"""Kind of measurement that a run may have beside those that its suite asks for."""
 One = tuple[dict[str, Any], dict[str, dict[str, Any]]]
 """One seed of a row: about its run; kind of measurement -> numbers, and predictions where it has some, as a row keeps them."""
 
@@ -33,6 +36,12 @@ class Kept:
     def folder(self, recipe: Recipe) -> Path:
         """Where a run lies, or would."""
         return self.runs / run_key(recipe, self.images)
+
+    def lacks_top1(self, recipe: Recipe) -> bool:
+        """Whether the linear classifier on ImageNet can be made for a run, and neither the run nor a result has one."""
+        folder = self.folder(recipe)
+        here = folder.name not in self.known or (TOP1 not in self.known[folder.name][1] and is_finished(folder))
+        return here and not (folder / RESULT).is_file()
 
     def has(self, recipe: Recipe) -> bool:
         """Whether a run need not be made."""
@@ -55,21 +64,34 @@ def read_known(paths: Sequence[Path], size: str, kinds: Sequence[str], rated: "R
     for path in paths:
         try:
             result = read_json(path)
-            sizes, runs = result["size"], _runs(result, kinds)
+            if "suite" in result and any("lacks" not in row for row in result["rows"]):
+                raise UserError(f"{path}: is of an earlier version, which kept no predictions; evaluate that suite again")
+            if result["size"] != size:
+                raise UserError(f"{path}: is of --size {result['size']}; give one of --size {size}")
+            runs = _runs(result, kinds)
+            if rated and not _same_ratings(result, runs, rated):
+                raise UserError(
+                    f"{path}: was measured on other images, ratings or folds than {rated.data.ratings}; leave it out"
+                )
         except UserError as error:
             raise UserError(f"--known {str(error).partition('; make it')[0]}") from None
         except (KeyError, IndexError, TypeError, AttributeError):
             raise UserError(f"--known {path}: is no result of `clicv2lite evaluate`; give a file that it wrote") from None
-        if sizes != size:
-            raise UserError(f"--known {path}: is of --size {sizes}; give one of --size {size}")
-        for about, measured in runs.values():
-            kept = [one["predictions"] for one in measured.values() if "predictions" in one]
-            if rated and any((one["images"], one["folds"]) != rated.pairing(about["seed"]) for one in kept):
-                raise UserError(
-                    f"--known {path}: was measured on other images, ratings or folds than {rated.data.ratings}; leave it out"
-                )
         found = runs | found
     return found
+
+
+def _same_ratings(result: Mapping[str, Any], runs: Mapping[str, One], rated: "RatedImages") -> bool:
+    """Whether a result is about these ratings: by the digest of the table, or of what was predicted if it has none."""
+    if "ratings" in result:
+        return bool(result["ratings"] == rated.digest)
+    kept = [
+        (one["predictions"], about["seed"])
+        for about, measured in runs.values()
+        for kind, one in measured.items()
+        if "predictions" in one and kind != TOP1
+    ]
+    return all((one["images"], one["folds"]) == rated.pairing(seed) for one, seed in kept)
 
 
 def _runs(result: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, One]:
@@ -77,7 +99,7 @@ def _runs(result: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, One]:
     found = {}
     for row in result["rows"]:
         for place, about in enumerate(row["runs"]):
-            measured = {kind: _measured(result, row, kind, place) for kind in (*kinds, "imagenet")}
+            measured = {kind: _measured(result, row, kind, place) for kind in (*kinds, TOP1)}
             if "key" in about and all(measured[kind] for kind in kinds):
                 found[about["key"]] = about, {kind: one for kind, one in measured.items() if one}
     return found

@@ -5,7 +5,6 @@ import shlex
 from clicv2lite.evaluate.known import Kept
 from clicv2lite.evaluate.sizes import SuiteSize
 from clicv2lite.evaluate.suites import Suite, SuiteRow
-from clicv2lite.probe.imagenet import RESULT as TOP1
 
 
 def missing_keys(rows: list[SuiteRow], size: SuiteSize, kept: Kept, seeds: tuple[int, ...]) -> set[str]:
@@ -37,9 +36,9 @@ def missing_probes(suite: Suite, rows: list[SuiteRow], size: SuiteSize, kept: Ke
     lines = []
     for row in rows if "classes" in suite.measures else ():
         for seed in seeds if row.trained else ():
-            folder = kept.folder(size.recipe(row, seed))
-            if not (folder / TOP1).is_file():
-                where = shlex.quote(str(folder))
+            recipe = size.recipe(row, seed)
+            if kept.lacks_top1(recipe):
+                where = shlex.quote(str(kept.folder(recipe)))
                 lines.append(
                     f"torchrun --standalone --nproc-per-node=gpu -m clicv2lite probe --encoder {where} --imagenet DIR"
                     f" --out {where} --seed {seed}  # {row.label}"

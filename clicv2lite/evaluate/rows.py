@@ -9,12 +9,13 @@ import torch
 
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.keys import run_folder
-from clicv2lite.evaluate.known import Kept, One
+from clicv2lite.evaluate.keys import is_finished, run_folder
+from clicv2lite.evaluate.known import TOP1, Kept, One
 from clicv2lite.evaluate.pairing import OF_A_MAP
 from clicv2lite.evaluate.runs import RatedImages, about_run, supervised, top1, train, untrained
 from clicv2lite.evaluate.suites import SuiteRow
 from clicv2lite.evaluate.summary import numbers, over_seeds, spread
+from clicv2lite.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def measured_row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any
 def _ours(found: list[dict[str, dict[str, Any]]], heads: list[str]) -> dict[str, Any]:
     """Spreads over seeds of every number of the heads, and of those beside them."""
     ours: dict[str, Any] = {head: over_seeds([one[head]["numbers"] for one in found]) for head in heads}
-    for kind in ("classes", "imagenet", "map"):
+    for kind in ("classes", TOP1, "map"):
         if all(kind in one for one in found):
             ours |= over_seeds([one[kind]["numbers"] for one in found])
     return ours
@@ -87,7 +88,7 @@ def _numbered(kind: str, found: dict[str, Any], metric: str) -> dict[str, Any]:
     one: dict[str, Any] = {"predictions": found["predictions"]} if "predictions" in found else {}
     if kind == "classes":
         return one | {"numbers": {"category_accuracy": 100 * found["accuracy"]}}
-    if kind == "imagenet":
+    if kind == TOP1:
         return one | {"numbers": {"top1": 100 * found["top1"]}}
     if kind == "map":
         points = {key: found[key] for key in ("points", "categories", "scores")}
@@ -123,7 +124,8 @@ def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> One:
     if row.trained:
         print(f"{plan.suite}: {row.label}, seed {seed}, {folder}", file=sys.stderr)
         if folder.name in plan.kept.known:
-            return plan.kept.known[folder.name]
+            about, known = plan.kept.known[folder.name]
+            return about, known | ({} if TOP1 in known else _later(row, plan, recipe, seed, rated.device))
         train(recipe, plan.kept.images, folder, str(rated.device))
         about = {"key": folder.name, **about_run(folder)}
     else:
@@ -134,6 +136,16 @@ def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> One:
     return about, {kind: _numbered(kind, one, metric) for kind, one in measured.items()}
 
 
+def _later(row: SuiteRow, plan: Plan, recipe: Recipe, seed: int, device: torch.device) -> dict[str, dict[str, Any]]:
+    """The top-1 of a run that a result knows without one: measured here if the encoder is here, else it is said."""
+    folder = plan.kept.folder(recipe)
+    if is_finished(folder):
+        return {kind: _numbered(kind, one, "") for kind, one in _top1(plan, folder, None, seed, device).items()}
+    if plan.imagenet:
+        print(f"clicv2lite: {row.label}, seed {seed}: known without top-1, and its encoder is not here", file=sys.stderr)
+    return {}
+
+
 def _top1(
     plan: Plan, folder: Path, encoder: FrozenEncoder | None, seed: int, device: torch.device
 ) -> dict[str, dict[str, Any]]:
@@ -141,4 +153,4 @@ def _top1(
     if "classes" not in plan.measures:
         return {}
     found = top1(folder, plan.imagenet, encoder, seed, device)
-    return {"imagenet": found} if found else {}
+    return {TOP1: found} if found else {}

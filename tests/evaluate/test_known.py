@@ -1,11 +1,17 @@
 """Seeds that an earlier result measured become rows of a new one, as if all had been made at once, and are not trained."""
 
 import json
+import shutil
 
 import pytest
+from PIL import Image
 
 from clicv2lite.cli import main
 from clicv2lite.evaluate import runs
+from clicv2lite.evaluate.known import Kept
+from clicv2lite.evaluate.missing import missing_probes
+from clicv2lite.evaluate.sizes import SIZES
+from clicv2lite.evaluate.suites import SUITES
 
 WORDS = ["evaluate", "--size", "ci", "--images", "worlds:12", "--heads", "ridge", "likeness"]
 
@@ -105,6 +111,8 @@ def test_what_does_not_fit_is_one_line(made, tmp_path, capsys):
         ("other.json", '{"size": "ci"}'),
         ("lite.json", json.dumps(other | {"size": "lite"})),
         ("short.json", json.dumps(other | {"rated": {}})),
+        ("edited.json", json.dumps(other | {"rows": [row | {"predictions": {"ridge": [{}]}} for row in other["rows"]]})),
+        ("earlier.json", json.dumps(other | {"rows": [{"label": row["label"], "runs": row["runs"]} for row in other["rows"]]})),
     ):
         path = tmp_path / name
         if text is not None:
@@ -113,6 +121,8 @@ def test_what_does_not_fit_is_one_line(made, tmp_path, capsys):
         assert evaluate(tmp_path / "out", "table5", "--seeds", "0", "--known", str(path)) == 2
         said = refused(capsys)
         assert f"--known {path}: " in said and "make results" not in said
+    assert evaluate(made / "first", "table5", "--seeds", "2", "--known", str(made / "first" / "table5.json")) == 2
+    assert "copy it first" in refused(capsys)
     assert evaluate(tmp_path / "out", "fig7", "--known", str(made / "first" / "table5.json")) == 2
     assert "one seed only" in refused(capsys)
 
@@ -125,3 +135,43 @@ def test_a_result_of_other_ratings_is_refused(made, tmp_path, capsys):
     known = ["--ratings", str(fewer), "--known", str(made / "first" / "table5.json")]
     assert evaluate(tmp_path, "table5", "--seeds", "0", *known) == 2
     assert f"other images, ratings or folds than {fewer}" in refused(capsys)
+
+
+def test_a_table_with_an_image_that_cannot_be_read_fits_itself(made, tmp_path, untrained, monkeypatch):
+    monkeypatch.undo()
+    table = tmp_path / "rated" / "ratings.csv"
+    shutil.copytree(made / "first" / "ci", table.parent)
+    (table.parent / "07.png").write_text("broken")
+    words = ["--rows", "none", "--seeds", "0", "--ratings", str(table)]
+    assert evaluate(tmp_path / "once", "table5", *words) == 0
+    monkeypatch.setattr(runs, "pretrain", None)
+    assert evaluate(tmp_path / "again", "table5", *words, "--known", str(tmp_path / "once" / "table5.json")) == 0
+    assert rows_of(tmp_path / "again" / "table5.json") == rows_of(tmp_path / "once" / "table5.json")
+
+
+def test_a_top1_is_known_and_one_that_no_result_has_is_said(made, tmp_path, untrained, capsys):
+    imagenet, rows = tmp_path / "imagenet", ("--rows", "none", "--seeds", "0")
+    for split in ("train", "val"):
+        for name, level in (("dark", 40), ("light", 200)):
+            (imagenet / split / name).mkdir(parents=True)
+            for i in range(3):
+                Image.new("RGB", (40, 40), (level + i,) * 3).save(imagenet / split / name / f"{i}.png")
+    shutil.copytree(made / "first", tmp_path / "with")
+    assert evaluate(tmp_path / "with", "table5", *rows, "--imagenet", str(imagenet)) == 0
+    known = ["--known", str(tmp_path / "with" / "table5.json")]
+    assert evaluate(tmp_path / "got", "table5", *rows, *known) == 0
+    (got,), (want,) = (rows_of(tmp_path / name / "table5.json")[0] for name in ("got", "with"))
+    assert got == want and got["ours"]["top1"]["values"]
+    capsys.readouterr()
+    known = ["--known", str(made / "first" / "table5.json")]
+    assert evaluate(tmp_path / "without", "table5", *rows, *known, "--imagenet", str(imagenet)) == 0
+    assert "none, seed 0: known without top-1, and its encoder is not here" in capsys.readouterr().err
+    assert "top1" not in rows_of(tmp_path / "without" / "table5.json")[0][0]["ours"]
+
+
+def test_no_probe_is_asked_for_a_run_that_is_not_here(tmp_path):
+    row, size = SUITES["table5"].rows[0], SIZES["ci"]
+    key = Kept(tmp_path, ("worlds:12",)).folder(size.recipe(row, 0)).name
+    for known, asked in (({}, 1), ({key: ({}, {"ridge": {}})}, 0), ({key: ({}, {"imagenet": {}})}, 0)):
+        kept = Kept(tmp_path, ("worlds:12",), known)
+        assert len(missing_probes(SUITES["table5"], [row], size, kept, (0,))) == asked
