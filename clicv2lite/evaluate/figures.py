@@ -66,6 +66,7 @@ def _points(figure: Any, rows: list[dict[str, Any]], head: str, result: Mapping[
         axes.set_xlabel("PCC, the paper's, on IC9600")
     for axes in (left, middle, *right):
         axes.grid(axis="y", alpha=0.3)
+        axes.locator_params(axis="x", nbins=4)  # more labels would overlap
 
 
 def _curve(figure: Any, rows: list[dict[str, Any]], head: str, result: Mapping[str, Any]) -> None:
