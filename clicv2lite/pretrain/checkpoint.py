@@ -16,11 +16,15 @@ from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes
 
 KEEP = 2
-PATTERN = re.compile(r"step-(\d{9})\.safetensors$")
+NAME = re.compile(r"step-\d{9}\.(safetensors|sha256)")
+TEMPORARY = re.compile(rf"\.{NAME.pattern}\.[0-9a-f]{{8}}\.tmp")  # what `clicv2lite.files.atomic` leaves if it is killed
 
 
 def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> Path:
-    """Write folder/step-000000123.safetensors and its .sha256, and keep the newest two. The name appears when all is on disk.
+    """Write folder/step-000000123.safetensors and its .sha256. The name appears when all is on disk.
+
+    Of the others, only the newest one before it is kept. One with a higher number goes too: a run goes on from the newest
+    checkpoint that it can use, so those above it are damaged. Only the run itself calls this, one process at a time.
 
     Raises:
         UserError: if the disk is full or the folder cannot be written. The previous checkpoint is not changed.
@@ -30,13 +34,16 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
     data = safetensors.torch.save({k: v.contiguous().cpu() for k, v in tensors.items()}, {"step": str(step)})
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for leftover in _matching(folder, TEMPORARY):  # of a killed run; before the write, which needs the room
+            leftover.unlink()
         write_bytes(path.with_suffix(".sha256"), hashlib.sha256(data).hexdigest().encode())
         write_bytes(path, data)
     except OSError as error:
         raise UserError(f"{path}: could not be written ({error.strerror}); the previous checkpoint is untouched") from None
-    for old in [p for p in _numbered(folder) if p.is_file()][:-KEEP]:
-        old.unlink()
-        old.with_suffix(".sha256").unlink(missing_ok=True)
+    kept = [p.stem for p in _numbered(folder) if p.is_file() and p.stem <= path.stem][-KEEP:]
+    for other in _matching(folder, NAME):
+        if other.stem not in kept and other.is_file():
+            other.unlink()
     return path
 
 
@@ -114,7 +121,11 @@ def _fits(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.O
 
 
 def _numbered(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("step-*.safetensors") if PATTERN.search(p.name))
+    return [p for p in _matching(folder, NAME) if p.suffix == ".safetensors"]
+
+
+def _matching(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+    return sorted(p for p in folder.glob("*") if pattern.fullmatch(p.name))
 
 
 def _trained(model: nn.Module) -> dict[str, nn.Parameter]:

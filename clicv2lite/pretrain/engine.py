@@ -132,7 +132,7 @@ def _loop(
             if monitor and monitor.probe_due(batch.step):
                 monitor.probe(batch.step, model)
             stopping = stop.anywhere(ranks)
-            if step % recipe.save_every == 0 or stopping:
+            if step % recipe.save_every == 0 or step == recipe.steps or stopping:
                 if ranks.first:
                     checkpoint.save(what.out / "checkpoints", step, model, optimizer)
                 list_bad(feed.bad, what.out, ranks)

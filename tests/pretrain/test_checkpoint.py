@@ -146,6 +146,31 @@ def test_with_both_damaged_the_run_starts_afresh(two, capsys):
     assert capsys.readouterr().err.count(".safetensors: damaged") == 2
 
 
+@pytest.mark.parametrize("steps, kept", [([1], [1]), ([1, 3], [1, 3]), ([1, 3, 4], [3, 4])])
+def test_a_new_checkpoint_stays_and_the_damaged_ones_above_it_go(two, steps, kept):
+    folder, _ = two
+    for old, above in ((1, 5), (2, 10)):
+        flip(folder / f"step-{old:09d}.safetensors", 2000)
+        for kind in ("safetensors", "sha256"):
+            (folder / f"step-{old:09d}.{kind}").rename(folder / f"step-{above:09d}.{kind}")
+    model, optimizer, _ = new()
+    for step in steps:
+        checkpoint.save(folder, step, model, optimizer)
+        assert checkpoint.restore(folder, *new(seed=9)[:2]) == step
+    assert names(folder) == [f"step-{step:09d}.{kind}" for step in kept for kind in ("safetensors", "sha256")]
+
+
+def test_what_a_killed_save_left_goes_with_the_next_one(two):
+    folder, _ = two
+    left = [".step-000000010.safetensors.deadbeef.tmp", ".step-000000010.sha256.0123abcd.tmp", "step-000000001.sha256"]
+    (folder / "step-000000001.safetensors").unlink()
+    for name in left[:2]:
+        (folder / name).write_bytes(b"half")
+    model, optimizer, _ = new()
+    checkpoint.save(folder, 3, model, optimizer)
+    assert names(folder) == [f"step-{step:09d}.{kind}" for step in (2, 3) for kind in ("safetensors", "sha256")]
+
+
 class Bomb:
     """An object whose unpickling would leave a trace."""
 

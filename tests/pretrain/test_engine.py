@@ -76,7 +76,7 @@ def test_a_run_writes_its_configuration_its_metrics_and_two_checkpoints(finished
         "metrics.jsonl",
     ]
     kept = sorted(path.name for path in (finished / "checkpoints").glob("*.safetensors"))
-    assert kept == ["step-000000006.safetensors", "step-000000009.safetensors"]
+    assert kept == ["step-000000009.safetensors", "step-000000010.safetensors"]  # the last step, and the one before it
     config = json.loads((finished / "config.json").read_text())
     assert config["images"] == 10 and config["recipe"]["seed"] == 3 and config["recipe"]["width"] == RECIPE.width
     assert {"command", "commit", "hardware", "versions"} <= config.keys()
@@ -154,10 +154,23 @@ def test_a_run_in_a_thread_leaves_signals_alone(photos, finished, tmp_path):
     assert result == [True] and weights(tmp_path / "run") == weights(finished)
 
 
-def test_resume_of_a_finished_run_and_of_nothing(photos, finished, tmp_path):
+def test_resume_of_a_finished_run_and_of_nothing(photos, finished, tmp_path, monkeypatch):
     shutil.copytree(finished, tmp_path / "run")
-    assert run(photos, tmp_path / "run", resume=True) and weights(tmp_path / "run") == weights(finished)
+    (tmp_path / "run" / "encoder.safetensors").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "train_step", power_cut)  # no step is done again
+        assert run(photos, tmp_path / "run", resume=True) and weights(tmp_path / "run") == weights(finished)
     assert run(photos, tmp_path / "new", resume=True) and weights(tmp_path / "new") == weights(finished)
+
+
+@pytest.mark.parametrize("save_every, saved", [(1000, [10]), (5, [5, 10])])
+def test_the_last_step_is_saved_once(photos, finished, tmp_path, monkeypatch, save_every, saved):
+    calls, save = [], engine.checkpoint.save
+    monkeypatch.setattr(
+        engine.checkpoint, "save", lambda folder, step, *parts: (calls.append(step), save(folder, step, *parts))
+    )
+    assert run(photos, tmp_path / "run", replace(RECIPE, save_every=save_every))
+    assert calls == saved and weights(tmp_path / "run") == weights(finished)
 
 
 def refused(*arguments, **options):
