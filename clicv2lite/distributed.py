@@ -38,10 +38,10 @@ class Ranks:
         """Number of images per rank in a global batch. Rank r has images r * share .. (r + 1) * share - 1.
 
         Raises:
-            UserError: if the shares cannot be equal.
+            UserError: if the shares cannot be equal; on ranks that are not the first, SystemExit.
         """
         if batch % self.size:
-            raise UserError(f"--set batch={batch}: {self.size} ranks cannot share it equally; take a multiple of {self.size}")
+            self.refuse(f"--set batch={batch}: {self.size} ranks cannot share it equally; take a multiple of {self.size}")
         return batch // self.size
 
     def gather(self, part: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from clicv2lite.ambient import own_settings
+from clicv2lite.data.identity import identity
 from clicv2lite.data.sources import ImageSet, open_images
 from clicv2lite.device import autocast
 from clicv2lite.distributed import Ranks, join, without_exchange
@@ -23,6 +24,7 @@ from clicv2lite.learners import METHODS
 from clicv2lite.lines import progress
 from clicv2lite.method.clicv2 import Keys, Output
 from clicv2lite.method.encoder import prepare
+from clicv2lite.method.masking import visible_count
 from clicv2lite.method.momentum import QueryAndKey
 from clicv2lite.method.views import uniform
 from clicv2lite.pretrain import checkpoint
@@ -74,7 +76,8 @@ def pretrain(what: Pretraining) -> bool:
         The caller's settings of torch and NumPy and torch's random numbers neither change the run nor are changed by it.
 
     Raises:
-        UserError: if images or folders cannot be used, another recipe wrote the run, or a loss is not finite.
+        UserError: if images or folders cannot be used, ranks see different images, another recipe wrote the run, or a loss is
+            not finite.
     """
     began = time.perf_counter()
     need("train", "simplejpeg", "timm")  # refused before a folder is made
@@ -89,11 +92,10 @@ def _train(what: Pretraining, ranks: Ranks, began: float) -> bool:
     recipe, out = what.recipe, what.out
     ranks.share(recipe.batch)  # fail early, before the images are read
     ranks.first_alone(lambda: check_memory(recipe, ranks.device, ranks.size))
-    found = ranks.first_alone(lambda: _open(what, ranks))
-    images = open_images(what.images) if found is None else found
+    images = _open(what, ranks)
     model, optimizer = _build(recipe, ranks.device)
     done = checkpoint.restore(out / "checkpoints", model, optimizer, ranks) if what.resume else 0
-    monitor = Monitor(out, recipe, ranks.device, ranks.size, done, what.watch) if ranks.first else None
+    monitor = ranks.first_alone(lambda: Monitor(out, recipe, ranks.device, ranks.size, done, what.watch))
     with Feed(images, recipe, ranks.rank, ranks.size, done, what.progress and ranks.first) as feed:
         finished = _loop(what, ranks, model, optimizer, feed, monitor, began)
         list_bad(feed.bad, out, ranks)
@@ -114,7 +116,7 @@ def _loop(
 ) -> bool:
     """Run all remaining steps, with log, probes and checkpoints. If asked to stop, save and return False."""
     recipe, done = what.recipe, feed.start
-    wrapped = ranks.wrap(model, unused=recipe.mask_ratio == 0)  # with nothing masked, the decoder gets no gradient
+    wrapped = wrap(model, recipe, ranks)
     total, quiet = recipe.steps * recipe.batch, not (what.progress and ranks.first)
     bar = progress(total, recipe.name, initial=done * recipe.batch, disable=quiet)
     with bar, Stop() as stop:
@@ -139,6 +141,16 @@ def _loop(
             if stopping:
                 return False
     return True
+
+
+def wrap(model: QueryAndKey, recipe: Recipe, ranks: Ranks) -> nn.Module:
+    """Wrap the model for several ranks (:meth:`~clicv2lite.distributed.Ranks.wrap`).
+
+    The decoder gets no gradient if no patch is masked, also when a mask ratio above 0 rounds to none of these patches.
+    """
+    patches = (recipe.size // recipe.patch) ** 2
+    unused = getattr(model, "decoder", None) is not None and visible_count(patches, recipe.mask_ratio) == patches
+    return ranks.wrap(model, unused)
 
 
 def train_step(
@@ -211,13 +223,22 @@ def _check_finite(what: str, value: Tensor, batch: Batch, output: Output, ranks:
 
 
 def _open(what: Pretraining, ranks: Ranks) -> ImageSet:
-    """Open the images and claim the folder of the run."""
-    images = open_images(what.images)
-    fresh = not (what.out / "config.json").is_file()
-    claim(what.out, what.recipe, images, what.resume, ranks)
-    if fresh and what.recipe_file:
-        write_bytes(what.out / "recipe.toml", what.recipe_file.read_bytes())
+    """Open the images, check that all ranks see the same ones, and claim the folder of the run."""
+    found: ImageSet | None = ranks.first_alone(lambda: open_images(what.images))
+    images = open_images(what.images) if found is None else found
+    about = {"images": len(images), "images_sha256": identity(images)}
+    seen = ranks.collect(about)
+    if any(other != about for other in seen):
+        counts = sorted({other["images"] for other in seen})
+        differ = f"from {counts[0]} to {counts[-1]} images" if len(counts) > 1 else "images of other names or sizes"
+        ranks.refuse(f"--images {' '.join(what.images)}: ranks see {differ}; make the data the same on all machines")
+    ranks.first_alone(lambda: _claim(what, about, ranks))
     return images
+
+
+def _claim(what: Pretraining, images: dict[str, Any], ranks: Ranks) -> None:
+    if claim(what.out, what.recipe, images, what.resume, ranks) and what.recipe_file:
+        write_bytes(what.out / "recipe.toml", what.recipe_file.read_bytes())
 
 
 def _build(recipe: Recipe, device: torch.device) -> tuple[QueryAndKey, torch.optim.Optimizer]:

@@ -2,17 +2,16 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from clicv2lite.data.identity import identity
-from clicv2lite.data.sources import ImageSet
 from clicv2lite.distributed import Ranks
 from clicv2lite.encoders.weight_files import WEIGHTS
 from clicv2lite.errors import UserError
-from clicv2lite.files import write_bytes, write_json
+from clicv2lite.files import remove_leftovers, write_bytes, write_json
 from clicv2lite.json_object import read_object
 from clicv2lite.provenance import provenance
 from clicv2lite.recipes.recipe import EXECUTION, Recipe
@@ -20,39 +19,52 @@ from clicv2lite.recipes.settings import ignored, stored_recipe
 
 CONFIG, CHECKPOINTS = "config.json", "checkpoints"
 FILES = (CONFIG, "recipe.toml", "metrics.jsonl", "probes.jsonl", "bad_images.txt", WEIGHTS)
+RESULTS = ("metrics.jsonl", "probes.jsonl", WEIGHTS)  # and checkpoints: with the first of them, a folder holds a run
 
 
-def claim(out: Path, recipe: Recipe, images: ImageSet, resume: bool, ranks: Ranks) -> None:
-    """Write config.json. On resume, check that the run in this folder has the same settings and the same images.
+def claim(out: Path, recipe: Recipe, images: Mapping[str, Any], resume: bool, ranks: Ranks) -> bool:
+    """Write config.json. On resume, check instead that the run in this folder has the same settings and the same images.
 
-    Images are told apart by their names below the source and their sizes (:func:`clicv2lite.data.identity.identity`), so the
-    data may be moved. A run of an earlier version stored only their number.
+    A folder holds a run from its first result on. Before that, a corrected command may claim it again: one that failed on its
+    images, say, has left nothing but its configuration.
+
+    Args:
+        images: ``images``, their number, and ``images_sha256``, their :func:`clicv2lite.data.identity.identity`, so the data
+            may be moved. A run of an earlier version stored only the number.
+
+    Returns:
+        whether a run begins here, and config.json was written.
 
     Raises:
-        UserError: if they differ, if the folder has a run and `resume` is false, if something else than a file has the name of
-            one, or if the folder cannot be read or written.
+        UserError: if they differ, if the folder has a run and `resume` is false, or the results of a run without its
+            config.json, if something else than a file has the name of one, or if the folder cannot be read or written.
     """
     path = out / CONFIG
     check_kinds(out)
-    if path.is_file():
+    for name in FILES:
+        remove_leftovers(out / name)
+    before, result = _stored(path, recipe) if path.is_file() else None, _result(out)
+    if result and before is None:
+        raise UserError(f"{result}: of a run whose {CONFIG} is gone; put that back, or choose another --out")
+    if result and before is not None:
         if not resume:
             raise UserError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
-        before, now = _stored(path, recipe), _as_json({**recipe.flat(), "images": len(images)})
-        digest = before.pop("images_sha256", None)
+        now, digest = _as_json({**recipe.flat(), "images": images["images"]}), before.pop("images_sha256", None)
         same = {*EXECUTION, *ignored(recipe), "name", *(key for key in before | now if before.get(key) == now.get(key))}
         changed = [f"{key} {before.get(key)} -> {now.get(key)}" for key in sorted((before | now).keys() - same)]
         if changed:
             raise UserError(f"{out}: --resume with other settings ({', '.join(changed)}); choose another --out")
-        if digest not in (None, identity(images)):
-            other = f"as many images as before ({len(images)}), but with other names or sizes"
+        if digest not in (None, images["images_sha256"]):
+            other = f"as many images as before ({images['images']}), but with other names or sizes"
             raise UserError(f"{out}: --resume with {other}; name those that the run began with, or choose another --out")
-        return
-    config = {"recipe": _as_json(recipe.flat()), "images": len(images), "images_sha256": identity(images)}
+        return False
+    config = {"recipe": _as_json(recipe.flat()), **images}
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_json(path, {**config, "ranks": ranks.size, **provenance(ranks.device)})
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written ({error.strerror})") from None
+    return True
 
 
 def check_kinds(out: Path) -> None:
@@ -66,6 +78,12 @@ def check_kinds(out: Path) -> None:
             raise UserError(f"{out / name}: not a file, or a broken link; remove it, or choose another --out")
     if os.path.lexists(out / CHECKPOINTS) and not (out / CHECKPOINTS).is_dir():
         raise UserError(f"{out / CHECKPOINTS}: not a folder; remove it, or choose another --out")
+
+
+def _result(out: Path) -> Path | None:
+    """Something that a run has computed: a checkpoint, a row of a log, an encoder; None if there is nothing yet."""
+    found = (*(out / CHECKPOINTS).glob("step-*.safetensors"), *(out / name for name in RESULTS))
+    return next((path for path in found if path.is_file() and path.stat().st_size), None)
 
 
 def _stored(path: Path, recipe: Recipe) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from clicv2lite.data.sources import open_images
 from clicv2lite.distributed import Ranks, join
 from clicv2lite.learners import METHODS
-from clicv2lite.pretrain.engine import train_step
+from clicv2lite.pretrain.engine import train_step, wrap
 from clicv2lite.pretrain.input.feed import Feed
 from clicv2lite.pretrain.optim import make_optimizer
 from clicv2lite.recipes.library import get_recipe
@@ -21,6 +21,7 @@ CHOICES = {
     "same-position": ["negatives=same-position"],
     "image-wise": ["compare=image"],
     "nothing-masked": ["mask_ratio=0"],
+    "rounds-to-nothing-masked": ["mask_ratio=0.02"],
     "no-target": ["target=none"],
     "moco": ["method=moco"],
     "clic": ["method=clic"],
@@ -33,7 +34,7 @@ def step(choice: str, images: str, ranks: Ranks, *more: str) -> dict[str, torch.
     torch.manual_seed(0)
     model = METHODS[recipe.method].build(recipe.model, recipe.learner)
     optimizer = make_optimizer(model, recipe)
-    wrapped = ranks.wrap(model, unused=recipe.mask_ratio == 0)
+    wrapped = wrap(model, recipe, ranks)
     with Feed(open_images([images]), recipe, ranks.rank, ranks.size, progress=False) as feed:
         output, norm = train_step(wrapped, optimizer, next(iter(feed)), recipe, ranks)
     found = {"loss.total": output.total, "loss.contrast": output.contrast, "loss.auxiliary": output.auxiliary}

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -233,7 +232,14 @@ def test_a_step_of_slurm_gets_the_cores_of_its_job(tmp_path):
         assert words[:2] == first and words[-2:] == ["--recipe", "ci"]
 
 
-def test_a_mistake_is_said_once(tmp_path):
-    done = run(torchrun(*PRETRAIN, *RUN[:-1], "no-such-folder", "--out", tmp_path / "run"))
-    assert done.returncode != 0 and len(re.findall("clicv2lite: no-such-folder: there is no such", done.stderr)) == 1
+@pytest.mark.parametrize("words, line", [
+    ([*RUN[:-1], "no-such-folder"], "no-such-folder: there is no such"),
+    ([*RUN, "--set", "batch=15"], "--set batch=15: 2 ranks cannot share it equally"),
+    ([*RUN, "--probe-every", "5"], "--probe-every 5: give it above 0 and together with"),
+    ([*RUN[:-1], "worlds:4$RANK"], "--images worlds:40: ranks see from 40 to 41 images; make the data the same"),
+])  # fmt: skip
+def test_a_mistake_is_said_once(tmp_path, words, line):
+    command = " ".join(map(str, ["exec python", *PRETRAIN, *words, "--out", tmp_path / "run"]))
+    done = run(torchrun("--no-python", "bash", "-c", command))
+    assert done.returncode != 0 and done.stderr.count(f"clicv2lite: {line}") == 1, done.stderr[-3000:]
     assert "clicv2lite/" not in done.stderr  # no traceback of ours

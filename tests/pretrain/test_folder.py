@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clicv2lite.data.identity import identity
 from clicv2lite.data.sources import open_images
 from clicv2lite.distributed import Ranks
 from clicv2lite.errors import UserError
@@ -30,13 +31,21 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
+def claimed(out, *sources, recipe=RECIPE, resume=False):
+    """Whether a run begins."""
+    images = open_images([str(source) for source in sources])
+    return claim(out, recipe, {"images": len(images), "images_sha256": identity(images)}, resume, Ranks())
+
+
 def resumed(out, *sources, recipe=RECIPE):
-    """The line of a refusal; None if the run goes on."""
+    """The line of a refusal; None if a run with a first row goes on."""
     try:
-        claim(out, recipe, open_images([str(source) for source in sources]), True, Ranks())
+        begins = claimed(out, *sources, recipe=recipe, resume=True)
     except UserError as error:
         assert "\n" not in str(error)
         return str(error)
+    if begins:
+        (out / "metrics.jsonl").write_text('{"step": 1}\n')
     return None
 
 
@@ -142,3 +151,52 @@ def test_a_configuration_that_is_nested_without_end_is_one_line(photos, tmp_path
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text('{"recipe":' * 100_000)
     assert "config.json: not readable" in resumed(tmp_path / "run", photos)
+
+
+RESULTS = ("metrics.jsonl", "probes.jsonl", "encoder.safetensors", "checkpoints/step-000000005.safetensors")
+
+
+def put(out, name):
+    (out / name).parent.mkdir(exist_ok=True)
+    (out / name).write_text("result")
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_without_a_result_leaves_its_folder_to_a_corrected_command(photos, tmp_path, resume):
+    assert claimed(tmp_path, "worlds:4")
+    (tmp_path / "metrics.jsonl").touch()  # opened, and nothing written
+    (tmp_path / "checkpoints").mkdir()
+    assert claimed(tmp_path, photos, recipe=replace(RECIPE, seed=8), resume=resume)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert stored["recipe"]["seed"] == 8 and stored["images_sha256"] == identity(open_images([str(photos)]))
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_with_its_first_result_the_folder_is_that_of_its_run(tmp_path, name):
+    assert claimed(tmp_path, "worlds:4")
+    put(tmp_path, name)
+    assert not claimed(tmp_path, "worlds:4", resume=True)
+    assert "seed 0 -> 8" in resumed(tmp_path, "worlds:4", recipe=replace(RECIPE, seed=8))
+    with pytest.raises(UserError, match="holds a run already; add --resume"):
+        claimed(tmp_path, "worlds:4")
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("name", RESULTS)
+def test_results_without_their_configuration_are_nobodys(tmp_path, name, resume):
+    put(tmp_path, name)
+    with pytest.raises(UserError, match=rf"{name}: of a run whose config\.json is gone; put that back, or choose another"):
+        claimed(tmp_path, "worlds:4", resume=resume)
+    assert not (tmp_path / "config.json").exists() and (tmp_path / name).read_text() == "result"
+
+
+def test_a_configuration_of_something_else_is_never_replaced(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(UserError, match="not readable as a run's configuration"):
+        claimed(tmp_path, "worlds:4")
+
+
+def test_what_a_killed_write_left_goes(tmp_path):
+    for name in FILES:
+        (tmp_path / f".{name}.deadbeef.tmp").touch()
+    assert claimed(tmp_path, "worlds:4") and [path.name for path in tmp_path.iterdir()] == ["config.json"]

@@ -124,6 +124,12 @@ def test_mistakes_about_a_run_are_one_line_and_status_2(photos, tmp_path, capsys
     assert main(words(photos, out, "passes=16", "--resume")) == 0
 
 
+def test_a_run_that_failed_before_its_first_row_can_be_corrected(photos, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(words(photos, out, "passes=16", "--probe-every", "5")) == 2 and "--probe-every 5" in one_line(capsys)
+    assert main(words(photos, out, "passes=16", "batch=8")) == 0 and (out / "encoder.safetensors").is_file()
+
+
 def full(*_):
     raise OSError(28, "No space left on device")
 
