@@ -1,14 +1,17 @@
 """`clicv2lite data pack`: any images -> tars of small JPEGs, which a training run reads by position (book chapter 10).
 
 Shard k holds the images k N to (k + 1) N - 1 of the source and depends on nothing else. So shards are made in any order
-by any number of processes, a killed run continues with those that are missing, and the bytes are the same each time.
+by any number of processes, a killed run continues with those that are missing, and the bytes are the same each time. A shard
+is made again if its tar is damaged or gone, or if a file that was no image then is another one now.
 """
 
 import errno
+import hashlib
 import json
 import multiprocessing
 import os
 import signal
+import tarfile
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
@@ -21,6 +24,7 @@ from typing import Any
 from tqdm import tqdm
 
 from clicv2lite.data.identity import listing_digest
+from clicv2lite.data.images import ImageError
 from clicv2lite.data.packing.form import Form
 from clicv2lite.data.packing.shards import FIELDS, Images, read_rows, write_rows, write_shard
 from clicv2lite.data.sources import ImageSet
@@ -77,7 +81,7 @@ def pack(images: Images, out: Path, form: Form, jobs: int = 1, more: Mapping[str
 
     Args:
         images: what to pack.
-        out: a folder, made if it does not exist; shards of an earlier run that it holds are kept.
+        out: a folder, made if it does not exist; whole shards of an earlier run that it holds are kept.
         form: of the images and the shards.
         jobs: processes; 1 works in this one.
         more: other options that the shards depend on, by their names.
@@ -135,7 +139,7 @@ def _parts(images: Images, form: Form) -> dict[str, range]:
 
 def _make_missing(images: Images, out: Path, form: Form, jobs: int) -> int:
     parts = _parts(images, form)
-    missing = {name: which for name, which in parts.items() if not (out / STATE / f"{name}.csv").exists()}
+    missing = {name: which for name, which in parts.items() if not _is_done(images, which, out, name)}
     there = len(images) - sum(map(len, missing.values()))
     with tqdm(total=len(images), initial=there, unit="img", desc="pack", disable=None) as bar:  # None: only on a terminal
         if jobs == 1:
@@ -146,12 +150,46 @@ def _make_missing(images: Images, out: Path, form: Form, jobs: int) -> int:
     return len(images) - there
 
 
+def _is_done(images: Images, which: range, out: Path, name: str) -> bool:
+    """Whether an earlier run made this shard, its tar is whole, and what failed then is the same file as then."""
+    piece = out / STATE / f"{name}.csv"
+    rows = list(read_rows(piece)) if piece.exists() else []
+    failed = [(i, row) for i, row in zip(which, rows, strict=False) if row.status != "ok"]
+    has_tar = len(failed) < len(rows)  # one without images is not written
+    return (
+        bool(rows)
+        and (not has_tar or _is_whole(out / f"{name}.tar"))
+        and not any(_sha256(images, i) != row.source_sha256 for i, row in failed)
+    )
+
+
+def _is_whole(tar: Path) -> bool:
+    """Whether a tar is there to its end, which is two blocks of zeros in a whole record."""
+    try:
+        with tar.open("rb") as file:
+            file.seek(-2 * tarfile.BLOCKSIZE, os.SEEK_END)
+            return not any(file.read()) and file.tell() % tarfile.RECORDSIZE == 0
+    except OSError:  # gone, or shorter than that
+        return False
+
+
+def _sha256(images: Images, i: int) -> str:
+    """Of the bytes of an image, as `ShardRow.source_sha256`: empty if they cannot be read."""
+    try:
+        return hashlib.sha256(images.read(i)).hexdigest()
+    except ImageError:
+        return ""
+
+
 def _one_shard(images: Images, which: range, out: Path, name: str, form: Form, tick: Callable[[], object]) -> None:
+    piece, tar = out / STATE / f"{name}.csv", out / f"{name}.tar"
+    for old in (piece, tar):
+        old.unlink(missing_ok=True)
     rows = []
-    for row in write_shard(images, which, out / f"{name}.tar", form.side, form.quality):
+    for row in write_shard(images, which, tar, form.side, form.quality):
         rows.append(row)
         tick()
-    write_rows(out / STATE / f"{name}.csv", rows)  # comes after the tar: it says that the shard is done
+    write_rows(piece, rows)  # comes after the tar: it says that the shard is done
 
 
 def _in_processes(
@@ -221,18 +259,11 @@ def _summary(images: Images, out: Path, form: Form, made: int) -> Packed:
             if len(bad) < len(rows):
                 numbers.append(int(name))
                 good += len(rows) - len(bad)
-                size += _size(out / f"{name}.tar")
+                size += (out / f"{name}.tar").stat().st_size
     if not good:
         raise UserError(f"{out}: none of the {len(images):,} images could be packed; the first: {reasons[0]}")
     pattern = str(out / shard_pattern(numbers))
     return Packed(out / MANIFEST, pattern, len(numbers), good, reasons, failed, size, made)
-
-
-def _size(tar: Path) -> int:
-    try:
-        return tar.stat().st_size
-    except FileNotFoundError:
-        raise UserError(f"{tar}: this shard was made and is gone; remove {tar.parent / STATE} to make all again") from None
 
 
 def shard_pattern(numbers: list[int]) -> str:

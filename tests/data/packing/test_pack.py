@@ -223,11 +223,42 @@ def test_a_folder_of_other_images_or_another_form_is_refused(folder, tmp_path):
     assert (tmp_path / "other/000000.tar").read_bytes() == b"mine"
 
 
-def test_a_shard_that_went_missing_is_named(folder, tmp_path):
-    packed(folder, tmp_path / "out", side=32)
-    os.remove(tmp_path / "out/000000.tar")
-    with pytest.raises(UserError, match=r"000000\.tar: this shard was made and is gone"):
-        packed(folder, tmp_path / "out", side=32)
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("damage", [
+    os.remove, lambda tar: os.truncate(tar, 0), lambda tar: os.truncate(tar, 700), lambda tar: os.truncate(tar, 10_240),
+    lambda tar: os.truncate(tar, tar.stat().st_size - 1024),
+])  # fmt: skip
+def test_a_shard_that_is_damaged_or_gone_is_made_again(folder, tmp_path, damage, jobs):
+    packed(folder, tmp_path / "out", side=32, shard=4)
+    before = tree(tmp_path / "out")
+    assert packed(folder, tmp_path / "out", side=32, shard=4).made == 0
+    damage(tmp_path / "out/000001.tar")
+    assert packed(folder, tmp_path / "out", jobs, side=32, shard=4).made == 4
+    assert tree(tmp_path / "out") == before
+
+
+def test_a_file_that_was_mended_is_packed_by_the_same_command(folder, tmp_path):
+    packed(folder, tmp_path / "whole", side=32, shard=4)
+    good = {name: (folder / name).read_bytes() for name in ("01.png", "06.jpg")}
+    for name, data in good.items():
+        (folder / name).write_bytes(data[:100])
+    assert packed(folder, tmp_path / "out", side=32, shard=4).n_failed == 2
+    assert packed(folder, tmp_path / "out", side=32, shard=4).made == 0  # they are as they were
+    (folder / "01.png").write_bytes(good["01.png"])
+    done = packed(folder, tmp_path / "out", side=32, shard=4)
+    assert (done.made, done.good, done.n_failed) == (4, 11, 1) and "06.jpg" in done.failed[0]
+    (folder / "06.jpg").write_bytes(good["06.jpg"])
+    assert packed(folder, tmp_path / "out", side=32, shard=4).good == 12
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_a_shard_whose_images_are_all_bad_now_leaves_no_tar(folder, tmp_path):
+    packed(folder, tmp_path / "out", side=32, shard=4)
+    for path in sorted(folder.iterdir())[4:8]:
+        path.write_bytes(b"x")
+    os.truncate(tmp_path / "out/000001.tar", 700)
+    assert packed(folder, tmp_path / "out", side=32, shard=4).good == 8
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.tar")) == ["000000.tar", "000002.tar"]
 
 
 def test_two_at_once_are_refused(folder, tmp_path):
