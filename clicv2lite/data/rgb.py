@@ -101,6 +101,7 @@ def _to_8_bits(image: Image.Image, label: str) -> Image.Image:
     """Gray of 16 bits (0..65535; modes I;16 and I) or of floats (0..1; mode F) to mode L."""
     floats = image.mode == "F"
     level = np.asarray(image, dtype=np.float32) / (1.0 if floats else 65535.0)
+    clear = image.info.get("transparency")
     low, high = float(level.min()), float(level.max())
     if floats:
         check_floats(low, high, label, "save the image with 8 or 16 bits a channel")
@@ -108,6 +109,8 @@ def _to_8_bits(image: Image.Image, label: str) -> Image.Image:
     elif low < 0 or high > 1:
         kind = "integers outside 0..65535"
         raise ImageError(f"{label}: its gray levels are {kind}; save the image with 8 or 16 bits a channel")
+    elif isinstance(clear, int):  # the one level that a PNG of 16 bits may call transparent
+        level[np.asarray(image) == clear] = 1
     return Image.fromarray(np.round(level * 255).astype(np.uint8))
 
 

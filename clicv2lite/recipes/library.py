@@ -153,5 +153,6 @@ def read_file(path: Path) -> tuple[str, dict[str, Any]]:
         try:
             changes[key] = valued(value, known[key])
         except ValueError:
-            raise UserError(f"--recipe {path}: {key} = {shown(value)} must be {describe(known[key])}") from None
+            text = shown(repr(value) if isinstance(value, str) else value)  # of a number in quotes, these are the mistake
+            raise UserError(f"--recipe {path}: {key} = {text} must be {describe(known[key])}") from None
     return base, changes

@@ -2,6 +2,7 @@ import io
 import os
 import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,15 @@ def test_a_transparent_colour_of_an_rgb_png_becomes_white():
     image = Image.fromarray(np.array([[[1, 2, 3], [9, 9, 9]]], dtype=np.uint8))
     got = pixels(read_image(encoded(image, "PNG", transparency=(1, 2, 3))))
     np.testing.assert_array_equal(got, [[[255, 255, 255], [9, 9, 9]]])
+
+
+def test_a_transparent_level_of_a_16_bit_gray_png_becomes_white():
+    image = Image.fromarray(np.array([[6000, 6001], [40000, 6000]], dtype=np.uint16))
+    data = encoded(image, "PNG")
+    clear = b"tRNS" + (6000).to_bytes(2, "big")
+    chunk = (2).to_bytes(4, "big") + clear + zlib.crc32(clear).to_bytes(4, "big")
+    at = data.index(b"IDAT") - 4
+    np.testing.assert_array_equal(pixels(read_image(data[:at] + chunk + data[at:]))[..., 0], [[255, 23], [156, 255]])
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF"])

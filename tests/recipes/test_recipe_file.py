@@ -47,7 +47,8 @@ def test_set_counts_more_than_the_file(tmp_path):
 @pytest.mark.parametrize("text, reason", [
     ("passes = 3", 'names no base; begin with a line such as base = "lite"'), ("base = 3", "names no base"),
     ('base = "vit-h14"', "base = 'vit-h14': no such recipe"), ('base = "ci"\nspeed = 3', "there is no setting speed"),
-    ('base = "ci"\nseed = 1.5', "seed = 1.5 must be a whole number"), ('base = "ci"\nlr = "0.1"', "must be a number"),
+    ('base = "ci"\nseed = 1.5', "seed = 1.5 must be a whole number"),
+    ('base = "ci"\nlr = "0.1"', "lr = '0.1' must be a number"),
     ('base = "ci"\nlr = [1]', "lr = [1] must be a number"), ('base = "ci"\nclip = true', "clip = True must be a number"),
     ('base = "ci"\nnegatives = "all"', "must be batch or other-images"), ('base = "ci', "is not TOML"),
     ('base = "ci"\n[pool]\nsize = 32', "there is no setting pool"), ("base = \udcff", "is not TOML"),

@@ -58,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; the exit status is 0."""
     from clicv2lite.data.ic1m.build import Draw, build, rebuild  # imports torch, which a fetch does not need
     from clicv2lite.data.ic1m.engine import find_engine
-    from clicv2lite.data.ic1m.metadata import parquet
+    from clicv2lite.data.ic1m.manifest import read_manifest
+    from clicv2lite.data.ic1m.metadata import find_files, parquet
     from clicv2lite.data.ic1m.rounds import Pace
 
     parquet()
@@ -68,6 +69,10 @@ def run(args: argparse.Namespace) -> int:
     check_counts(attempts=args.attempts, round=args.round, jobs=args.jobs)
     check_positive(timeout=args.timeout, max_seconds=args.max_seconds, max_megabytes=args.max_megabytes)
     limits = Limits(args.timeout, args.max_seconds, round(args.max_megabytes * 1e6), args.allow_private)
+    if args.manifest:  # a mistake in what is read is said before an environment is made
+        read_manifest(args.manifest)
+    else:
+        find_files(args.metadata)
     engine = find_engine(args.img2dataset, args.distributor, limits)
     if args.manifest:
         built = rebuild(args.manifest, args.out, form, pace, engine, args.jobs)

@@ -20,6 +20,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from clicv2lite.cli import main as main_command
 from clicv2lite.data.ic1m import guard, rounds
 from clicv2lite.data.ic1m.build import Draw, build, rebuild
 from clicv2lite.data.ic1m.command import add_arguments, run
@@ -634,3 +635,13 @@ def test_img2dataset_ends_with_us(site, tmp_path):
     process.kill()
     process.wait()
     assert len(children) > 1 and psutil.wait_procs(children, timeout=HANG)[1] == []
+
+
+@pytest.mark.parametrize("option, name, line", [
+    ("--metadata", "", "no .parquet file in this folder or below"), ("--metadata", "none", "there is no such file or folder"),
+    ("--manifest", "none.csv", "there is no such file"),
+])  # fmt: skip
+def test_nothing_is_installed_for_metadata_that_cannot_be_read(tmp_path, monkeypatch, capsys, option, name, line):
+    monkeypatch.setattr("clicv2lite.data.ic1m.engine._environment", lambda distributor: pytest.fail("an environment is made"))
+    assert main_command(["data", "ic1m", option, str(tmp_path / name), "--out", str(tmp_path / "out")]) == 2
+    assert f"{option} {tmp_path / name}: {line}" in capsys.readouterr().err
