@@ -237,8 +237,12 @@ def _open(what: Pretraining, ranks: Ranks) -> ImageSet:
 
 
 def _claim(what: Pretraining, images: dict[str, Any], ranks: Ranks) -> None:
-    if claim(what.out, what.recipe, images, what.resume, ranks) and what.recipe_file:
-        write_bytes(what.out / "recipe.toml", what.recipe_file.read_bytes())
+    if not claim(what.out, what.recipe, images, what.resume, ranks):
+        return
+    copy = what.out / "recipe.toml"
+    copy.unlink(missing_ok=True)  # of an attempt that failed before its first result
+    if what.recipe_file:
+        write_bytes(copy, what.recipe_file.read_bytes())
 
 
 def _build(recipe: Recipe, device: torch.device) -> tuple[QueryAndKey, torch.optim.Optimizer]:
