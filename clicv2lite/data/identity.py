@@ -56,8 +56,8 @@ def _files(part: Files) -> Iterator[str]:
 
 
 def _size(path: str | Path) -> int:
-    """Bytes of a file; -1 if it is gone."""
+    """Bytes of a file; -1 if it is gone, or no file can have its name."""
     try:
         return os.stat(path).st_size
-    except OSError:
+    except (OSError, ValueError):
         return -1

@@ -68,8 +68,8 @@ class Scorer:
         began = time.perf_counter()
         told: dict[str, Any] = {"part": part.path.name, "source": part.source}
         try:
-            rows = part.images()
-            batches = score_rows(rows, self.model, self.worker.batch_size, jobs=self.worker.threads)
+            part = part.opened()
+            batches = score_rows(part.rows or (), self.model, self.worker.batch_size, jobs=self.worker.threads)
             scored = [row for some in batches for row in some]
         except UserError as error:  # of the whole tar
             return {"told": json.dumps({**told, "problem": str(error)})}

@@ -1,7 +1,7 @@
 """Parquet parts of a run on several machines: what each is made of, and which are finished (book chapter 12).
 
-A part is written whole or not at all, and says in its own header which images and which model it is of. So a later run has to
-know no more than what stands in the folder.
+A part is written whole or not at all, and says in its own header which images it is of, by their names and sizes, and which
+model. So a later run has to know no more than what stands in the folder.
 """
 
 import hashlib
@@ -10,11 +10,14 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clicv2lite.data.names import is_tar_name
+from clicv2lite.data.identity import identity as listing
+from clicv2lite.data.names import PackedNames, is_tar_name
+from clicv2lite.data.parts import Files
+from clicv2lite.data.sources import ImageSet
 from clicv2lite.data.tars.remote import is_address
 from clicv2lite.errors import UserError, one_line
 from clicv2lite.extras import extra
@@ -36,19 +39,21 @@ class Part:
     """One file of scores to be."""
 
     path: Path
-    source: str  # a tar; or, for image files, what they were and which of them
+    source: str  # what its images were, and which of them; of a tar that is not opened yet, its name
     rows: tuple[ImageRow, ...] | None = None  # None: those of the tar, which is opened where it is scored
 
-    def images(self) -> list[ImageRow]:
-        """The rows to score.
+    def opened(self) -> "Part":
+        """The part with its rows, and a source that says which images they are.
 
         Raises:
             UserError: if the tar is gone, damaged or without images.
         """
-        rows = members(self.source) if self.rows is None else list(self.rows)
-        if self.rows is None and rows[0].error is not None:
-            raise UserError(rows[0].error)
-        return rows
+        if self.rows is not None:
+            return self
+        rows = members(self.source)
+        if (images := rows[0].archive) is None:
+            raise UserError(rows[0].error or "")
+        return replace(self, source=f"{self.source} ({_which(images)})", rows=tuple(rows))
 
 
 def plan(arguments: Sequence[str], out: Path) -> list[Part]:
@@ -91,7 +96,7 @@ def finished(parts: Sequence[Part], out: Path, model: str) -> dict[str, dict[str
         model: from `identity`.
 
     Raises:
-        UserError: if a part is of other images or of another model.
+        UserError: if a part is of other images or of another model, or its tar cannot be read.
     """
     names = set(os.listdir(out))
     for name in names:
@@ -100,12 +105,13 @@ def finished(parts: Sequence[Part], out: Path, model: str) -> dict[str, dict[str
     there = [part for part in parts if part.path.name in names]
     with ThreadPoolExecutor(READERS) as pool:
         headers = list(pool.map(lambda part: read_header(part.path), there))
-    for part, header in zip(there, headers, strict=True):
+        sources = list(pool.map(lambda part: part.opened().source, there))  # workers kept the indexes of the tars
+    for part, header, source in zip(there, headers, sources, strict=True):
         if header["model"] != model:
             raise UserError(f"--out {out}: {part.path.name} is of another model or norms; name another folder")
-        if header["source"] != part.source:
+        if header["source"] != source:
             advice = "name another folder, or remove the parts of that name"
-            raise UserError(f"--out {out}: {part.path.name} is of {header['source']}, not of {part.source}; {advice}")
+            raise UserError(f"--out {out}: {part.path.name} is of {header['source']}, not of {source}; {advice}")
     return {part.path.name: header for part, header in zip(there, headers, strict=True)}
 
 
@@ -159,11 +165,14 @@ def read_header(path: Path) -> dict[str, Any]:
 
 def _by_the_thousand(out: Path, name: str, what: str, rows: Sequence[ImageRow]) -> Iterator[Part]:
     # every part carries the digest of the whole list: with one image more or less, each would hold other ones
-    listed = hashlib.sha256("\0".join(row.image for row in rows).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    listed = _which(ImageSet([Files(os.curdir, PackedNames(row.image for row in rows))]))
     for number, start in enumerate(range(0, len(rows), FILES)):
         some = tuple(rows[start : start + FILES])
-        source = f"{what} ({len(rows)} images, {listed}) from {start} on"
-        yield Part(out / f"{shortened(name)}-{number:05d}.parquet", source, some)
+        yield Part(out / f"{shortened(name)}-{number:05d}.parquet", f"{what} ({listed}) from {start} on", some)
+
+
+def _which(images: ImageSet) -> str:
+    return f"{len(images)} images, {listing(images)[:16]}"
 
 
 def _check_there(tars: Sequence[str]) -> None:

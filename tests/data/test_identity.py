@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from clicv2lite.data.identity import identity, listing_digest
-from clicv2lite.data.sources import open_images
+from clicv2lite.data.names import PackedNames
+from clicv2lite.data.parts import Files
+from clicv2lite.data.sources import ImageSet, open_images
 
 
 def of(*sources):
@@ -50,6 +52,7 @@ def test_a_file_that_is_gone_changes_it_and_is_no_error(folder):
     before = identity(images)
     (folder / "a.png").unlink()
     assert identity(images) != before
+    assert len(identity(ImageSet([Files(".", PackedNames(["a\0b"]))]))) == 64, "a name that no file can have"
 
 
 def test_each_file_is_asked_for_its_size_once(folder, monkeypatch):

@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,9 @@ pq = pytest.importorskip("pyarrow.parquet", reason="the extra ray is not install
 HEADER = {"source": "a.tar", "model": "m", "images": 1, "failed": 0}
 
 
-def shard(path):
+def shard(path, side=8):
     path.parent.mkdir(exist_ok=True)
-    Image.new("RGB", (8, 8)).save(path.parent / "one.png")
+    Image.new("RGB", (side, side)).save(path.parent / "one.png")
     with tarfile.open(path, "w") as tar:
         tar.add(path.parent / "one.png", "one.png")
     (path.parent / "one.png").unlink()
@@ -37,10 +38,10 @@ def test_a_tar_is_a_part_of_its_name_and_image_files_are_taken_by_the_thousand(t
         "out/000.parquet", "out/7.parquet", "out/photos-00000.parquet", "out/photos-00001.parquet", "out/photos-00002.parquet",
         "out/images-00000.parquet",
     ]  # fmt: skip
-    assert [row.image for row in found[0].images()] == ["shards/000.tar/one.png"]
-    files = [row.image for part in found[2:5] for row in part.images()]
+    assert [row.image for row in found[0].opened().rows] == ["shards/000.tar/one.png"]
+    files = [row.image for part in found[2:5] for row in part.opened().rows]
     assert files == sorted(str(path) for path in photos.iterdir()) and len(files) == 9
-    assert [row.image for row in found[5].images()] == ["x.png", "y.png"]
+    assert [row.image for row in found[5].opened().rows] == ["x.png", "y.png"]
 
 
 def test_a_tar_that_is_missing_or_has_the_name_of_another_is_one_line(tmp_path, monkeypatch):
@@ -53,16 +54,38 @@ def test_a_tar_that_is_missing_or_has_the_name_of_another_is_one_line(tmp_path, 
         plan(["a/0.tar", "b/0.tar"], Path("out"))
     Path("a/1.tar").write_bytes(b"no tar")
     with pytest.raises(UserError, match=r"^a/1\.tar: a damaged or truncated tar"):
-        plan(["a/1.tar"], Path("out"))[0].images()
+        plan(["a/1.tar"], Path("out"))[0].opened()
 
 
 def test_a_folder_with_other_images_than_its_parts_hold_is_refused(tmp_path, photos):
     for part in plan([str(photos)], tmp_path):
-        write_part(part, part.images(), None, {**HEADER, "source": part.source})
+        write_part(part, part.rows, None, {**HEADER, "source": part.source})
     assert set(finished(plan([str(photos)], tmp_path), tmp_path, "m")) == {"photos-00000.parquet"}
     (photos / "0.png").unlink()
     with pytest.raises(UserError, match=r"photos-00000\.parquet is of .*\(9 images, \w+\) from 0 on, not of .*\(8 images"):
         finished(plan([str(photos)], tmp_path), tmp_path, "m")
+
+
+def test_a_tar_or_file_that_another_has_taken_the_place_of_is_not_taken_as_finished(tmp_path, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shard(Path("tt/r.tar"))
+    out = tmp_path / "out"
+    out.mkdir()
+    for part in plan(["tt/r.tar", "photos"], out):
+        opened = part.opened()
+        write_part(opened, opened.rows, None, {**HEADER, "source": opened.source})
+    assert set(finished(plan(["tt/r.tar", "photos"], out), out, "m")) == {"r.parquet", "photos-00000.parquet"}
+    Path("copy/tt").mkdir(parents=True)
+    shutil.copy("tt/r.tar", "copy/tt/r.tar")
+    monkeypatch.chdir("copy")  # the same tar elsewhere
+    assert set(finished(plan(["tt/r.tar"], out), out, "m")) == {"r.parquet"}
+    shard(Path("tt/r.tar"), side=300)
+    with pytest.raises(UserError, match=r"r\.parquet is of tt/r\.tar \(1 images, \w+\), not of tt/r\.tar \(1 images, \w+\); name"):
+        finished(plan(["tt/r.tar"], out), out, "m")
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 8)).save(photos / "0.png")
+    with pytest.raises(UserError, match=r"photos-00000\.parquet is of photos \(9 images, \w+\) from 0 on, not of photos \(9 images"):
+        finished(plan(["photos"], out), out, "m")
 
 
 def test_a_part_has_the_cells_of_the_table_and_null_where_they_are_empty(tmp_path):
@@ -88,7 +111,7 @@ def test_a_part_has_the_cells_of_the_table_and_null_where_they_are_empty(tmp_pat
 
 
 def test_parts_of_another_model_or_source_and_foreign_files_are_refused(tmp_path):
-    part = Part(tmp_path / "a.parquet", "a.tar")
+    part = Part(tmp_path / "a.parquet", "a.tar", ())
     assert finished([part], tmp_path, "m") == {}
     write_part(part, [ImageRow("a.tar/1.png", Path(), 0.5)], None, HEADER)
     (tmp_path / ".a.parquet.0123abcd.tmp").touch()  # of a killed worker
