@@ -30,7 +30,7 @@ from clicv2lite.probe.crossval import folds, predicted
 from clicv2lite.probe.encoding import encode_task
 from clicv2lite.probe.fitting import fitter
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.task import add_score_range, add_within_categories, groups, load_task
+from clicv2lite.probe.task import add_score_range, add_within_categories, load_task
 from clicv2lite.provenance import stamped
 
 FOLDS = 5
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     if double := {name for name in args.encoder if args.encoder.count(name) > 1}:
         raise UserError(f"--encoder {min(double)}: it is named twice; name each encoder once")
     device = choose_device(args.device)
-    task = load_task(args.ratings, args.test, args.folds, args.score_range)
+    task = load_task(args.ratings, args.test, args.folds, args.score_range, args.within_categories)
     k = FOLDS if args.folds is None else args.folds
     if task.test is None:
         folds(len(task.paths), k, task.categories, args.seed)  # refuses a wrong number before the long part
@@ -123,10 +123,9 @@ def run(args: argparse.Namespace) -> int:
         skipped += failed
         candidates[name] = Candidate(inputs, fitter(head, encoder, args.seed))
         encoder.to(torch.device("cpu"))  # the next one may need the room
-    within = groups(args.within_categories, task.categories, args.ratings)
     predictions: dict[str, Floats] = {}
     for name, one in candidates.items():
-        rows, predictions[name] = predicted(one.fit, one.inputs, task, k, args.seed, within)
+        rows, predictions[name] = predicted(one.fit, one.inputs, task, k, args.seed)
     names = [task.categories[i] for i in rows] if task.categories else None
     board = leaderboard(predictions, task.scores[rows], names, args.seed)
     for row in board:
@@ -134,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
     table = as_markdown(board)
     chosen = None
     if args.nested:
-        found, picks = nested(candidates, task, k, args.seed, within)
+        found, picks = nested(candidates, task, k, args.seed)
         chosen = {"chosen": picks, **report(task.scores[rows], found, names, RESAMPLES, args.seed)}
         often = ", ".join(f"{name} {picks.count(name)}x" for name in dict.fromkeys(picks))
         table += f"\n\nChosen on inner folds: mean PCC {number(chosen['mean_pcc'])}, {ends(chosen['mean_pcc_ci'])}; {often}."

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from clicv2lite.arrays import Floats, Names, Rows
+from clicv2lite.arrays import Floats, Rows
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_counts, check_positive, check_seed
 from clicv2lite.files import put_json, write_json
@@ -26,7 +26,7 @@ from clicv2lite.probe.crossval import Fit, cross_validate, fit_rows, folds
 from clicv2lite.probe.encoding import encode_task
 from clicv2lite.probe.fitting import fitter
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.task import Task, add_score_range, add_within_categories, groups, load_task
+from clicv2lite.probe.task import Task, add_score_range, add_within_categories, load_task
 from clicv2lite.provenance import stamped
 from clicv2lite.recipes.settings import read_settings
 
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     _check_options(args)
     _check_outputs(args)
     device = choose_device(args.device)
-    task = load_task(args.ratings, args.test, args.folds, args.score_range)
+    task = load_task(args.ratings, args.test, args.folds, args.score_range, args.within_categories)
     k = 5 if args.folds is None else args.folds
     if task.test is None:
         folds(len(task.paths), k, task.categories, args.seed)  # refuses a wrong number before the long part
@@ -78,13 +78,13 @@ def run(args: argparse.Namespace) -> int:
         encoder.check_storable("--out")
     inputs, task, skipped = encode_task(encoder, args.head, task, args.batch_size)
     fit = fitter(args.head, encoder, args.seed, args.epochs, args.lr, args.channels)
-    within = groups(args.within_categories, task.categories, args.ratings)
     if task.test is None:
-        found, by_fold = _cross_validated(fit, inputs, task, within, k, args.seed)
+        found, by_fold = _cross_validated(fit, inputs, task, k, args.seed)
         every = np.ones(len(task.paths), dtype=bool)  # the saved head may use every rating
-        head = fit_rows(fit, inputs, task.scores, every, within) if args.out else None
+        head = fit_rows(fit, inputs, task.scores, every, task.groups) if args.out else None
     else:
-        head, rows, by_fold = fit_rows(fit, inputs, task.scores, task.train, within), np.flatnonzero(task.test), None
+        head, by_fold = fit_rows(fit, inputs, task.scores, task.train, task.groups), None
+        rows = np.flatnonzero(task.test)
         found = _report(task, rows, head.predict(inputs[rows]), args.seed)
     found |= {
         "head": args.head,
@@ -143,12 +143,10 @@ def _check_outputs(args: argparse.Namespace) -> None:
             raise UserError(f"--out {args.out}: the encoder of this pretraining would be lost; name another folder")
 
 
-def _cross_validated(
-    fit: Fit, inputs: Tensor, task: Task, within: Names | None, k: int, seed: int
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _cross_validated(fit: Fit, inputs: Tensor, task: Task, k: int, seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The report on all rows, each predicted by a head that never saw it, and the main numbers of each fold."""
     tests = folds(len(task.paths), k, task.categories, seed)
-    predictions = cross_validate(fit, inputs, task.scores, tests, within)
+    predictions = cross_validate(fit, inputs, task.scores, tests, task.groups)
     by_fold = [_report(task, rows, predictions[rows], seed, resamples=0) for rows in tests]
     short = [{key: fold[key] for key in ("n", "pcc", "srcc", "mean_pcc")} for fold in by_fold]
     return _report(task, np.arange(len(task.paths)), predictions, seed), short

