@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from clicv2lite.arrays import Floats
-from clicv2lite.data.names import is_tar_name
 from clicv2lite.data.rated.table import read_ratings
+from clicv2lite.data.tars.index import TarImages
+from clicv2lite.data.tars.remote import is_address
 from clicv2lite.device import add_device, choose_device, cores
 from clicv2lite.errors import UserError, check_counts
 from clicv2lite.files import put_json
@@ -90,7 +91,8 @@ def _scored(rows: Sequence[ImageRow], model: Model, args: argparse.Namespace) ->
 
 def kinds(rows: Sequence[ImageRow]) -> list[str | None]:
     """(n,) the kind of each image of a tar whose `key.json` names one, as `{"kind": "photo"}` beside key.jpg; else None."""
-    tars = {tar for row in rows if row.archive is not None for tar in [_tar(row.image)] if tar}
+    parts = {part for row in rows if row.archive is not None for part in row.archive.parts}
+    tars = {part.path for part in parts if isinstance(part, TarImages) and not is_address(part.path)}
     known: dict[str, str] = {}
     for tar in sorted(tars):
         with tarfile.open(tar) as file:
@@ -102,11 +104,6 @@ def kinds(rows: Sequence[ImageRow]) -> list[str | None]:
                         continue
                     known[f"{tar}/{member.name.removesuffix('.json')}"] = str(kind)
     return [known.get(row.image.rpartition(".")[0]) for row in rows]
-
-
-def _tar(image: str) -> str | None:
-    """The tar in the name of an image within one."""
-    return next((str(folder) for folder in Path(image).parents if is_tar_name(str(folder)) and folder.is_file()), None)
 
 
 def _by_kind(rows: Sequence[ImageRow]) -> dict[str, Any]:

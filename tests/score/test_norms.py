@@ -10,6 +10,8 @@ from PIL import Image
 from clicv2lite.cli import main
 from clicv2lite.models.model import load_model
 from clicv2lite.models.norms import read_norms
+from clicv2lite.score.arguments import find_images
+from clicv2lite.score.norms import kinds
 
 
 @pytest.fixture
@@ -34,6 +36,12 @@ def shard(tmp_path):
                 (folder / f"{i}.png").write_bytes(file.getvalue())
                 table.write(f"{i}.png,{i / 40},{'ab'[i % 2]}\n")
     return tmp_path / "s.tar"
+
+
+@pytest.mark.parametrize("name", ["s.tar", "./s.tar", "rated//../s.tar", "{}"])
+def test_kinds_are_found_however_the_tar_is_named(shard, monkeypatch, name):
+    monkeypatch.chdir(shard.parent)
+    assert kinds(find_images([name.format(shard), "rated"])) == ["photo"] * 50 + ["art"] * 10 + [None] * 40
 
 
 def test_norms_are_the_quantiles_of_the_scores_and_turn_a_score_into_its_rank(shard, models, tmp_path, capsys):
