@@ -1,5 +1,6 @@
 """A module of your own as a frozen encoder, from Python: `ComplexityRegressor(encoder=net)` (book chapter 12)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.method.pixels import normalize
+from clicv2lite.ranges import wrong_field
+
+READ = ("pool_size", "pool_statistics")  # what can be chosen of a module's reading
 
 
 class ModuleEncoder(FrozenEncoder):
@@ -46,6 +50,24 @@ class ModuleEncoder(FrozenEncoder):
     def device(self) -> torch.device:
         """The device of its first weight; the CPU if it has none."""
         return next((p.device for p in self.net.parameters()), torch.device("cpu"))
+
+    def read_as(self, pooling: Mapping[str, Any]) -> FrozenEncoder:
+        """The same module, called with images of another side, or pooled by other statistics.
+
+        Raises:
+            UserError: for any other field, a value that cannot be, or a side that the module cannot read.
+        """
+        if not pooling:
+            return self
+        if other := [key for key in pooling if key not in READ]:
+            raise UserError(f"--set {other[0]}: of a module of your own only {' and '.join(READ)} can be set; leave it out")
+        pool = PoolConfig(**{key.removeprefix("pool_"): value for key, value in pooling.items()})
+        if reason := wrong_field(pool) or ("" if pool.statistics else "statistics: name at least one"):
+            raise UserError(f"--set pool_{reason}")
+        statistics = pool.statistics if "pool_statistics" in pooling else self.config.pool.statistics
+        encoder = ModuleEncoder(self.net, pool.size or self.size, statistics)
+        encoder.name = self.name
+        return encoder
 
     def tokens(self, images: Tensor) -> Tensor:
         """The last of its outputs as a map: (B, 3, S, S) uint8 -> (B, h, w, C) float32."""

@@ -37,7 +37,7 @@ from clicv2lite.probe.crossval import predicted, splits
 from clicv2lite.probe.encoding import encode_task
 from clicv2lite.probe.fitting import fitter
 from clicv2lite.probe.imagenet import RESULT, ImagenetProbe, measure_imagenet
-from clicv2lite.probe.invariance import PERPLEXITY, class_report, name_categories, neighbourhood, tsne
+from clicv2lite.probe.invariance import PERPLEXITY, check_classes, class_report, name_categories, neighbourhood, tsne
 from clicv2lite.probe.metrics import report
 from clicv2lite.probe.predictions import keep
 from clicv2lite.probe.task import Task, load_task
@@ -218,16 +218,14 @@ def check_measures(rated: RatedImages, measures: Sequence[str], suite: str) -> N
     """Refuse, before the long part, a rating table that a suite cannot be made with.
 
     Raises:
-        UserError: if it needs categories, or folds or t-SNE more images than there are.
+        UserError: if it needs categories, two to fit on for every fold, or folds or t-SNE more images than there are.
     """
-    names = rated.task.categories or []
-    fitted = {name for name, fits in zip(names, rated.task.train, strict=False) if fits and name}
-    if (({"classes", "map"} & {*measures} or suite == "fig5") and rated.categories < 2) or (
-        "classes" in measures and len(fitted) < 2
-    ):
+    if ({"classes", "map"} & {*measures} or suite == "fig5") and rated.categories < 2:
         raise UserError(f"{rated.data.ratings}: --suite {suite} needs a category column with two or more categories")
     count = len(rated.task.paths)
     if rated.task.test is None and count < 2 * rated.size.folds:
         raise UserError(f"{rated.data.ratings}: {count} rated images are too few for {rated.size.folds} folds; rate more")
+    if "classes" in measures:  # a classifier of every fold needs two; how many a fold has does not depend on the seed
+        check_classes(rated.task.categories or [], *splits(rated.task, rated.size.folds, 0), rated.data.ratings)
     if "map" in measures and count <= PERPLEXITY:
         raise UserError(f"{rated.data.ratings}: --suite {suite} needs more than {PERPLEXITY} images for t-SNE")

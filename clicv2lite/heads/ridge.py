@@ -94,7 +94,9 @@ def fit_ridge(features: Tensor, scores: Floats, groups: NDArray[np.str_] | None 
     x, y = scaler.fit_transform(features.detach().cpu().numpy().astype(np.float64)), np.array(scores, dtype=np.float64)
     _, member, size = np.unique(np.zeros(len(y)) if groups is None else groups, return_inverse=True, return_counts=True)
     if size.max() < 2:
-        raise UserError("ratings: no group has two of them, so there is no difference within one to fit")
+        raise UserError(
+            "ratings: no group has two of them, so there is no difference within one to fit; rate two or more of a kind"
+        )
     for group in range(len(size)):
         rows = member == group
         x[rows] -= x[rows].mean(0)

@@ -7,6 +7,7 @@ import argparse
 import csv
 import io
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor
 from clicv2lite.arrays import Floats, Names, Rows
 from clicv2lite.data.names import as_cell
 from clicv2lite.device import add_device, choose_device
-from clicv2lite.errors import UserError, check_seed
+from clicv2lite.errors import UserError, check_seed, one_line
 from clicv2lite.extras import extra
 from clicv2lite.files import put_json, write_bytes
 from clicv2lite.heads.ridge import fit_ridge
@@ -75,15 +76,38 @@ def name_categories(
     """The (m,) rows that are tested, ascending, and the (m,) categories that the category probe names for them.
 
     Arguments as in :func:`class_probe`.
+
+    Raises:
+        UserError: if a classifier would be fitted on one category alone.
     """
+    check_classes(categories, tests, train, "--ratings")
     names, x = np.asarray(categories), features.double().numpy()
     found = names.copy()
     for test in tests:
-        fitted = np.setdiff1d(np.arange(len(names)), test) if train is None else train
+        fitted = _fitted(len(names), test, train)
         classifier = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=1000))
         found[test] = classifier.fit(x[fitted], names[fitted]).predict(x[test])
     rows = np.sort(np.concatenate(tests))
     return rows, found[rows]
+
+
+def check_classes(categories: Sequence[str], tests: list[Rows], train: Rows | None, table: object) -> None:
+    """Refuse categories that :func:`class_probe` cannot be fitted on; arguments as there, `table` is named in the error.
+
+    Raises:
+        UserError: if for one of the tests all rows to fit on are of one category.
+    """
+    names = np.asarray(categories)
+    for test in tests:
+        if len(found := np.unique(names[_fitted(len(names), test, train)])) < 2:
+            if not any(found):
+                raise UserError(f"{table}: needs a category column with two or more categories")
+            what = f"a category probe would be fitted on images of category {one_line(found[0])} alone"
+            raise UserError(f"{table}: {what}; give two or more of another one to fit on")
+
+
+def _fitted(n: int, test: Rows, train: Rows | None) -> Rows:
+    return np.setdiff1d(np.arange(n), test) if train is None else train
 
 
 def class_report(categories: Sequence[str], found: Names, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
@@ -218,6 +242,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--ratings {args.ratings}: needs a category column with two or more categories")
     if len(task.paths) <= PERPLEXITY:
         raise UserError(f"--ratings {args.ratings}: {len(task.paths)} images; t-SNE needs more than {PERPLEXITY}")
+    check_classes(task.categories, *splits(task, FOLDS, args.seed), f"--ratings {args.ratings}")
+    if (others := len(task.categories) - max(Counter(task.categories).values())) < 2:
+        raise UserError(f"--ratings {args.ratings}: {others} image is of another category than all others; give two or more")
     encoder = load_encoder(args.encoder, args.seed).to(device)
     features, task, skipped = encode_task(encoder, "ridge", task, batch_size=64)
     found, points = invariance(features, task, args.seed)

@@ -41,6 +41,27 @@ def test_vectors_have_one_place_and_lists_stand_side_by_side():
     assert both.features(pictures(2, 32)).shape == (2, 7) and both.tokens(pictures(2, 32)).shape == (2, 2, 4, 2)
 
 
+def test_it_is_read_at_another_side_or_by_other_statistics_and_in_no_other_way():
+    images, narrow = pictures(2, 40), ModuleEncoder(Gives(lambda m: m), 32)  # 5 channels: no width of a ViT
+    values = MAP(normalize(images / 255)).detach().double().flatten(2).numpy()
+    narrow.name = "mine:build"
+    read = narrow.read_as({"pool_statistics": ("max",), "pool_size": 40})
+    np.testing.assert_allclose(read.features(images), values.max(2), rtol=1e-4, atol=1e-5)
+    assert (read.size, read.name, read.feature_count) == (40, "mine:build", 5)
+    assert narrow.read_as({}) is narrow and narrow.read_as({"pool_size": 40}).config.pool.statistics == ("mean", "std")
+    for pooling, message in (
+        (
+            {"pool_read": "likeness"},
+            "--set pool_read: of a module of your own only pool_size and pool_statistics can be set; lea",
+        ),
+        ({"pool_statistics": ()}, "--set pool_statistics: name at least one"),
+        ({"pool_size": -8}, "--set pool_size=-8: "),
+        ({"pool_size": 4}, "encoder: the module cannot read images of 4 px"),
+    ):
+        with pytest.raises(UserError, match=f"^{message}"):
+            narrow.read_as(pooling)
+
+
 def test_features_only_of_timm_and_the_regressor_take_it():
     net = timm.create_model("test_resnet", features_only=True)
     encoder = load_encoder(net)

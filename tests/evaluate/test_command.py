@@ -321,6 +321,18 @@ def test_categories_of_the_rows_to_fit_on_are_what_the_category_probe_needs(tmp_
     assert "needs a category column" in capsys.readouterr().err and not (tmp_path / "runs").exists()
 
 
+def test_a_second_category_of_one_image_is_refused_before_anything_is_trained(tmp_path, capsys):
+    data = find_data("ci", None, None, None, tmp_path)
+    head, *lines = data.ratings.read_text().splitlines()
+    one = data.ratings.with_name("one.csv")
+    rows = [f"{line.rpartition(',')[0]},{'b' if i == 7 else 'a'}" for i, line in enumerate(lines)]
+    one.write_text("\n".join([head, *rows]) + "\n")
+    assert evaluate(tmp_path, "table5", "--ratings", str(one)) == 2
+    error = capsys.readouterr().err
+    assert "one.csv: a category probe would be fitted on images of category a alone; give two or more of another" in error
+    assert error.count("\n") == 1 and not (tmp_path / "runs").exists()
+
+
 def test_the_untrained_vit_is_that_of_the_seed(tmp_path):
     recipe = SIZES["lite"].recipe(SUITES["table4"].rows[1], 1)
     ours, theirs = runs.untrained(recipe).vit.state_dict(), load_encoder("random", 1).vit.state_dict()
