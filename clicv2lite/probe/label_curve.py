@@ -1,6 +1,7 @@
 """`clicv2lite label-curve`: how many ratings of one's own a head needs, on frozen features (book chapter 12)."""
 
 import argparse
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +36,7 @@ def label_curve(
         draws: random choices of images for each count. seed: of these choices.
 
     Returns:
-        Number of images fitted on -> ``draws`` correlations.
+        Number of images fitted on -> ``draws`` correlations; nan where the scores fitted on, or those tested on, are all equal.
     """
     target, rng = np.asarray(scores, dtype=np.float64), np.random.default_rng(seed)
     curve: dict[int, list[float]] = {}
@@ -63,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Encode the images of a rating table, and draw a curve within each category; exit status 0.
 
+    A correlation that is not defined is null in the file.
+
     Raises:
         UserError: for a table, an encoder or an image that cannot be used, or an output that cannot be written.
     """
@@ -78,9 +81,14 @@ def run(args: argparse.Namespace) -> int:
     for kind in sorted(set(kinds)):
         rows = np.flatnonzero(kinds == kind)
         if curve := label_curve(features[rows], task.scores[rows], seed=args.seed):
-            result["per_category"][kind] = {"n": len(rows), "curve": {str(count): found for count, found in curve.items()}}
+            stored = {str(count): [_or_none(value) for value in found] for count, found in curve.items()}
+            result["per_category"][kind] = {"n": len(rows), "curve": stored}
     put_json(args.json, stamped(result | {"skipped": skipped, "seed": args.seed}, began, device))
     return 0
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _check_size(task: Task, table: str) -> Names:

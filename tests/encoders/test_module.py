@@ -52,7 +52,7 @@ def test_it_is_read_at_another_side_or_by_other_statistics_and_in_no_other_way()
     for pooling, message in (
         (
             {"pool_read": "likeness"},
-            "--set pool_read: of a module of your own only pool_size and pool_statistics can be set; lea",
+            "--set pool_read: of a module of your own only pool_size and pool_statistics can be",
         ),
         ({"pool_statistics": ()}, "--set pool_statistics: name at least one"),
         ({"pool_size": -8}, "--set pool_size=-8: "),

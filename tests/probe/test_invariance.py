@@ -159,7 +159,7 @@ def test_a_map_needs_more_images_than_it_looks_at():
 
 
 @pytest.mark.parametrize("kinds, parts, message", [
-    (["A"] * 39 + ["B"], None, "a category probe would be fitted on images of category A alone; give two or more of another one"),
+    (["A"] * 39 + ["B"], None, "a category probe would be fitted on images of category A alone; give two or more of another"),
     (["A"] * 20 + ["B"] * 20, ["train"] * 20 + ["test"] * 20, "a category probe would be fitted on images of category A alone"),
     (["A"] * 39 + ["B"], ["test"] * 20 + ["train"] * 20, "1 image is of another category than all others; give two or more"),
 ])  # fmt: skip
@@ -168,7 +168,7 @@ def test_a_second_category_of_too_few_images_is_refused_before_the_encoding(data
     (data / "one.csv").write_text("\n".join(["image,score,category,split", *rows]))
     assert main(words(data, "one.csv", encoder="nothing-there")) == 2
     assert f"one.csv: {message}" in capsys.readouterr().err
-    with pytest.raises(UserError, match="^--ratings: a category probe would be fitted on images of category A alone"):
+    with pytest.raises(UserError, match=r"^--ratings: a category probe would be fitted on images of category A alone"):
         class_probe(torch.eye(40), ["A"] * 39 + ["B"], [np.arange(20), np.arange(20, 40)])
 
 

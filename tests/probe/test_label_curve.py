@@ -58,6 +58,21 @@ def test_the_command_stores_a_curve_of_each_category_that_is_large_enough(table,
     assert found["skipped"] == [] and found["encoder"] == "random"
 
 
+def test_a_correlation_that_is_not_defined_is_null(table, tmp_path):
+    rows = [f"{i}.png,{1 if i < 2 else 0}" for i in range(50)]  # most draws of 10 leave out both, but not all
+    table.write_text("\n".join(["image,score", *rows]))
+    out = tmp_path / "c.json"
+    assert main(["label-curve", "--encoder", "random", "--ratings", str(table), "--device", "cpu", "--json", str(out)]) == 0
+    rng, curve = np.random.default_rng(0), json.loads(out.read_text())["per_category"][""]["curve"]
+    undefined = []
+    for count in (5, 10):
+        for value in curve[str(count)]:
+            high = (rng.permutation(50)[:count] < 2).sum()  # of the images that are fitted on
+            assert (value is None) == (high in (0, 2))
+            undefined.append(value is None)
+    assert any(undefined) and not all(undefined)
+
+
 def test_too_few_images_of_every_category_are_one_clear_line(table, tmp_path, capsys):
     table.write_text("\n".join(table.read_text().splitlines()[:40]))
     assert main(["label-curve", "--encoder", "random", "--ratings", str(table), "--json", str(tmp_path / "c.json")]) == 2

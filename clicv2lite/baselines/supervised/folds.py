@@ -21,6 +21,7 @@ from clicv2lite.baselines.supervised.settings import Settings, Supervised
 from clicv2lite.baselines.supervised.training import predict, train
 from clicv2lite.data.batches import read_squares
 from clicv2lite.device import CPU
+from clicv2lite.errors import UserError
 from clicv2lite.files import write_json
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.metrics import RESAMPLES, report
@@ -45,7 +46,8 @@ def measure(
         commit); predictions, kept by :func:`clicv2lite.probe.predictions.keep`.
 
     Raises:
-        UserError: where weights or a package are missing, for a wrong number of folds, or a loss that is not finite.
+        UserError: where weights or a package are missing, for a wrong number of folds, or a loss or prediction that is not
+            finite.
     """
     net = BASELINES[name].build(settings.backbone, settings.weights)
     with torch.no_grad():  # weights or a package that are missing show before the long part
@@ -59,7 +61,7 @@ def measure(
     predictions = np.full(len(images), np.nan)
     for part in parts:
         predictions[part["rows"]] = part["predictions"]
-    rows = np.flatnonzero(np.isfinite(predictions))
+    rows = np.sort(np.concatenate([np.array(part["rows"]) for part in parts]))
     names = [task.categories[i] for i in rows] if task.categories else None
     return report(task.scores[rows], predictions[rows], names, RESAMPLES, seed) | {
         "model": name,
@@ -93,6 +95,9 @@ def evaluate(
 
     Returns:
         A dictionary for each fold: rows; predictions for them, by a network that was trained on the others; seconds, commit.
+
+    Raises:
+        UserError: for a loss or a prediction that is not finite.
     """
     every = np.arange(len(images))
     if task.test is None:
@@ -104,19 +109,32 @@ def evaluate(
     for number, (fitted, tested) in enumerate(parts, 1):
         key = fold_key(name, settings, images, task.scores, fitted, tested, seed)
         path = work / f"{name}-{key}.json" if work else None
-        if path and path.is_file():
-            found.append(json.loads(path.read_text(encoding="utf-8")))
+        if path and (known := _finished(path, tested)):
+            found.append(known)
             continue
         started = time.perf_counter()
         rows = torch.from_numpy(fitted)
         label = f"{name} {number}/{len(parts)}"
         net = train(name, settings, images[rows], task.scores[fitted], seed, label, device)
         predictions = predict(net, images[torch.from_numpy(tested)], settings)
+        if not np.isfinite(predictions).all():  # the last update is in no loss
+            raise UserError(f"--model {name}: a prediction is not finite; lower --lr (now {settings.lr})")
         seconds = round(time.perf_counter() - started)
         found.append({"rows": tested.tolist(), "predictions": predictions.tolist(), "seconds": seconds, "commit": commit()})
         if path:
             write_json(path, found[-1])
     return found
+
+
+def _finished(path: Path, tested: Rows) -> dict[str, Any] | None:
+    """A fold as it was stored; None if there is none, or the file is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        predictions = np.array(found["predictions"], dtype=np.float64)
+        whole = found["rows"] == tested.tolist() and predictions.shape == tested.shape and np.isfinite(predictions).all()
+        return found if whole and found["seconds"] >= 0 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def fold_key(name: str, settings: Settings, images: Tensor, scores: Floats, fitted: Rows, tested: Rows, seed: int) -> str:

@@ -101,6 +101,26 @@ def test_a_finished_fold_is_not_trained_again(tiny, monkeypatch, tmp_path):
     assert len(trained) == 6  # another configuration trains all five
 
 
+@pytest.mark.parametrize("damaged", [lambda text: text[:40], lambda _: "[]", lambda text: text.replace('"rows"', '"row"')])
+def test_a_fold_whose_file_is_damaged_is_trained_again(tiny, tmp_path, damaged):
+    images, level = bright(20)
+    want = evaluate("tiny", tiny, images, task_of(level), 0, work=tmp_path)
+    path = sorted(tmp_path.glob("tiny-*.json"))[2]
+    path.write_text(damaged(path.read_text()))
+    got = evaluate("tiny", tiny, images, task_of(level), 0, work=tmp_path)
+    assert [part["predictions"] for part in got] == [part["predictions"] for part in want]
+    assert json.loads(path.read_text())["predictions"] in [part["predictions"] for part in want]
+
+
+def test_a_prediction_that_is_not_finite_is_refused_and_not_left_out(tiny, monkeypatch, tmp_path):
+    images, level = bright(20)
+    calls, real = [], predict
+    monkeypatch.setattr(supervised, "predict", lambda *a: real(*a) * (np.nan if calls.append(1) or len(calls) == 2 else 1))
+    with pytest.raises(UserError, match=r"^--model tiny: a prediction is not finite; lower --lr \(now 0\.05\)$"):
+        evaluate("tiny", tiny, images, task_of(level), 0, work=tmp_path)
+    assert len(list(tmp_path.glob("tiny-*.json"))) == 1, "only the fold before is kept"
+
+
 def test_the_key_of_a_fold_changes_with_all_it_depends_on(tiny):
     images, level = bright(6)
     fitted, tested = np.arange(4), np.arange(4, 6)
