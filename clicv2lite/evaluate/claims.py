@@ -1,7 +1,7 @@
 """`clicv2lite claims`: what the paper says of its tables and figures, each with a verdict from our runs (book chapter 15).
 
-The command reads ``data/results/suites/*.json`` and writes data/claims.json. Every claim is a set of "left lies above right".
-Each pair is compared by :mod:`clicv2lite.evaluate.paired`, with the same seeds, images and folds:
+The command reads ``data/results/suites/*.json`` and, in the repository, writes data/claims.json. Every claim is
+a set of "left lies above right". Each pair is compared by :mod:`clicv2lite.evaluate.paired`, with the same seeds, images and folds:
 
 - *agrees*: every left is above its right. The claim's p-value is the largest of its pairs'.
 - *disagrees*: one left is below its right. The p-value is the smallest of those pairs', times the number of pairs.
@@ -15,12 +15,13 @@ at most (false discovery rate).
 """
 
 import argparse
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.stored import CHECKOUT, read_json
+from clicv2lite.evaluate.stored import CHECKOUT, read_json, stored_results
 from clicv2lite.evaluate.suites import SUITES, UNTRAINED
 from clicv2lite.evaluate.verdicts import BESIDE, Claim, Pairs, counted, decide, weigh
 from clicv2lite.files import put_json
@@ -136,7 +137,9 @@ def _weigh(
     """`weigh`, where a file that is no result is a user's mistake; a head that a result lacks was not run."""
     try:
         result = results.get(claim.suite)
-        return weigh(claim, None if result and head and head not in result["heads"] else result, head)
+        return weigh(
+            claim, None if result and head and head not in result["heads"] else result, head, _evidence(paths[claim.suite])
+        )
     except UserError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
@@ -144,16 +147,25 @@ def _weigh(
         raise UserError(f"{path}: not a result of `clicv2lite evaluate --suite {claim.suite}`; make it again") from None
 
 
+def _evidence(path: Path) -> str:
+    """A result's file, as seen from the repository's root where it lies below it."""
+    whole, root = Path(os.path.abspath(path)), CHECKOUT.parents[1]
+    return (whole.relative_to(root) if whole.is_relative_to(root) else path).as_posix()
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `claims`."""
-    parser.add_argument("--suites", type=Path, default=CHECKOUT / "suites", help="folder of results (data/results/suites)")
-    add_output(parser, "--json", default=CHECKOUT.parent / "claims.json", help="output (data/claims.json)")
+    parser.add_argument("--suites", type=Path, help="folder of results (default: the stored ones, data/results/suites)")
+    default = CHECKOUT.parent / "claims.json" if CHECKOUT.is_dir() else None
+    add_output(parser, "--json", default=default, help="output (default: data/claims.json of the repository, else the screen)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Judge every claim and write the file; exit status 0."""
-    found = claims(args.suites)
+    found = claims(args.suites or stored_results() / "suites")
     put_json(args.json, found)
+    if args.json is None:
+        return 0
     print(counted(found))
     for head in dict.fromkeys(head for row in found for head in row.get("by_head", ())):
         print(f"read by {head}: {counted([row['by_head'][head] for row in found if head in row.get('by_head', ())])}")

@@ -26,7 +26,7 @@ from clicv2lite.files import put_json, write_bytes
 from clicv2lite.heads.base import KINDS
 from clicv2lite.models.by_name import HANDCRAFTED, load_encoder
 from clicv2lite.outputs import add_output
-from clicv2lite.probe.crossval import folds, predicted
+from clicv2lite.probe.crossval import check_inner, folds, left_by, predicted
 from clicv2lite.probe.encoding import encode_task
 from clicv2lite.probe.fitting import fitter
 from clicv2lite.probe.metrics import RESAMPLES, report
@@ -112,6 +112,8 @@ def run(args: argparse.Namespace) -> int:
     k = FOLDS if args.folds is None else args.folds
     if task.test is None:
         folds(len(task.paths), k, task.categories, args.seed)  # refuses a wrong number before the long part
+    if args.nested:
+        check_inner(left_by(len(task.paths), k) if task.test is None else int(task.train.sum()), k, "--nested")
     encoders = {name: load_encoder(name, args.seed) for name in args.encoder}  # all names are checked first
     candidates: dict[str, Candidate] = {}
     skipped: list[str] = []

@@ -32,11 +32,12 @@ class Claim:
         return self.suite.replace("table", "Table ").replace("fig", "Figure ")
 
 
-def weigh(claim: Claim, result: Mapping[str, Any] | None, head: str | None = None) -> dict[str, Any]:
+def weigh(claim: Claim, result: Mapping[str, Any] | None, head: str | None = None, evidence: str = "") -> dict[str, Any]:
     """A claim and what was measured of it, before the verdict.
 
     Args:
         result: of the claim's suite, as `evaluate` writes it; None if that was not run. head: None is its first one.
+        evidence: the result's file.
 
     Returns:
         id, claim, source, metric (what ours is); paper and ours: label -> value, ours with the interval over seeds, None where
@@ -74,7 +75,7 @@ def weigh(claim: Claim, result: Mapping[str, Any] | None, head: str | None = Non
     ]
     missing += [f"{left} with a seed of {right}" for left, right, key in asked if (left, right, key) not in pairs]
     row["pairs"] = [{"left": a, "right": b, "metric": key, **as_json(pair)} for (a, b, key), pair in pairs.items()]
-    row |= {"evidence": f"data/results/suites/{claim.suite}.json", "size": result["size"], "head": head}
+    row |= {"evidence": evidence, "size": result["size"], "head": head}
     row["reason"] = f"not run: {', '.join(missing)}" if missing else None
     if not pairs:
         return row

@@ -159,8 +159,9 @@ class Model:
     def maps(self, images: Tensor) -> Floats:
         """Images (B, 3, S, S) uint8 -> complexity of each place (B, h, w).
 
-        The maps of ICNet's head lie in 0..1. The maps of a linear head are exact shares of its score: their mean is the score,
-        and single values can lie anywhere. Formulas add the same to every place: what differs comes from the networks.
+        The maps of ICNet's head lie in 0..1. The maps of a linear head are exact shares of its score: their mean is that of
+        `scores`, before `bounded`, and single values can lie anywhere. Formulas add the same to every place: what
+        differs comes from the networks.
         """
         images = images.to(self.encoder.device)
         read = shares(self.encoder, images) if self.head.reads == "features" else self.encoder.tokens(images)

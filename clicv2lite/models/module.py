@@ -57,7 +57,7 @@ class ImageScorer(nn.Module):
 
     It shares its weights with the model, and they stay frozen: gradients reach the images. Their values are the very pixels
     that `Model.score` sees, resized by Pillow and rounded to 8 bits; their gradients are those of torch's antialiased resize
-    without the rounding.
+    without the rounding. It computes in float32, whatever the type of the images.
     """
 
     def __init__(self, encoder: FrozenEncoder, head: Head) -> None:
@@ -76,9 +76,11 @@ class ImageScorer(nn.Module):
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             shape = f"{tuple(images.shape)} of {images.dtype}"
             raise ValueError(f"images: {shape}; give floats in 0..1 of shape (N, 3, H, W), as uint8 / 255")
-        levels = images * 255
+        if not len(images):
+            return images.new_zeros(0, dtype=torch.float32)
+        levels = images.float() * 255
         if images.shape[-2:] != (self.size, self.size):
             levels = F.interpolate(levels, (self.size, self.size), mode="bilinear", antialias=True)
-        exact = torch.stack([square(image, self.size) for image in images]).to(levels)
+        exact = torch.stack([square(image, self.size) for image in images.float()]).to(levels)
         scores: Tensor = self.scorer(levels + (exact - levels).detach())
         return scores

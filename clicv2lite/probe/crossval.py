@@ -30,7 +30,7 @@ def folds(n: int, k: int, categories: Sequence[str] | None, seed: int) -> list[R
     if k < 2:
         raise UserError(f"--folds {k}: cross-validation needs at least 2 folds")
     if n < 2 * k:
-        raise UserError(f"--folds {k}: {n} rated images are too few; {k} folds need {2 * k} or more")
+        raise UserError(f"--ratings: {n} rated images are too few for {k} folds, which need {2 * k} or more; rate more")
     names = list(categories) if categories is not None else ["all"] * n
     largest = max(names.count(name) for name in set(names))
     kind = StratifiedKFold if largest >= k else KFold  # scikit-learn stratifies only by a category that fills all folds
@@ -38,6 +38,24 @@ def folds(n: int, k: int, categories: Sequence[str] | None, seed: int) -> list[R
         warnings.filterwarnings("ignore", message="The least populated class")
         parts = kind(k, shuffle=True, random_state=seed).split(np.zeros(n), names)
         return [test for _, test in parts]
+
+
+def check_inner(left: int, k: int, option: str) -> None:
+    """Refuse, before the long part, rows of which k inner folds cannot be made.
+
+    Args:
+        left: rows that the largest of the outer folds leaves; :func:`left_by` says how many. option: is named in the error.
+
+    Raises:
+        UserError: if an inner fold would hold fewer than 2 rows.
+    """
+    if left < 2 * k:
+        raise UserError(f"{option}: {left} rated images are left for {k} inner folds, which need {2 * k} or more; rate more")
+
+
+def left_by(n: int, k: int) -> int:
+    """How many of n rows the largest of k folds leaves: folds differ by one row at most."""
+    return n - -(-n // k)
 
 
 def fit_rows(fit: Fit, inputs: Tensor, scores: Floats, rows: Rows | Mask, groups: Names | None = None) -> Head:

@@ -21,6 +21,7 @@ from clicv2lite.models.model import MODELS, Model, load_model, pooled
 from clicv2lite.models.norms import fingerprint, quantiles
 from clicv2lite.outputs import add_output
 from clicv2lite.probe.conformal import coverage, half_widths, held_out
+from clicv2lite.probe.crossval import check_inner, left_by
 from clicv2lite.probe.metrics import report
 from clicv2lite.probe.task import add_within_categories, groups
 from clicv2lite.provenance import stamped
@@ -116,6 +117,7 @@ def _interval(model: Model, args: argparse.Namespace) -> dict[str, Any]:
     """Half-widths for new images, and how often intervals made in this way hold a rating that they have not seen."""
     ratings = read_ratings(str(args.ratings))
     within = groups(args.within_categories, ratings.categories, args.ratings)
+    check_inner(left_by(len(ratings), FOLDS), FOLDS, f"--ratings {args.ratings}")
     inputs = pooled(model.encoder, list(ratings.paths))
     predictions = held_out(inputs, ratings.scores, ratings.categories, within, FOLDS, 0)
     edges, half = half_widths(predictions, ratings.scores)

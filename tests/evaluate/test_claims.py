@@ -94,7 +94,6 @@ def test_verdicts_by_hand():
     assert judge(beats, result("table4", **{PATCH: 0.6, IMAGE: 0.7}))["verdict"] == "disagrees"
     close = judge(beats, result("table4", noise=0.01, **{PATCH: 0.7, IMAGE: 0.6995}))
     assert close["verdict"] == "undecided" and close["reason"].startswith("p = ")
-    assert close["evidence"] == "data/results/suites/table4.json"
     assert close["ours"][PATCH]["pcc"]["mean"] == pytest.approx(0.7)
     (pair,) = row["pairs"]
     assert (pair["left"], pair["right"], pair["metric"]) == (PATCH, IMAGE, "pcc")
@@ -292,6 +291,21 @@ def rounded(value):
     if isinstance(value, list):
         return [rounded(one) for one in value]
     return round(value, 9) if isinstance(value, float) else value
+
+
+def test_the_evidence_is_the_file_that_was_read_and_outside_the_repository_nothing_is_written(tmp_path, monkeypatch, capsys):
+    (tmp_path / "_results" / "suites").mkdir(parents=True)
+    found = result("table4", **{PATCH: 0.7, IMAGE: 0.6})
+    (tmp_path / "_results" / "suites" / "table4.json").write_text(json.dumps(found))
+    monkeypatch.chdir(tmp_path)
+    evidence = {row["evidence"] for row in claims(Path("_results/suites"))}
+    assert evidence == {None, "_results/suites/table4.json"}
+    monkeypatch.setattr("clicv2lite.evaluate.claims.CHECKOUT", tmp_path / "data" / "results")  # as a wheel has it
+    monkeypatch.setattr("clicv2lite.evaluate.stored.CARRIED", tmp_path / "_results")
+    assert main(["claims"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["verdict"] for row in printed if row["id"] == "patch-beats-image"] == ["agrees"]
+    assert {path.name for path in tmp_path.iterdir()} == {"_results"}
 
 
 def test_the_stored_file_is_what_the_stored_results_say():

@@ -117,13 +117,24 @@ def test_an_image_that_cannot_be_read_is_left_out_for_all(data, tmp_path):
         (["--encoder", "default", "nowhere/at/all.safetensors"], "nowhere/at/all.safetensors: not a readable"),
         (["--encoder", "default", "--head", "icnet", "--within-categories"], "only --head ridge"),
         (["--encoder", "nowhere_at_all:f"], "No module named"),
-        (["--encoder", "default", "--folds", "20"], "--folds 20"),
+        (["--encoder", "default", "--folds", "20"], "30 rated images are too few for 20 folds, which need 40 or more"),
     ],
 )
 def test_a_mistake_is_one_line(data, more, said, capsys):
     assert main(["leaderboard", "--ratings", str(data / "r.csv"), *more]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and said in err
+
+
+@pytest.mark.parametrize("more", [["--ratings", "few.csv"], ["--ratings", "less.csv", "--test", "rest.csv"]])
+def test_nested_asks_for_enough_ratings_before_the_encoding(data, more, monkeypatch, capsys):
+    monkeypatch.chdir(data)
+    head, *rows = (data / "r.csv").read_text().splitlines()
+    for name, part in (("few", rows[:12]), ("less", rows[:9]), ("rest", rows[9:])):
+        (data / f"{name}.csv").write_text("\n".join([head, *part]))
+    assert main(["leaderboard", "--encoder", "nowhere/at/all.safetensors", "--nested", *more]) == 2
+    said = "--nested: 9 rated images are left for 5 inner folds, which need 10 or more; rate more"
+    assert said in capsys.readouterr().err
 
 
 def test_nested_says_what_choosing_is_worth(data, tmp_path, capsys):

@@ -58,6 +58,17 @@ def test_gradients_reach_the_images_and_no_weight(models, make):
         assert (module((images + step).clamp(0, 1)) > first).all()
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_no_images_and_images_of_any_float_have_scores(models, kind):
+    module = load_model(models[0], "cpu").as_module()
+    images = torch.rand(2, 3, 48, 40, generator=torch.Generator().manual_seed(0)).to(kind).requires_grad_()
+    scores = module(images)
+    scores.sum().backward()
+    assert scores.dtype == torch.float32 and images.grad.dtype == kind
+    assert torch.equal(scores, module(images.detach().float()))
+    assert module(images[:0]).shape == (0,)
+
+
 @pytest.mark.parametrize("images", [torch.zeros(3, 8, 8), torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)])
 def test_other_tensors_are_refused(models, images):
     with pytest.raises(ValueError, match=r"floats in 0\.\.1 of shape \(N, 3, H, W\)"):

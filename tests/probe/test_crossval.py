@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clicv2lite.errors import UserError
-from clicv2lite.probe.crossval import cross_validate, folds
+from clicv2lite.probe.crossval import cross_validate, folds, left_by
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=12, max_size=60), st.integers(2, 6), st.integers(0, 9))
@@ -32,9 +32,18 @@ def test_categories_smaller_than_the_folds_are_spread():
     assert [len(p) for p in folds(11, 2, None, 0)] == [6, 5]
 
 
-@pytest.mark.parametrize("n, k", [(10, 1), (9, 5), (3, 2)])
-def test_too_few_rows_or_folds_are_refused(n, k):
-    with pytest.raises(UserError, match="--folds"):
+@given(st.integers(2, 6), st.integers(0, 40), st.integers(1, 3))
+def test_the_largest_fold_leaves_what_is_said(k, more, kinds):
+    n = 2 * k + more
+    names = [f"c{(i * i) % kinds}" for i in range(n)]
+    assert n - max(len(test) for test in folds(n, k, names, 0)) == left_by(n, k)
+
+
+@pytest.mark.parametrize(
+    "n, k, said", [(10, 1, "--folds 1"), (9, 5, "9 rated images are too few for 5 folds"), (3, 2, "need 4")]
+)
+def test_too_few_rows_or_folds_are_refused(n, k, said):
+    with pytest.raises(UserError, match=said):
         folds(n, k, None, 0)
 
 

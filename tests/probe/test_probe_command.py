@@ -132,7 +132,7 @@ def test_nothing_readable_is_one_line(data, tmp_path):
     (["--head", "icnet", "--lr", -1], "--lr -1.0: give a number above 0"),
     (["--folds", 1], "--folds 1"),
     (["--folds", 0], "--folds 0"),
-    (["--folds", 16], "--folds 16: 30 rated images are too few"),
+    (["--folds", 16], "30 rated images are too few for 16 folds, which need 32 or more"),
     (["--json", "{tmp}"], "this is a folder"),
     (["--out", "{tmp}/file"], "cannot be made"),
     (["--encoder", "{tmp}"], "encoder"),

@@ -44,6 +44,15 @@ def test_kinds_are_found_however_the_tar_is_named(shard, monkeypatch, name):
     assert kinds(find_images([name.format(shard), "rated"])) == ["photo"] * 50 + ["art"] * 10 + [None] * 40
 
 
+def test_too_few_ratings_for_the_coverage_are_told_before_the_scoring(shard, models, tmp_path, capsys):
+    few = tmp_path / "rated" / "few.csv"
+    few.write_text("\n".join((tmp_path / "rated" / "r.csv").read_text().splitlines()[:13]))
+    words = ["norms", "--images", str(shard), "--name", "noise", "--model", models[0], "--out", str(tmp_path / "n.json")]
+    assert main([*words, "--ratings", str(few), "--csv", str(tmp_path / "s.csv")]) == 2
+    assert "few.csv: 9 rated images are left for 5 inner folds, which need 10 or more" in capsys.readouterr().err
+    assert not (tmp_path / "s.csv").exists()
+
+
 def test_norms_are_the_quantiles_of_the_scores_and_turn_a_score_into_its_rank(shard, models, tmp_path, capsys):
     out, ratings = tmp_path / "norms.json", tmp_path / "rated" / "r.csv"
     words = ["norms", "--images", str(shard), "--name", "noise", "--model", models[0], "--out", str(out)]
