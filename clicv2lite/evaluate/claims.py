@@ -1,7 +1,7 @@
 """`clicv2lite claims`: what the paper says of its tables and figures, each with a verdict from our runs (book chapter 15).
 
-The command reads ``data/results/suites/*.json`` and, in the repository, writes data/claims.json. Every claim is
-a set of "left lies above right". Each pair is compared by :mod:`clicv2lite.evaluate.paired`, with the same seeds, images and folds:
+The command reads ``data/results/suites/*.json`` and, in the repository, writes data/claims.json. Every claim is a set of
+"left lies above right". Each pair is compared by :mod:`clicv2lite.evaluate.paired`, with the same seeds, images and folds:
 
 - *agrees*: every left is above its right. The claim's p-value is the largest of its pairs'.
 - *disagrees*: one left is below its right. The p-value is the smallest of those pairs', times the number of pairs.
