@@ -205,6 +205,7 @@ def test_pack_refuses_a_mistake_before_it_writes(photos, tmp_path):
 )
 def test_ic1m_refuses_a_mistake_before_it_writes(words, message, tmp_path):
     pytest.importorskip("pyarrow", reason="pyarrow is not installed (the extra ic1m)")
+    (tmp_path / "urls.parquet").touch()
     with pytest.raises(UserError, match=message):
         data("ic1m", "--metadata", tmp_path, "--out", tmp_path / "out", *words)
     assert not (tmp_path / "out").exists()
