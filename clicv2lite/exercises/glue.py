@@ -4,6 +4,8 @@ It leaves in a notebook what MyST-NB's ``glue`` leaves, and the book's builder f
 to everyone who only runs a chapter.
 """
 
+import numpy as np
+
 from clicv2lite.extras import extra
 
 with extra("notebooks"):
@@ -18,8 +20,11 @@ def glue(name: str, value: object) -> None:
 
     Args:
         name: of one value in a chapter. The role ``glue:text`` quotes it in a sentence; a number with a format: ``name:.2f``.
-        value: a number, a text or anything else that a notebook can show.
+        value: a number, a text or anything else that a notebook can show. A number of NumPy is kept as Python's: shown as
+            ``np.float64(0.5)``, it could not be formatted.
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     data, metadata = format_display_data(value)
     record = {"name": name, "mime_prefix": PREFIX}
     publish_display_data({PREFIX + kind: shown for kind, shown in data.items()}, {**metadata, "scrapbook": record})
