@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from clicv2lite.errors import UserError
 
 PATIENCE = 2.0  # seconds to wait for a program that has the old file open, which only Windows minds
+LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")  # a temporary file of `atomic`, and the name that it would have got
 LONGEST = 200  # bytes of a name that has to leave room for more; file systems end at 255
 SPECIAL = ("/dev", "/dev/fd")  # and all of /proc; /dev/shm is an ordinary folder
 
@@ -128,13 +129,21 @@ def shortened(name: str) -> str:
     return f"{encoded[: LONGEST - 17].decode('utf-8', 'ignore')}-{hashlib.sha256(encoded).hexdigest()[:16]}"
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove the temporary files of `atomic` for `path` that a killed process left. Nobody else may be writing it."""
-    pattern = re.compile(rf"\.{re.escape(shortened(path.name))}\.[0-9a-f]{{8}}\.tmp")
+def remove_leftovers(folder: Path, ours: Callable[[str], object]) -> None:
+    """Remove temporary files of `atomic` that a killed process left in a folder.
+
+    Args:
+        ours: whether a file is meant, by the name that it would have got, `shortened`. Nobody else may be writing it.
+    """
     with suppress(OSError):
-        for name in os.listdir(path.parent):
-            if pattern.fullmatch(name):
-                (path.parent / name).unlink(missing_ok=True)
+        for name in os.listdir(folder):
+            if (found := LEFTOVER.fullmatch(name)) and ours(found[1]):
+                (folder / name).unlink(missing_ok=True)
+
+
+def below(path: Path, folder: Path) -> str:
+    """A path with forward slashes, relative to a folder where it lies below it."""
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 def check_output_file(path: Path, option: str) -> None:

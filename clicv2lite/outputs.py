@@ -17,7 +17,7 @@ from typing import Any
 import filelock
 
 from clicv2lite.errors import UserError
-from clicv2lite.files import check_output_file, hidden, make_folder, regular, remove_leftovers
+from clicv2lite.files import check_output_file, hidden, make_folder, regular, remove_leftovers, shortened
 
 PACKAGE = Path(__file__).parent
 RESULTS = (".csv", ".html", ".json", ".md", ".onnx")  # what commands write into a folder that they also read
@@ -176,7 +176,7 @@ def locked(path: Path, option: str = "--out", folder: bool = False, lock: str = 
                 shown.write(b" " + json.dumps(about).encode())  # Windows hides the first byte from others
                 shown.truncate()
             if not folder:
-                remove_leftovers(place)
+                remove_leftovers(place.parent, shortened(place.name).__eq__)
         yield
 
 

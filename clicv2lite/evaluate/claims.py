@@ -24,7 +24,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.evaluate.stored import CHECKOUT, read_json, stored_results
 from clicv2lite.evaluate.suites import SUITES, UNTRAINED
 from clicv2lite.evaluate.verdicts import BESIDE, Claim, Pairs, counted, decide, weigh
-from clicv2lite.files import put_json
+from clicv2lite.files import below, put_json
 from clicv2lite.outputs import add_output
 
 
@@ -150,7 +150,7 @@ def _weigh(
 def _evidence(path: Path) -> str:
     """A result's file, as seen from the repository's root where it lies below it."""
     whole, root = Path(os.path.abspath(path)), CHECKOUT.parents[1]
-    return (whole.relative_to(root) if whole.is_relative_to(root) else path).as_posix()
+    return below(whole if whole.is_relative_to(root) else path, root)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

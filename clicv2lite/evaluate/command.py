@@ -79,11 +79,11 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     suite, size = EVERY_SUITE[args.suite], SIZES[args.size]
     seeds, heads = tuple(args.seeds or size.seeds), tuple(args.heads or size.heads)
-    device = choose_device(args.device)
+    kinds, device = (*heads, *suite.measures), choose_device(args.device)
     _check(args, suite, seeds)
     chosen = [row for row in suite.rows if not args.rows or row.label in (*args.rows, suite.reference)]
     if args.dry_run:
-        return _dry_run(args, suite, chosen, seeds, heads, device)
+        return _dry_run(args, suite, chosen, seeds, kinds, device)
     need("evaluate", "matplotlib")  # refused before the long part
     need("train", "simplejpeg", "timm")
     data = find_data(args.size, args.images, args.ratings, args.test, args.out)
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     check_measures(rated, suite.measures, suite.name)
     if args.imagenet:
         classes_in(args.imagenet)  # refuses what cannot be used before the long part
-    known = read_known(args.known or (), args.size, (*heads, *suite.measures), rated)
+    known = read_known(args.known or (), args.size, kinds, rated)
     kept = Kept(args.out / "runs", data.images, known)
     if args.adopt:
         adopt(args.adopt, kept.runs, missing_keys(chosen, size, kept, seeds))
@@ -144,7 +144,7 @@ def _dry_run(
     suite: Suite,
     rows: list[SuiteRow],
     seeds: tuple[int, ...],
-    heads: tuple[str, ...],
+    kinds: tuple[str, ...],
     device: torch.device,
 ) -> int:
     """Print what the runs would take, and what is missing; exit status 0."""
@@ -154,7 +154,7 @@ def _dry_run(
     try:
         if args.size != "ci" or args.ratings:  # else it would draw its data
             images = find_data(args.size, args.images, args.ratings, args.test, args.out).images
-            kept = Kept(args.out / "runs", images, read_known(args.known or (), args.size, (*heads, *suite.measures)))
+            kept = Kept(args.out / "runs", images, read_known(args.known or (), args.size, kinds))
     except UserError as error:
         missing = missing if str(error) in missing else [str(error), *missing]
     found = forecast(suite, rows, SIZES[args.size], seeds, kept, device, asked) | {"missing": missing}

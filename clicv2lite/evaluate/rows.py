@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.keys import is_finished, run_folder
@@ -125,32 +123,30 @@ def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> One:
         print(f"{plan.suite}: {row.label}, seed {seed}, {folder}", file=sys.stderr)
         if folder.name in plan.kept.known:
             about, known = plan.kept.known[folder.name]
-            return about, known | ({} if TOP1 in known else _later(row, plan, recipe, seed, rated.device))
+            return about, known | ({} if TOP1 in known else _later(row, plan, recipe, seed, rated))
         train(recipe, plan.kept.images, folder, str(rated.device))
         about = {"key": folder.name, **about_run(folder)}
     else:
         encoder = untrained(recipe)
         folder = run_folder(plan.kept.runs / "untrained", recipe, plan.kept.images)
         about = {"shape": [str(value) for value in (recipe.encoder, recipe.pool)]}
-    measured = rated.measure(folder, encoder, kinds, seed) | _top1(plan, folder, encoder, seed, rated.device)
-    return about, {kind: _numbered(kind, one, metric) for kind, one in measured.items()}
+    measured = {kind: _numbered(kind, one, metric) for kind, one in rated.measure(folder, encoder, kinds, seed).items()}
+    return about, measured | _top1(plan, folder, encoder, seed, rated)
 
 
-def _later(row: SuiteRow, plan: Plan, recipe: Recipe, seed: int, device: torch.device) -> dict[str, dict[str, Any]]:
+def _later(row: SuiteRow, plan: Plan, recipe: Recipe, seed: int, rated: RatedImages) -> dict[str, dict[str, Any]]:
     """The top-1 of a run that a result knows without one: measured here if the encoder is here, else it is said."""
     folder = plan.kept.folder(recipe)
     if is_finished(folder):
-        return {kind: _numbered(kind, one, "") for kind, one in _top1(plan, folder, None, seed, device).items()}
+        return _top1(plan, folder, None, seed, rated)
     if plan.imagenet:
         print(f"clicv2lite: {row.label}, seed {seed}: known without top-1, and its encoder is not here", file=sys.stderr)
     return {}
 
 
-def _top1(
-    plan: Plan, folder: Path, encoder: FrozenEncoder | None, seed: int, device: torch.device
-) -> dict[str, dict[str, Any]]:
+def _top1(plan: Plan, folder: Path, encoder: FrozenEncoder | None, seed: int, rated: RatedImages) -> dict[str, dict[str, Any]]:
     """The linear classifier on ImageNet, if the suite compares it and it is there or can be made; no encoder: the folder's."""
     if "classes" not in plan.measures:
         return {}
-    found = top1(folder, plan.imagenet, encoder, seed, device)
-    return {TOP1: found} if found else {}
+    found = top1(folder, plan.imagenet, encoder, seed, rated.device)
+    return {TOP1: _numbered(TOP1, found, rated.size.metric)} if found else {}

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from clicv2lite.distributed import Ranks
 from clicv2lite.errors import UserError
-from clicv2lite.files import write_bytes
+from clicv2lite.files import remove_leftovers, write_bytes
 
 KEEP = 2
 NAME = re.compile(r"step-\d{9}\.(safetensors|sha256)")
-TEMPORARY = re.compile(rf"\.{NAME.pattern}\.[0-9a-f]{{8}}\.tmp")  # what `clicv2lite.files.atomic` leaves if it is killed
 
 
 def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> Path:
@@ -34,14 +33,13 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
     data = safetensors.torch.save({k: v.contiguous().cpu() for k, v in tensors.items()}, {"step": str(step)})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in _matching(folder, TEMPORARY):  # of a killed run; before the write, which needs the room
-            leftover.unlink()
+        remove_leftovers(folder, NAME.fullmatch)  # before the write, which needs the room
         write_bytes(path.with_suffix(".sha256"), hashlib.sha256(data).hexdigest().encode())
         write_bytes(path, data)
     except OSError as error:
         raise UserError(f"{path}: could not be written ({error.strerror}); the previous checkpoint is untouched") from None
     kept = [p.stem for p in _numbered(folder) if p.is_file() and p.stem <= path.stem][-KEEP:]
-    for other in _matching(folder, NAME):
+    for other in _ours(folder):
         if other.stem not in kept and other.is_file():
             other.unlink()
     return path
@@ -121,11 +119,11 @@ def _fits(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.O
 
 
 def _numbered(folder: Path) -> list[Path]:
-    return [p for p in _matching(folder, NAME) if p.suffix == ".safetensors"]
+    return [p for p in _ours(folder) if p.suffix == ".safetensors"]
 
 
-def _matching(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
-    return sorted(p for p in folder.glob("*") if pattern.fullmatch(p.name))
+def _ours(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("step-*") if NAME.fullmatch(p.name))
 
 
 def _trained(model: nn.Module) -> dict[str, nn.Parameter]:

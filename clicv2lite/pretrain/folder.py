@@ -41,8 +41,7 @@ def claim(out: Path, recipe: Recipe, images: Mapping[str, Any], resume: bool, ra
     """
     path = out / CONFIG
     check_kinds(out)
-    for name in FILES:
-        remove_leftovers(out / name)
+    remove_leftovers(out, FILES.__contains__)
     before, result = _stored(path, recipe) if path.is_file() else None, _result(out)
     if result and before is None:
         raise UserError(f"{result}: of a run whose {CONFIG} is gone; put that back, or choose another --out")

@@ -21,7 +21,7 @@ from clicv2lite.data.names import as_cell
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_seed, one_line
 from clicv2lite.extras import extra
-from clicv2lite.files import put_json, write_bytes
+from clicv2lite.files import below, put_json, write_bytes
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import ENCODERS, load_encoder
 from clicv2lite.outputs import add_json, add_output
@@ -212,8 +212,7 @@ def write_map(path: Path, task: Task, points: Floats, root: Path) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "category", "score", "x", "y"])
     for image, name, score, (x, y) in zip(task.paths, task.categories or [], task.scores, points, strict=True):
-        shown = image.relative_to(root) if image.is_relative_to(root) else image
-        writer.writerow([as_cell(shown.as_posix(), path=True), as_cell(name), f"{score:.3f}", f"{x:.1f}", f"{y:.1f}"])
+        writer.writerow([as_cell(below(image, root), path=True), as_cell(name), f"{score:.3f}", f"{x:.1f}", f"{y:.1f}"])
     write_bytes(path, text.getvalue().encode())
 
 

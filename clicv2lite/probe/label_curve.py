@@ -1,7 +1,6 @@
 """`clicv2lite label-curve`: how many ratings of one's own a head needs, on frozen features (book chapter 12)."""
 
 import argparse
-import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import ENCODERS, load_encoder
 from clicv2lite.outputs import add_json
 from clicv2lite.probe.encoding import encode_task
-from clicv2lite.probe.metrics import pcc
+from clicv2lite.probe.metrics import or_none, pcc
 from clicv2lite.probe.task import Task, add_score_range, load_task
 from clicv2lite.provenance import stamped
 
@@ -81,14 +80,10 @@ def run(args: argparse.Namespace) -> int:
     for kind in sorted(set(kinds)):
         rows = np.flatnonzero(kinds == kind)
         if curve := label_curve(features[rows], task.scores[rows], seed=args.seed):
-            stored = {str(count): [_or_none(value) for value in found] for count, found in curve.items()}
+            stored = {str(count): [or_none(value) for value in found] for count, found in curve.items()}
             result["per_category"][kind] = {"n": len(rows), "curve": stored}
     put_json(args.json, stamped(result | {"skipped": skipped, "seed": args.seed}, began, device))
     return 0
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _check_size(task: Task, table: str) -> Names:

@@ -101,12 +101,12 @@ def report(
     pooled = interval(bootstrap(x, y, "pcc", resamples, seed))
     result: dict[str, Any] = {
         "n": len(x),
-        "pcc": _or_none(pcc(x, y)),
-        "srcc": _or_none(srcc(x, y)),
+        "pcc": or_none(pcc(x, y)),
+        "srcc": or_none(srcc(x, y)),
         "pcc_ci": pooled,
         "srcc_ci": interval(bootstrap(x, y, "srcc", resamples, seed)),
         "per_category": {},
-        "mean_pcc": _or_none(pcc(x, y)),
+        "mean_pcc": or_none(pcc(x, y)),
         "mean_pcc_ci": pooled,
         "pcc_variance": None,
     }
@@ -120,7 +120,7 @@ def report(
         rows = names == name
         enough = rows.sum() >= SMALLEST_CATEGORY
         r, rho = (f(x[rows], y[rows]) if enough else np.nan for f in (pcc, srcc))
-        entry: dict[str, Any] = {"n": int(rows.sum()), "pcc": _or_none(r), "srcc": _or_none(rho), "pcc_ci": None}
+        entry: dict[str, Any] = {"n": int(rows.sum()), "pcc": or_none(r), "srcc": or_none(rho), "pcc_ci": None}
         if np.isfinite(r):
             kept.append(r)
             resampled.append(bootstrap(x[rows], y[rows], "pcc", resamples, [seed, number]))
@@ -165,5 +165,6 @@ def _mean_ranks(codes: NDArray[np.intp]) -> Floats:
     return np.take_along_axis(rank, codes, axis=1)
 
 
-def _or_none(value: float) -> float | None:
+def or_none(value: float) -> float | None:
+    """A number for JSON: None where it is not finite."""
     return float(value) if np.isfinite(value) else None

@@ -7,7 +7,6 @@ model. So a later run has to know no more than what stands in the folder.
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from clicv2lite.data.sources import ImageSet
 from clicv2lite.data.tars.remote import is_address
 from clicv2lite.errors import UserError, one_line
 from clicv2lite.extras import extra
-from clicv2lite.files import atomic, shortened
+from clicv2lite.files import atomic, remove_leftovers, shortened
 from clicv2lite.models.model import Model
 from clicv2lite.models.norms import Norms, fingerprint
 from clicv2lite.score.arguments import ImageRow, find_images, members
@@ -98,10 +97,8 @@ def finished(parts: Sequence[Part], out: Path, model: str) -> dict[str, dict[str
     Raises:
         UserError: if a part is of other images or of another model, or its tar cannot be read.
     """
+    remove_leftovers(out, lambda name: name.endswith(".parquet"))
     names = set(os.listdir(out))
-    for name in names:
-        if re.fullmatch(r"\..+\.parquet\.[0-9a-f]{8}\.tmp", name):
-            (out / name).unlink(missing_ok=True)
     there = [part for part in parts if part.path.name in names]
     with ThreadPoolExecutor(READERS) as pool:
         headers = list(pool.map(lambda part: read_header(part.path), there))

@@ -227,7 +227,6 @@ function render({ model, el }) {
       canvas.getContext("2d").putImageData(picture, 0, 0);
     });
   };
-  const redraw = () => { load(); update(); };
 
   const under = (event, pictures) => { // [which picture, which patch], or null beside them
     const picture = event.target.closest(".explorer-picture"), i = pictures.findIndex(({ node }) => node.contains(picture));
@@ -263,7 +262,8 @@ function render({ model, el }) {
     const next = Math.min(names.length - 1, Math.max(0, i + (column === columns) - (column < 0)));
     read(next * patches + inside(row) * columns + (next === i ? inside(column) : column < 0 ? columns - 1 : 0));
   }, () => read(null));
-  const ends = [live(model, ["pixels", "key_features"], redraw), live(model, TRAITS, update)];
+  const views = ["pixels", "key_features"];
+  const ends = [live(model, views, load), live(model, [...views, ...TRAITS], update)]; // loaded before they are drawn
   return () => ends.forEach((end) => end());
 }
 

@@ -6,12 +6,10 @@ is made again if its tar is damaged or gone, or if a file that was no image then
 """
 
 import errno
-import hashlib
 import json
 import multiprocessing
 import os
 import signal
-import tarfile
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
@@ -24,9 +22,8 @@ from typing import Any
 from tqdm import tqdm
 
 from clicv2lite.data.identity import listing_digest
-from clicv2lite.data.images import ImageError
 from clicv2lite.data.packing.form import Form
-from clicv2lite.data.packing.shards import FIELDS, Images, read_rows, write_rows, write_shard
+from clicv2lite.data.packing.shards import FIELDS, Images, is_done, read_rows, write_rows, write_shard
 from clicv2lite.data.sources import ImageSet
 from clicv2lite.errors import UserError, check_counts
 from clicv2lite.files import atomic, make_folder, write_json
@@ -139,7 +136,11 @@ def _parts(images: Images, form: Form) -> dict[str, range]:
 
 def _make_missing(images: Images, out: Path, form: Form, jobs: int) -> int:
     parts = _parts(images, form)
-    missing = {name: which for name, which in parts.items() if not _is_done(images, which, out, name)}
+    missing = {
+        name: which
+        for name, which in parts.items()
+        if not is_done(images, which, out / f"{name}.tar", out / STATE / f"{name}.csv")
+    }
     there = len(images) - sum(map(len, missing.values()))
     with tqdm(total=len(images), initial=there, unit="img", desc="pack", disable=None) as bar:  # None: only on a terminal
         if jobs == 1:
@@ -148,37 +149,6 @@ def _make_missing(images: Images, out: Path, form: Form, jobs: int) -> int:
         elif missing:
             _in_processes(images, missing, out, form, min(jobs, len(missing)), bar.update)
     return len(images) - there
-
-
-def _is_done(images: Images, which: range, out: Path, name: str) -> bool:
-    """Whether an earlier run made this shard, its tar is whole, and what failed then is the same file as then."""
-    piece = out / STATE / f"{name}.csv"
-    rows = list(read_rows(piece)) if piece.exists() else []
-    failed = [(i, row) for i, row in zip(which, rows, strict=False) if row.status != "ok"]
-    has_tar = len(failed) < len(rows)  # one without images is not written
-    return (
-        bool(rows)
-        and (not has_tar or _is_whole(out / f"{name}.tar"))
-        and not any(_sha256(images, i) != row.source_sha256 for i, row in failed)
-    )
-
-
-def _is_whole(tar: Path) -> bool:
-    """Whether a tar is there to its end, which is two blocks of zeros in a whole record."""
-    try:
-        with tar.open("rb") as file:
-            file.seek(-2 * tarfile.BLOCKSIZE, os.SEEK_END)
-            return not any(file.read()) and file.tell() % tarfile.RECORDSIZE == 0
-    except OSError:  # gone, or shorter than that
-        return False
-
-
-def _sha256(images: Images, i: int) -> str:
-    """Of the bytes of an image, as `ShardRow.source_sha256`: empty if they cannot be read."""
-    try:
-        return hashlib.sha256(images.read(i)).hexdigest()
-    except ImageError:
-        return ""
 
 
 def _one_shard(images: Images, which: range, out: Path, name: str, form: Form, tick: Callable[[], object]) -> None:

@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -147,6 +148,39 @@ def read_rows(path: Path) -> Iterator[ShardRow]:
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             yield ShardRow(**{key: from_cell(value, path=key == "name") for key, value in row.items()})
+
+
+def is_done(images: Images, which: range, tar: Path, piece: Path) -> bool:
+    """Whether an earlier run made the shard of images `which`, and its manifest `piece`.
+
+    Its tar is whole, and what failed then is the same file as then.
+    """
+    rows = list(read_rows(piece)) if piece.exists() else []
+    failed = [(i, row) for i, row in zip(which, rows, strict=False) if row.status != "ok"]
+    has_tar = len(failed) < len(rows)  # one without images is not written
+    return (
+        bool(rows)
+        and (not has_tar or _is_whole(tar))
+        and not any(_source_sha256(images, i) != row.source_sha256 for i, row in failed)
+    )
+
+
+def _is_whole(tar: Path) -> bool:
+    """Whether a tar is there to its end, which is two blocks of zeros in a whole record."""
+    try:
+        with tar.open("rb") as file:
+            file.seek(-2 * tarfile.BLOCKSIZE, os.SEEK_END)
+            return not any(file.read()) and file.tell() % tarfile.RECORDSIZE == 0
+    except OSError:  # gone, or shorter than that
+        return False
+
+
+def _source_sha256(images: Images, i: int) -> str:
+    """Of the bytes of an image: empty if they cannot be read."""
+    try:
+        return hashlib.sha256(images.read(i)).hexdigest()
+    except ImageError:
+        return ""
 
 
 def _packed(images: Images, i: int, shard: str, side: int, quality: int) -> tuple[ShardRow, Small | None]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from clicv2lite.data.names import as_cell, from_cell
 from clicv2lite.errors import UserError, one_line
-from clicv2lite.files import reason, write_bytes
+from clicv2lite.files import below, reason, write_bytes
 from clicv2lite.outputs import check_is_no_output
 
 SEPARATOR = re.compile(r'"?sep=([^\w\s"]|\t)"?[\r\n]*', re.IGNORECASE)  # a first line that a spreadsheet writes, and hides
@@ -87,7 +87,7 @@ def write_ratings(ratings: Ratings, path: str | Path) -> None:
     path = Path(path)
     folder = Path(os.path.abspath(path.parent))
     columns: list[tuple[str, Sequence[object]]] = [
-        ("image", [as_cell(_relative(Path(os.path.abspath(image)), folder), path=True) for image in ratings.paths]),
+        ("image", [as_cell(below(Path(os.path.abspath(image)), folder), path=True) for image in ratings.paths]),
         ("score", [repr(float(score)) for score in ratings.scores]),  # repr is exact
     ]
     if ratings.categories is not None:
@@ -221,7 +221,3 @@ def _all_or_none(cells: list[tuple[int, str]], column: str, table: str) -> list[
         if not cell:
             raise UserError(f"{table} line {line}: the {column} is empty; fill it in, or delete the whole column")
     return [cell for _, cell in cells]
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()

@@ -1,16 +1,15 @@
 """What git says of the checkout that results are made in: a result must name a commit that holds the code that made it."""
 
 import hashlib
-import re
 import subprocess
 from pathlib import Path
 
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.results.record import RECORD, digest, read_record
 from clicv2lite.evaluate.results.table import TABLE, Table
+from clicv2lite.files import LEFTOVER
 
 ROOT = Path(__file__).parents[3]
-HALF_WRITTEN = re.compile(r"^data/(.*/)?\.[^/]+\.\d+\.tmp$")  # by another job at this moment
 
 
 def need_checkout(root: Path) -> Path:
@@ -33,7 +32,8 @@ def changed(root: Path, table: Table) -> list[str]:
         maker = table.outputs.get(path, "") if path.startswith("data/") else ""
         recorded = record.get(maker, {}).get("outputs", {}).get(path)
         ours = path == RECORD or (maker and digest(root / path) in ("", recorded))
-        if path and not ours and not HALF_WRITTEN.search(path):
+        half = path.startswith("data/") and LEFTOVER.fullmatch(Path(path).name)  # written by another job at this moment
+        if path and not ours and not half:
             found.append(path)
     return found
 

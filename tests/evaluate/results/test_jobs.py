@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from clicv2lite.evaluate.results.record import read_record
+from clicv2lite.files import atomic
 from tests.evaluate.results.conftest import entry, git, wait_for
 
 pytestmark = pytest.mark.posix  # locks, signals, bash
@@ -172,6 +173,14 @@ def test_changes_are_refused_before_anything_runs(repository, capsys, path, name
             f"clicv2lite: {path}: not as in the commit that the results would name; commit it, or set it aside (git stash -u)\n"
         )
         assert not (repository.root / "runs/results").exists()
+
+
+def test_what_another_job_is_writing_at_this_moment_is_no_change(repository):
+    repository.table(entry("a"))
+    (repository.root / "data/results").mkdir(parents=True, exist_ok=True)
+    with atomic(repository.root / "data/results/b.json") as temporary:
+        temporary.write_text("half")
+        assert repository.results("--force", "a") == 0
 
 
 def test_what_the_command_stored_itself_is_no_change(repository):
