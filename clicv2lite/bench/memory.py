@@ -24,6 +24,7 @@ from clicv2lite.provenance import stamped
 
 T = TypeVar("T")
 
+SMALL = 4 << 20  # bytes; the system counts pages in batches, so a peak that was just reset may stand so far above
 LIMIT = {38_912: 0.5e9, 159_744: 1.5e9}  # keys -> bytes that loss and gradient may take, without queries and keys
 
 
@@ -52,10 +53,10 @@ def measure(form: str, keys: int, queries: int) -> Peak:
 
 def held_by(operation: Callable[[], T]) -> tuple[T, float, int | None]:
     """What an operation returns, its seconds, and by how many bytes the process grew meanwhile; None where no one tells."""
-    before, began = _resident_peak(reset=True), time.perf_counter()
+    before, began = _held(reset=True), time.perf_counter()
     result = operation()
-    seconds, after = time.perf_counter() - began, _resident_peak()
-    return result, seconds, None if before is None or after is None else max(0, after - before)
+    seconds, after = time.perf_counter() - began, _held()
+    return result, seconds, _growth(before, after)
 
 
 def measure_apart(form: str, keys: int, queries: int) -> Peak:
@@ -104,12 +105,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _resident_peak(reset: bool = False) -> int | None:
-    """Most bytes that this process held at once; with `reset`, what it holds now, and the peak starts there (Linux)."""
+def _held(reset: bool = False) -> tuple[int, int] | None:
+    """The bytes that this process holds now, and the most it held since the peak was last reset (Linux)."""
     try:
         if reset:
             Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), None)
+    size = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines if line.startswith(("VmRSS", "VmHWM"))}
+    return (size["VmRSS"], size["VmHWM"]) if len(size) == 2 else None
+
+
+def _growth(before: tuple[int, int] | None, after: tuple[int, int] | None) -> int | None:
+    """From what the process held to its peak; None where the peak stayed at an older one, as on a system that resets none."""
+    if before is None or after is None:
+        return None
+    (held, peak), (_, peak_after) = before, after
+    return peak_after - held if peak_after > peak else 0 if peak - held < SMALL else None

@@ -1,9 +1,12 @@
 """`clicv2lite bench --growth`: exponents, points, what it writes and what it refuses."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
+from clicv2lite.bench import memory
 from clicv2lite.bench.growth import command, point
 from clicv2lite.bench.growth.point import Point
 from clicv2lite.bench.growth.work import TOPICS, works
@@ -45,10 +48,27 @@ def test_a_point_is_measured_in_a_process_of_its_own():
 
 
 def test_memory_is_what_the_operation_held_at_once():
-    found = point.measure(lambda: (b"x" * 50_000_000).count(b"y"), 1)
-    if found.resident is None:
+    code = "from clicv2lite.bench import memory; print(memory.held_by(lambda: (b'x' * 50_000_000).count(b'y'))[2])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True).stdout.strip()
+    if found == "None":
         pytest.skip("this system does not tell the peak of a process")
-    assert 40e6 < found.resident < 80e6
+    assert 40e6 < int(found) < 80e6
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "growth"),
+    [
+        ((100 << 20, 100 << 20), (90 << 20, 150 << 20), 50 << 20),
+        ((100 << 20, 101 << 20), (100 << 20, 101 << 20), 0),
+        ((100 << 20, 300 << 20), (100 << 20, 300 << 20), None),  # no reset: what is below the older peak is not seen
+        ((100 << 20, 300 << 20), (100 << 20, 350 << 20), 250 << 20),
+        (None, None, None),
+    ],
+)
+def test_a_peak_of_before_is_not_the_operations(before, after, growth, monkeypatch):
+    told = iter([before, after])
+    monkeypatch.setattr(memory, "_held", lambda reset=False: next(told))
+    assert memory.held_by(lambda: "done")[::2] == ("done", growth)
 
 
 def test_json(tmp_path, monkeypatch, capsys):
