@@ -64,9 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--on", metavar="MACHINE", help="with --dry-run: the machine, such as '8 x A100' (as for `pretrain`)")
     adopt_help = "take finished runs of `pretrain` from here, each a run or a folder of runs, where a row lacks one"
     parser.add_argument("--adopt", type=Path, nargs="+", metavar="DIR", help=adopt_help)
-    known_help = "results of this command: what they measured is taken from there, such as seeds of another machine"
+    known_help = "results of this command or of `supervised`, whose runs are taken, such as seeds of another machine"
     parser.add_argument("--known", type=Path, nargs="+", metavar="JSON", help=known_help)
-    only_help = "train nothing: report the seeds that are there, and leave out the supervised baselines"
+    only_help = "train nothing: report the seeds that are there, and the supervised baselines that --known holds"
     parser.add_argument("--only-finished", action="store_true", help=only_help)
     parser.epilog = (
         "A stopped suite goes on when the command is given again; suites in one DIR share their runs. `full` pretrains nothing"

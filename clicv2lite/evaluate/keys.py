@@ -48,6 +48,11 @@ def run_key(recipe: Recipe, images: Sequence[str]) -> str:
     return _key(recipe, *_listed(tuple(images)))
 
 
+def baseline_key(name: str, settings: Mapping[str, Any], seed: int) -> str:
+    """Twelve hexadecimal digits of what a supervised baseline learns from beside its ratings: its settings and its seed."""
+    return digest(json.dumps([name, dict(settings), seed], sort_keys=True).encode())
+
+
 def run_folder(runs: Path, recipe: Recipe, images: Sequence[str]) -> Path:
     """Where a run lies below the folder of runs."""
     return runs / run_key(recipe, images)

@@ -1,7 +1,8 @@
 """Which runs of a suite need not be made: those in its folder, and those that an earlier result has measured (chapter 15).
 
-A result of `evaluate` holds, for every run, its key, its numbers and its predictions. With `--known` they are taken from there,
-so that seeds made on several machines, or at several times, become one table without any of their encoders.
+A result of `evaluate` holds, for every run, its key, its numbers and its predictions; one of `supervised` is one run. With
+`--known` they are taken from there, so that seeds made on several machines, or at several times, become one table without any
+of their encoders.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.keys import is_finished, run_key
+from clicv2lite.evaluate.keys import baseline_key, is_finished, run_key
 from clicv2lite.evaluate.pairing import PREDICTED
+from clicv2lite.evaluate.sizes import SIZES
 from clicv2lite.evaluate.stored import read_json
+from clicv2lite.evaluate.summary import numbers
 from clicv2lite.probe.imagenet import RESULT
 from clicv2lite.recipes.recipe import Recipe
 
@@ -49,8 +52,20 @@ class Kept:
         return folder.name in self.known or is_finished(folder)
 
 
+def baseline_run(found: Mapping[str, Any], kinds: Sequence[str], metric: str) -> One:
+    """One seed of a supervised baseline: its predictions stand where those of the first head do, and no other head reads it.
+
+    Args:
+        found: of :func:`clicv2lite.baselines.supervised.folds.measure`, with provenance. kinds, metric: as for a row.
+    """
+    about = {"key": baseline_key(found["model"], found["settings"], found["seed"]), "backbone": found["settings"]["backbone"]}
+    about |= {key: found[key] for key in ("weights", "seconds", "commits", "hardware")}
+    own = {"numbers": numbers(found, metric), "predictions": found["predictions"]}
+    return about, {kinds[0]: own, **{kind: {"missing": "it is trained with a head of its own"} for kind in kinds[1:]}}
+
+
 def read_known(paths: Sequence[Path], size: str, kinds: Sequence[str], rated: "RatedImages | None" = None) -> dict[str, One]:
-    """What results of `evaluate` have measured: key of a run -> about it, and its measurements.
+    """What results of `evaluate` and of `supervised` have measured: key of a run -> about it, and its measurements.
 
     Args:
         paths: of results; of two that hold one run, the first counts. size: that they must be of.
@@ -64,11 +79,12 @@ def read_known(paths: Sequence[Path], size: str, kinds: Sequence[str], rated: "R
     for path in paths:
         try:
             result = read_json(path)
-            if "suite" in result and any("lacks" not in row for row in result["rows"]):
-                raise UserError(f"{path}: is of an earlier version, which kept no predictions; evaluate that suite again")
+            alone = "model" in result and "rows" not in result  # of `supervised`
+            if "predictions" not in result if alone else any("lacks" not in row for row in result["rows"]):
+                raise UserError(f"{path}: is of an earlier version, which kept no predictions; make it again")
             if result["size"] != size:
                 raise UserError(f"{path}: is of --size {result['size']}; give one of --size {size}")
-            runs = _runs(result, kinds)
+            runs = _baseline(result, kinds) if alone else _runs(result, kinds)
             if rated and not _same_ratings(result, runs, rated):
                 raise UserError(
                     f"{path}: was measured on other images, ratings or folds than {rated.data.ratings}; leave it out"
@@ -76,7 +92,9 @@ def read_known(paths: Sequence[Path], size: str, kinds: Sequence[str], rated: "R
         except UserError as error:
             raise UserError(f"--known {str(error).partition('; make it')[0]}") from None
         except (KeyError, IndexError, TypeError, AttributeError):
-            raise UserError(f"--known {path}: is no result of `clicv2lite evaluate`; give a file that it wrote") from None
+            raise UserError(
+                f"--known {path}: is no result of `clicv2lite evaluate` or `supervised`; give a file that one of them wrote"
+            ) from None
         found = runs | found
     return found
 
@@ -92,6 +110,12 @@ def _same_ratings(result: Mapping[str, Any], runs: Mapping[str, One], rated: "Ra
         if "predictions" in one and kind != TOP1
     ]
     return all((one["images"], one["folds"]) == rated.pairing(seed) for one, seed in kept)
+
+
+def _baseline(result: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, One]:
+    """The one run of a result of `supervised`."""
+    about, measured = baseline_run(result, kinds, SIZES[result["size"]].metric)
+    return {about["key"]: ({"seed": result["seed"], **about}, measured)}
 
 
 def _runs(result: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, One]:

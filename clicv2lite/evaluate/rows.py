@@ -8,9 +8,9 @@ from typing import Any
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.keys import is_finished, run_folder
-from clicv2lite.evaluate.known import TOP1, Kept, One
+from clicv2lite.evaluate.known import TOP1, Kept, One, baseline_run
 from clicv2lite.evaluate.pairing import OF_A_MAP
-from clicv2lite.evaluate.runs import RatedImages, about_run, supervised, top1, train, untrained
+from clicv2lite.evaluate.runs import RatedImages, about_run, supervised, supervised_key, top1, train, untrained
 from clicv2lite.evaluate.suites import SuiteRow
 from clicv2lite.evaluate.summary import numbers, over_seeds, spread
 from clicv2lite.recipes.recipe import Recipe
@@ -104,9 +104,11 @@ def _offsets(found: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _finished(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> bool:
-    """Whether a seed can be reported without training: an untrained ViT always can, a supervised baseline is not asked."""
-    if row.baseline or not row.trained:
-        return not row.baseline
+    """Whether a seed can be reported without training: an untrained ViT always can, a supervised baseline if it is known."""
+    if row.baseline:
+        return supervised_key(row.baseline, rated, seed) in plan.kept.known
+    if not row.trained:
+        return True
     return plan.kept.has(rated.size.recipe(row, seed))
 
 
@@ -114,9 +116,8 @@ def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> One:
     """One seed of a row, trained and measured, or as a known result has it."""
     kinds, metric = (*plan.heads, *plan.measures), rated.size.metric
     if row.baseline:
-        found = supervised(row.baseline, rated, plan.kept.runs / "supervised", seed)
-        about = {key: found[key] for key in ("weights", "seconds", "commits", "hardware")}
-        return {"backbone": found["settings"]["backbone"], **about}, {kinds[0]: _numbered(kinds[0], found, metric)}
+        key, work = supervised_key(row.baseline, rated, seed), plan.kept.runs / "supervised"
+        return plan.kept.known.get(key) or baseline_run(supervised(row.baseline, rated, work, seed), kinds, metric)
     recipe = rated.size.recipe(row, seed)
     folder, encoder = plan.kept.folder(recipe), None
     if row.trained:

@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from clicv2lite.device import CPU
 from clicv2lite.encoders.config import FrozenConfig
 from clicv2lite.encoders.frozen import FrozenEncoder, untrained_encoder
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.keys import digest, is_finished
+from clicv2lite.evaluate.keys import baseline_key, digest, is_finished
 from clicv2lite.evaluate.offsets import IMAGES, read_offsets
 from clicv2lite.evaluate.sizes import Data, SuiteSize
 from clicv2lite.evaluate.stored import read_json
@@ -202,6 +203,13 @@ def top1(
     found = stamped(found | {"encoder": encoder.name, "imagenet": str(root)}, began, device)
     write_json(path, found)
     return found
+
+
+def supervised_key(name: str, rated: RatedImages, seed: int) -> str:
+    """Key of a supervised baseline, by which a known result is found; UserError if a package is missing."""
+    from clicv2lite.baselines.supervised.networks import BASELINES
+
+    return baseline_key(name, asdict(BASELINES[name].settings(rated.size.name)), seed)  # type: ignore[arg-type]
 
 
 def supervised(name: str, rated: RatedImages, work: Path, seed: int) -> dict[str, Any]:

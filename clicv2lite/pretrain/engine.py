@@ -33,6 +33,7 @@ from clicv2lite.pretrain.folder import claim, list_bad
 from clicv2lite.pretrain.input.feed import Batch, Feed
 from clicv2lite.pretrain.monitor import Monitor, Watch
 from clicv2lite.pretrain.optim import learning_rate, make_optimizer
+from clicv2lite.pretrain.products import bfloat16_products
 from clicv2lite.pretrain.stop import Stop
 from clicv2lite.recipes.recipe import Recipe
 
@@ -179,7 +180,8 @@ def train_step(
     noise = uniform(recipe.seed, batch.epoch, batch.index, method.draws_per_image(recipe.views))
     cut = zip(batch.images.split(size), noise.split(size), strict=True)
     views = [method.make_views(images.to(where), draws.to(where), recipe.views) for images, draws in cut]
-    with autocast(where, recipe.precision):
+    wide = bfloat16_products(where, recipe.precision, recipe.compile)
+    with autocast(where, recipe.precision), wide:
         own = [learner.keys(part) for part in views]
     features = ranks.gather(torch.cat([keys.features for keys in own]))
     places = ranks.gather(torch.cat([keys.places for keys in own]))
@@ -190,7 +192,7 @@ def train_step(
     outputs: list[Output] = []
     for n, part in enumerate(views):
         keys = Keys(features, places, first=ranks.rank * whole + n * size)
-        with nullcontext() if n == len(views) - 1 else without_exchange(model):
+        with wide, nullcontext() if n == len(views) - 1 else without_exchange(model):
             with autocast(where, recipe.precision):
                 output = model(part, keys)
             weight = len(output.queries) / whole  # share of this micro-batch in the mean over the rank's images

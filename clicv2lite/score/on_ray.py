@@ -139,7 +139,8 @@ def _score(parts: Sequence[Part], worker: Worker, workers: int, out: Path) -> di
         done = ray.data.from_items(items, override_num_blocks=len(items)).map(
             Scorer,
             fn_constructor_args=(worker,),
-            compute=ray.data.ActorPoolStrategy(size=min(workers, len(parts))),
+            # a part in the queue of a worker that dies would lose one of its attempts, too
+            compute=ray.data.ActorPoolStrategy(size=min(workers, len(parts)), max_tasks_in_flight_per_actor=1),
             max_restarts=-1,
             max_task_retries=RETRIES,
             **worker.needs,

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from clicv2lite.cli import main
+from clicv2lite.evaluate import rows as rows_module
 from clicv2lite.evaluate import runs
 from clicv2lite.evaluate.known import Kept
 from clicv2lite.evaluate.missing import missing_probes
@@ -86,6 +87,28 @@ def test_only_finished_reports_what_is_known(made, tmp_path, untrained):
     assert [[run["seed"] for run in row["runs"]] for row in rows_of(tmp_path / "table5.json")[0]] == [[0, 1], [0, 1]]
 
 
+def test_a_supervised_baseline_is_known_from_its_own_result_and_from_a_suites(made, tmp_path, monkeypatch):
+    rows, ratings = ("--rows", "P2P-FM", "--seeds", "0", "1"), made / "first" / "ci" / "ratings.csv"
+    ratings = ["--ratings", str(ratings)]
+    assert evaluate(tmp_path / "both", "table1", *rows, *ratings) == 0
+    p2pfm = ["supervised", "--model", "p2pfm", "--size", "ci", "--folds", "2", *ratings]
+    for seed in ("0", "1"):
+        assert main([*p2pfm, "--seed", seed, "--json", str(tmp_path / f"{seed}.json")]) == 0
+    monkeypatch.setattr(rows_module, "supervised", None)
+    want, same = rows_of(tmp_path / "both" / "table1.json")
+    own, suite = [tmp_path / "0.json", tmp_path / "1.json"], [tmp_path / "both" / "table1.json"]
+    for name, known in (("own", [*own, *suite]), ("suite", suite)):
+        assert evaluate(tmp_path / name, "table1", *rows, *ratings, "--known", *map(str, known)) == 0
+        assert rows_of(tmp_path / name / "table1.json") == (want, same)
+    row = want[0]
+    assert row["label"] == "P2P-FM" and len(row["ours"]["ridge"]["pcc"]["values"]) == 2 and set(row["lacks"]) == {"likeness"}
+    only = (*rows, *ratings, "--only-finished", "--known", str(own[0]))
+    assert evaluate(tmp_path / "one", "table1", *only) == 0
+    assert [run["seed"] for run in rows_of(tmp_path / "one" / "table1.json")[0][0]["runs"]] == [0]
+    assert evaluate(tmp_path / "none", "table1", *only[:-2]) == 0
+    assert rows_of(tmp_path / "none" / "table1.json")[0][0]["runs"] == []
+
+
 def test_offsets_are_known_seed_by_seed(tmp_path, untrained, monkeypatch):
     monkeypatch.undo()
     words = ["--rows", "shift by 1 px"]
@@ -112,6 +135,8 @@ def test_what_does_not_fit_is_one_line(made, tmp_path, capsys):
         ("lite.json", json.dumps(other | {"size": "lite"})),
         ("short.json", json.dumps(other | {"rated": {}})),
         ("edited.json", json.dumps(other | {"rows": [row | {"predictions": {"ridge": [{}]}} for row in other["rows"]]})),
+        ("alone.json", json.dumps({"model": "p2pfm", "settings": {}, "size": "ci", "seed": 0, "predictions": {}})),
+        ("before.json", json.dumps({"model": "p2pfm", "settings": {}, "size": "ci", "seed": 0})),
         ("earlier.json", json.dumps(other | {"rows": [{"label": row["label"], "runs": row["runs"]} for row in other["rows"]]})),
     ):
         path = tmp_path / name

@@ -10,6 +10,7 @@ import torch
 from clicv2lite.device import takes_bfloat16
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
+from clicv2lite.pretrain.products import bfloat16_products
 from clicv2lite.provenance import hardware
 
 
@@ -101,7 +102,8 @@ def multiplications(device: torch.device, kind: torch.dtype) -> float:
     seconds = []
     for _ in range(4):
         began = time.perf_counter()
-        a @ a
+        with bfloat16_products(device, "bf16"):
+            a @ a
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - began)
