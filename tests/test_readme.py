@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from statistics import mean
 
+from clicv2lite.evaluate.paired import adjusted
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "data" / "results"
 
@@ -78,6 +80,13 @@ def test_readme_says_what_the_study_of_the_shift_found():
     ends = {chance: [f"{-end:.3f}" for end in reversed(bare[f"over_{chance}"])] for chance in ("seeds", "images")}
     intervals = ", ".join(f"over {chance} {low} to {high}" for chance, (low, high) in ends.items())
     assert f"costs {-bare['mean']:.3f} with pooled tokens (95 % {intervals})" in said
+    whole = found["images augmented, no MEM"]
+    three = (whole["ridge"], found["no MEM"]["likeness"], whole["likeness"])
+    others = [f"{-one['mean']:.3f}" for one in three]
+    flat = " ".join(said.split())
+    assert "and {} where whole images are; {} and {} with token self-similarity".format(*others) in flat
+    asked = [one["p"] for by_head in found.values() for one in by_head.values() if one and one["p"] is not None]
+    assert min(asked) < 0.05 < min(adjusted(asked)) and "that is a hint and not a verdict" in flat
     verdicts = {row["id"]: row for row in json.loads((ROOT / "data" / "claims.json").read_text(encoding="utf-8"))}
     decided = {name: row["verdict"] for name, row in verdicts.items() if row["verdict"] in ("agrees", "disagrees")}
     held = ("mem-adds", "patch-beats-image", "pwin-needs-sp")
