@@ -51,7 +51,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; exit status 0, 1 when some images failed, 2 for a user's mistake, 130 when interrupted."""
+    """Run one command; exit status 0, 1 if some images failed, 2 for a mistake or too little memory, 130 when interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     _open_streams()
     try:
@@ -71,6 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:  # a file that a command reads or writes, and no fault of ours
         print(f"clicv2lite: {_what(error)}; correct that and run the command again", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        print("clicv2lite: not enough memory; lower --batch-size or --jobs (of pretrain: --set micro=...)", file=sys.stderr)
         return 2
 
 
@@ -121,6 +126,12 @@ def _what(error: OSError) -> str:
         _forget_output()
         return f"standard output: {reason(error)}"
     return one_line(reason(error))
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether Python, a GPU or, in torch's words, the processor had no room; torch is not imported here: it takes seconds."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or "you tried to allocate" in str(error)
 
 
 def _forget_output() -> None:

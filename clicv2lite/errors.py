@@ -1,5 +1,6 @@
 """The one exception for a user's mistake; the command line prints its single line and exits with status 2."""
 
+import math
 import re
 
 LONGEST = 400  # letters of a word in a message: few paths are longer, and nobody reads a value of 5,000 digits
@@ -36,9 +37,9 @@ def check_counts(**options: int | None) -> None:
 
 
 def check_positive(**options: float | None) -> None:
-    """Raise UserError for an option whose value is not above 0; None stands for an option that was not given."""
+    """Raise UserError for an option whose value is not above 0 and finite; None stands for an option that was not given."""
     for name, value in options.items():
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise UserError(f"--{name.replace('_', '-')} {value}: give a number above 0")
 
 

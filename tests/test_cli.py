@@ -127,6 +127,32 @@ def test_a_fault_of_ours_is_not_hidden(command):
         main(["toy"])
 
 
+class OutOfMemoryError(RuntimeError):
+    """As torch's."""
+
+
+@pytest.mark.parametrize("error", [
+    MemoryError(), OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+])  # fmt: skip
+def test_too_little_memory_is_one_line(command, capsys, error):
+    def fail(args):
+        raise error
+
+    command(fail)
+    assert main(["toy"]) == 2
+    assert one_line(capsys).startswith("clicv2lite: not enough memory; lower --batch-size or --jobs")
+
+
+def test_another_runtime_error_is_a_fault_of_ours(command):
+    def fail(args):
+        raise RuntimeError("shapes differ")
+
+    command(fail)
+    with pytest.raises(RuntimeError):
+        main(["toy"])
+
+
 def test_an_interrupt_ends_with_status_130(command):
     def interrupted(args):
         raise KeyboardInterrupt

@@ -20,6 +20,7 @@ def test_options_that_were_not_given_or_can_be_used_pass():
     (check_counts, {"jobs": 1, "batch_size": 0, "top": -1}, "--batch-size 0: give 1 or more"),
     (check_positive, {"lr": 0.0}, "--lr 0.0: give a number above 0"),
     (check_positive, {"timeout": math.nan}, "--timeout nan: give a number above 0"),
+    (check_positive, {"lr": math.inf}, "--lr inf: give a number above 0"),
     (check_seed, {"seed": -1}, "--seed -1: give a whole number from 0 to 4294967295"),
     (check_seed, {"seed": 2**32}, "--seed 4294967296: give a whole number from 0 to 4294967295"),
 ])  # fmt: skip

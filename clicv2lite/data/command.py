@@ -13,7 +13,7 @@ from clicv2lite.data.rated import savoias
 from clicv2lite.data.rated.fetch import fetch_folders
 from clicv2lite.data.rated.ic9600 import SPLITS, ic9600_ratings
 from clicv2lite.data.rated.table import write_ratings
-from clicv2lite.errors import check_seed
+from clicv2lite.errors import UserError, check_seed
 from clicv2lite.extras import need
 from clicv2lite.outputs import add_output
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_form(part)
     text = "also mosaics of each image's crops, as CLIC has them: ten of each, or the three that its code leaves (default none)"
     part.add_argument("--mosaics", choices=["none", "published", "as-written"], default="none", help=text)
-    part.add_argument("--seed", type=int, default=0, metavar="N", help="of the mosaics (default 0)")
+    part.add_argument("--seed", type=int, metavar="N", help="of the mosaics (default 0)")
     part.epilog = (
         "Aspect ratios stay and nothing is enlarged; a JPEG that is small enough is copied byte for byte. Images that cannot"
         " be used are listed in the manifest. An interrupted run goes on when the command is run again."
@@ -96,14 +96,16 @@ def _pack(args: argparse.Namespace) -> int:
     from clicv2lite.data.sources import open_images
 
     form, began = Form(args.side, args.quality, args.shard), time.monotonic()
-    check_seed(args.seed)
+    if args.seed is not None and args.mosaics == "none":
+        raise UserError(f"--seed {args.seed}: there are no mosaics without --mosaics; leave it out")
+    check_seed(args.seed or 0)
     images = Opened(open_images(args.images))
     if args.mosaics == "none":
         packed = pack(images, args.out, form, args.jobs)
     else:
         from clicv2lite.data.packing.mosaics import WithMosaics
 
-        asked = {"mosaics": args.mosaics, "seed": args.seed}
+        asked = {"mosaics": args.mosaics, "seed": args.seed or 0}
         packed = pack(WithMosaics(images, **asked), args.out, form, args.jobs, asked)
     _say_packed(packed, time.monotonic() - began)
     return 0

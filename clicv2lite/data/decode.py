@@ -11,12 +11,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import ExifTags, Image
+from PIL import Image
 from torch import Tensor
 
 from clicv2lite.data.budget import PIXELS
 from clicv2lite.data.images import read_image
 from clicv2lite.data.pillow import header, open_image
+from clicv2lite.data.rgb import orientation
 from clicv2lite.extras import extra
 
 with extra("train"):
@@ -93,6 +94,6 @@ def _turned(data: bytes) -> bool:
         return False
     try:
         with header(data) as image:
-            return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            return orientation(image) != 1
     except Exception:  # `read_image` decides what to do with such a file
         return True

@@ -3,23 +3,39 @@
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from clicv2lite.data.regular import ImageError
 
 REDUCING_GAP = 2.0  # resize from at least twice the size: with it, shortcuts (JPEG draft, box reduction) do not show
 STRIP = 2**20  # pixels that are converted at once
 ROUNDING = 1e-3  # floats may leave 0..1 by this, a quarter of a level of 8 bits
+TURNS = dict(zip(range(2, 9), [  # EXIF orientation -> what makes it upright
+    Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90,
+], strict=True))  # fmt: skip
+SAY_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")  # what Pillow keeps of a file
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1, upright, if there is none."""
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # broken EXIF says nothing about the orientation, and the picture itself is whole
+        return 1
+    return int(found) if found in TURNS else 1
 
 
 def upright(image: Image.Image) -> Image.Image:
     """The image as its EXIF orientation says; itself if it stands upright."""
-    try:
-        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
-            return image
-        return ImageOps.exif_transpose(image)
-    except Exception:  # broken EXIF says nothing about the orientation, and the picture itself is whole
+    turn = TURNS.get(orientation(image))
+    if turn is None:
         return image
+    turned = image.transpose(turn)
+    # So nothing turns it twice. Pillow's exif_transpose writes EXIF anew, which fails for another broken tag.
+    for key in SAY_ORIENTATION:
+        turned.info.pop(key, None)
+    return turned
 
 
 def rgb(image: Image.Image, label: str) -> Image.Image:
@@ -67,8 +83,8 @@ def few_levels(image: Image.Image, deep: bool) -> str:
     wide = image.mode.startswith("I")
     if not (wide or deep):
         return ""
-    extrema = image.getextrema()
-    highest = int(max(np.ravel(extrema)))  # of all channels
+    levels = np.asarray(image) if image.mode == "I;16B" else image.getextrema()  # which knows no big-endian mode
+    highest = int(np.max(levels))  # of all channels
     bits = highest.bit_length() + (0 if wide else 8)
     if highest <= 0 or bits > 14:
         return ""

@@ -1,5 +1,7 @@
 """How much each place of an image adds to the pooled features: this gives even a linear probe a map (book chapter 12)."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -14,8 +16,8 @@ def shares(encoder: FrozenEncoder, images: Tensor) -> Tensor:
 
     The share of a place with token t in a mean is t itself. Its share in a standard deviation s around a mean m is
     (t - m)^2 / s. A maximum or minimum belongs only to the place where it is found. The share of a place in a halved image, or
-    in the smaller map of a later stage, goes to all the places that it covers in the largest map; formulas of the whole image
-    are a map of one place.
+    in the smaller map of a later stage, goes to all the places that it covers in the grid that all maps divide, which is most
+    often the largest; formulas of the whole image are a map of one place.
 
     Args:
         images: (B, 3, S, S) uint8.
@@ -24,7 +26,7 @@ def shares(encoder: FrozenEncoder, images: Tensor) -> Tensor:
         (B, h, w, F) float32.
     """
     maps = [(channels, part.config.pool.statistics) for part in encoder.parts for channels in part.channels(images)]
-    h, w = (max(channels.shape[axis] for channels, _ in maps) for axis in (1, 2))
+    h, w = (math.lcm(*(channels.shape[axis] for channels, _ in maps)) for axis in (1, 2))
     found = []
     for channels, statistics in maps:
         grid = channels.shape[1:3]

@@ -15,7 +15,7 @@ COLOURS = ("#e69f00", "#56b4e9", "#0072b2", "#bbbbbb")  # told apart by everybod
 
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
-    """Draw a suite's result into path.png and path.svg.
+    """Draw a suite's result into path.png and path.svg; nothing where no row of it is finished.
 
     Args:
         result: what `evaluate` writes as JSON. path: without suffix.
@@ -29,7 +29,9 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     suite, heads = result["suite"], result["heads"][:1] if result["suite"] == "fig7" else result["heads"]
     need = () if suite in ("fig5", "fig7") else ("pcc",)  # a collapsed run has no PCC
     by_head = {head: [row for row in result["rows"] if _has(row, head, need)] for head in heads}
-    shown = {head: rows for head, rows in by_head.items() if rows} or {heads[0]: []}
+    shown = {head: rows for head, rows in by_head.items() if rows}
+    if not shown:
+        return
     figure = Figure(figsize=(10, 4.5 * len(shown)), layout="constrained")
     parts = figure.subfigures(len(shown), squeeze=False)[:, 0] if len(shown) > 1 else [figure]
     for part, (head, rows) in zip(parts, shown.items(), strict=True):

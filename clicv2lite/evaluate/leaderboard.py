@@ -57,7 +57,8 @@ def leaderboard(
         if row is not best and row["mean_pcc"] is not None:
             ours, theirs = (predictions[one["encoder"]][None] for one in (row, best))
             found: Paired = paired_difference(ours, theirs, scores, categories, seed=seed)
-            row["to_best"] = {"mean": found.mean, "ci": found.over_images}
+            if np.isfinite(found.mean):  # not of categories that are too small for it
+                row["to_best"] = {"mean": found.mean, "ci": found.over_images}
     return rows
 
 
@@ -140,14 +141,14 @@ def run(args: argparse.Namespace) -> int:
         often = ", ".join(f"{name} {picks.count(name)}x" for name in dict.fromkeys(picks))
         table += f"\n\nChosen on inner folds: mean PCC {number(chosen['mean_pcc'])}, {ends(chosen['mean_pcc_ci'])}; {often}."
     print(table)
-    if args.markdown:
-        write_bytes(args.markdown, f"{table}\n".encode())
-    if args.predictions:
-        write_bytes(args.predictions, _table([task.paths[i] for i in rows], task.scores[rows], names, predictions))
     if args.json:
         about = {"metric": "mean_pcc", "head": args.head, "within_categories": args.within_categories, "seed": args.seed}
         about |= {"evaluation": "cross-validation" if task.test is None else "test", "n": len(rows), "skipped": skipped}
         put_json(args.json, stamped({**about, "rows": board, **({"nested": chosen} if chosen else {})}, began, device))
+    if args.markdown:
+        write_bytes(args.markdown, f"{table}\n".encode())
+    if args.predictions:
+        write_bytes(args.predictions, _table([task.paths[i] for i in rows], task.scores[rows], names, predictions))
     return 0
 
 

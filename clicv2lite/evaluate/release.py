@@ -32,7 +32,7 @@ from clicv2lite.json_object import read_object
 from clicv2lite.method.encoder import encode_visible
 from clicv2lite.method.views import draws_per_image, make_views
 from clicv2lite.models.by_name import DEFAULT
-from clicv2lite.models.model import Model, load_model, pooled
+from clicv2lite.models.model import Model, check_no_pretraining, load_model, pooled
 from clicv2lite.outputs import add_output, locked
 from clicv2lite.pretrain.export import export, load_pretraining, load_recipe, numbered_config
 from clicv2lite.pretrain.log import read_log
@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--add: {out} holds no released model; leave --add out for the first run")
     for run in args.run:
         load_recipe(str(run))  # what is no run is refused before the first of them takes its minutes
+    check_no_pretraining(out)
     pooling = read_settings(args.set, "pool_")
     words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
     words += ["--device", args.device] if args.device != "auto" else []

@@ -15,6 +15,7 @@ flips (ICNet's code has warm-up, steps and flips), so there are none here. Witho
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -155,7 +156,7 @@ def fit_icnet(
         device: where it is trained, and computes afterwards.
 
     Raises:
-        UserError: if the loss is no longer finite.
+        UserError: if the loss is no longer finite, or what the head predicts of these tokens is not.
     """
     with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU
         torch.default_generator.manual_seed(seed)
@@ -176,6 +177,8 @@ def fit_icnet(
                 optimizer.step()
             if not torch.isfinite(loss):
                 raise UserError(f"--head icnet: the loss became {loss.item()}; lower --lr (now {training.lr})")
+    if not np.isfinite(head.predict(tokens)).all():  # the last update is in no loss
+        raise UserError(f"--head icnet: its predictions are not finite; lower --lr (now {training.lr})")
     return head.eval()
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from clicv2lite.encoders.weight_files import BESIDE, WEIGHTS
+from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.files import write_bytes, write_json
 from clicv2lite.models.by_name import SHIPPED
-from clicv2lite.models.head_file import HEAD_FILE
+from clicv2lite.models.head_file import HEAD_FILE, read_head
 from clicv2lite.models.model import Model, load_model, save_model
-from clicv2lite.models.norms import NORMS_FILE
+from clicv2lite.models.norms import NORMS_FILE, fingerprint
 
 with extra("hub"):
     from huggingface_hub import EvalResult, ModelCardData, ModelHubMixin, snapshot_download
@@ -49,20 +50,26 @@ class ComplexityModel(Model, ModelHubMixin):
         save_model(save_directory, self, self.encoder.name)
         shape = vars(self.encoder.config.encoder)
         write_json(save_directory / "config.json", {"library": "clicv2lite", "kind": self.head.kind, "shape": shape})
-        norms = Path(self.encoder.name).with_name(NORMS_FILE)
-        if self.norms and norms.is_file():
-            write_bytes(save_directory / NORMS_FILE, norms.read_bytes())
-        written = Path(self.encoder.name).with_name("model_card.md")
-        about = written.read_text(encoding="utf-8") if written.is_file() else ""
-        write_bytes(save_directory / "README.md", f"{CARD.format(about=self._about())}\n{about}".encode())
+        source = self._source()
+        if self.norms and source and (source / NORMS_FILE).is_file():
+            write_bytes(save_directory / NORMS_FILE, (source / NORMS_FILE).read_bytes())
+        written = source / "model_card.md" if source else None
+        about = written.read_text(encoding="utf-8") if written and written.is_file() else ""
+        write_bytes(save_directory / "README.md", f"{CARD.format(about=self._about(source))}\n{about}".encode())
 
-    def _about(self) -> str:
-        """The Hub's fields, with the agreement that `probe` measured when its report lies beside the encoder."""
-        source = Path(self.encoder.name).parent
-        probed = source / "probe.json"
+    def _source(self) -> Path | None:
+        """The folder that the encoder is from, if this head is the one in it: what else it holds is of that head."""
+        folder = SHIPPED.get(self.encoder.name, Path(self.encoder.name).parent)
+        try:
+            return folder if fingerprint(read_head(folder)) == fingerprint(self.head) else None
+        except UserError:  # there is none, or not of this encoder
+            return None
+
+    def _about(self, source: Path | None) -> str:
+        """The Hub's fields, with the agreement that `probe` measured when its report lies beside the model."""
         results = None
-        if probed.is_file():
-            found = json.loads(probed.read_text(encoding="utf-8"))
+        if source and (source / "probe.json").is_file():
+            found = json.loads((source / "probe.json").read_text(encoding="utf-8"))
             text = f"{found['n']} ratings, {found['evaluation']}"
             metrics = {"pearsonr": "mean PCC over categories", "spearmanr": "SRCC, pooled"}
             values = {"pearsonr": found["mean_pcc"], "spearmanr": found["srcc"]}
@@ -76,7 +83,7 @@ class ComplexityModel(Model, ModelHubMixin):
             license="mit",
             pipeline_tag=TASK,
             tags=["image-complexity"],
-            datasets=["savoias"] if self.encoder.name in SHIPPED or source in SHIPPED.values() else None,
+            datasets=["savoias"] if source in SHIPPED.values() else None,
             model_name="clicv2lite" if results else None,
             eval_results=results,
         ).to_yaml()

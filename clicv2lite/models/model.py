@@ -187,6 +187,22 @@ def pooled(encoder: FrozenEncoder, images: list[Any]) -> Tensor:
     return torch.cat([encoder.features(batch.to(encoder.device)).cpu() for batch in squares(images, encoder.size)])
 
 
+def is_encoder_in(folder: Path, spec: str) -> bool:
+    """Whether the name of an encoder, as the user gave it, is the encoder's file in this folder."""
+    source = Path(spec, WEIGHTS) if Path(spec).is_dir() else Path(spec)
+    return source.resolve() == (folder / WEIGHTS).resolve()
+
+
+def check_no_pretraining(folder: Path) -> None:
+    """Refuse the folder of a pretraining for another encoder, which would replace its own.
+
+    Raises:
+        UserError: as said.
+    """
+    if (folder / "metrics.jsonl").exists():
+        raise UserError(f"--out {folder}: the encoder of this pretraining would be lost; name another folder")
+
+
 def save_model(folder: Path, model: Model, spec: str) -> None:
     """Write the encoder and head.safetensors, so that the folder is a complete model for `score`.
 
@@ -194,8 +210,7 @@ def save_model(folder: Path, model: Model, spec: str) -> None:
         folder: must exist. If the encoder was loaded from this folder, its file is left as it is.
         spec: the name of the encoder, as the user gave it.
     """
-    source = Path(spec, WEIGHTS) if Path(spec).is_dir() else Path(spec)
-    if source.resolve() != (folder / WEIGHTS).resolve():
+    if not is_encoder_in(folder, spec):
         model.encoder.save(folder)
     write_head(folder, model.head, model.encoder)  # the last, so a folder that has a head is complete
 

@@ -5,6 +5,7 @@ Input `images`: (B, 3, S, S) uint8, RGB, made square by `data.images.to_square`,
 """
 
 import argparse
+import copy
 import os
 import warnings
 from contextlib import ExitStack
@@ -37,7 +38,7 @@ def export_onnx(model: Model, path: str | Path) -> None:
     need("onnx", "onnx", "onnxscript")  # torch's exporter asks for both late
     path = Path(path)
     check_output_file(path, "--out")
-    scorer = Scorer(model.encoder, model.head).eval().cpu()
+    scorer = Scorer(copy.deepcopy(model.encoder), model.head).eval().cpu()  # a copy: the model stays where it is
     images = torch.zeros(2, 3, model.encoder.size, model.encoder.size, dtype=torch.uint8)
     with torch.no_grad(), ExitStack() as kept, warnings.catch_warnings():
         for net in scorer.nets:

@@ -46,13 +46,13 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
 
 
 def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks | None = None) -> int:
-    """Load the newest usable checkpoint and return its step. If there is none, return 0 and change nothing.
+    """Load the newest usable checkpoint and return its step. Where no checkpoint lies, return 0 and change nothing.
 
     A checkpoint that cannot be read, is damaged or belongs to another model is named on standard error, and the one before it
     is tried. The first rank reads the file and sends the tensors to the others.
 
     Raises:
-        UserError: if all whole checkpoints belong to another model.
+        UserError: if there are checkpoints and none can be used. A run that started afresh would replace them.
     """
     ranks = ranks or Ranks()
     found = ranks.first_alone(lambda: _newest(folder, model, optimizer))
@@ -65,18 +65,23 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ra
 
 
 def _newest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, dict[str, Tensor]]:
-    """Step and tensors of the newest checkpoint that can be used; (0, {}) if there is none."""
-    alien = None
+    """Step and tensors of the newest checkpoint that can be used; (0, {}) if there is no checkpoint."""
+    alien, passed = None, list[str]()
     for path in reversed(_numbered(folder)):
         tensors, reason = _read(path, model)
         if tensors and _fits(tensors, model, optimizer):
+            for line in passed:
+                print(f"clicv2lite: {line}; trying the checkpoint before it", file=sys.stderr)
             return int(path.stem.removeprefix("step-")), tensors
         if tensors:
             alien = alien or path
             reason = "belongs to another model than this recipe"
-        print(f"clicv2lite: {path}: {reason}; trying the checkpoint before it", file=sys.stderr)
+        passed.append(f"{path}: {reason}")
     if alien:
         raise UserError(f"{alien}: belongs to another model than this recipe; choose another --out")
+    if passed:
+        advice = f"put it back with its .sha256, or move {folder} away to start afresh"
+        raise UserError(f"{passed[0]}, and no checkpoint before it can be used; {advice}")
     return 0, {}
 
 

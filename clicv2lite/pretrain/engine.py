@@ -19,7 +19,6 @@ from clicv2lite.distributed import Ranks, join, without_exchange
 from clicv2lite.encoders.config import FrozenConfig
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.extras import need
-from clicv2lite.files import write_bytes
 from clicv2lite.learners import METHODS
 from clicv2lite.lines import progress
 from clicv2lite.method.clicv2 import Keys, Output
@@ -234,17 +233,9 @@ def _open(what: Pretraining, ranks: Ranks) -> ImageSet:
         counts = sorted({other["images"] for other in seen})
         differ = f"from {counts[0]} to {counts[-1]} images" if len(counts) > 1 else "images of other names or sizes"
         ranks.refuse(f"--images {' '.join(what.images)}: ranks see {differ}; make the data the same on all machines")
-    ranks.first_alone(lambda: _claim(what, about, ranks))
+    kept = what.recipe_file.read_bytes() if what.recipe_file else None
+    ranks.first_alone(lambda: claim(what.out, what.recipe, about, what.resume, ranks, kept))
     return images
-
-
-def _claim(what: Pretraining, images: dict[str, Any], ranks: Ranks) -> None:
-    if not claim(what.out, what.recipe, images, what.resume, ranks):
-        return
-    copy = what.out / "recipe.toml"
-    copy.unlink(missing_ok=True)  # of an attempt that failed before its first result
-    if what.recipe_file:
-        write_bytes(copy, what.recipe_file.read_bytes())
 
 
 def _build(recipe: Recipe, device: torch.device) -> tuple[QueryAndKey, torch.optim.Optimizer]:

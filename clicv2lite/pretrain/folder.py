@@ -17,13 +17,15 @@ from clicv2lite.provenance import provenance
 from clicv2lite.recipes.recipe import EXECUTION, Recipe
 from clicv2lite.recipes.settings import ignored, stored_recipe
 
-CONFIG, CHECKPOINTS = "config.json", "checkpoints"
-FILES = (CONFIG, "recipe.toml", "metrics.jsonl", "probes.jsonl", "bad_images.txt", WEIGHTS)
+CONFIG, RECIPE, CHECKPOINTS = "config.json", "recipe.toml", "checkpoints"
+FILES = (CONFIG, RECIPE, "metrics.jsonl", "probes.jsonl", "bad_images.txt", WEIGHTS)
 RESULTS = ("metrics.jsonl", "probes.jsonl", WEIGHTS)  # and checkpoints: with the first of them, a folder holds a run
 
 
-def claim(out: Path, recipe: Recipe, images: Mapping[str, Any], resume: bool, ranks: Ranks) -> bool:
-    """Write config.json. On resume, check instead that the run in this folder has the same settings and the same images.
+def claim(
+    out: Path, recipe: Recipe, images: Mapping[str, Any], resume: bool, ranks: Ranks, recipe_file: bytes | None = None
+) -> bool:
+    """Write config.json and the copy of the recipe's file. On resume, check instead that the settings and images are the same.
 
     A folder holds a run from its first result on. Before that, a corrected command may claim it again: one that failed on its
     images, say, has left nothing but its configuration.
@@ -31,13 +33,15 @@ def claim(out: Path, recipe: Recipe, images: Mapping[str, Any], resume: bool, ra
     Args:
         images: ``images``, their number, and ``images_sha256``, their :func:`clicv2lite.data.identity.identity`, so the data
             may be moved. A run of an earlier version stored only the number.
+        recipe_file: content of the file that the recipe was read from; None if it has none.
 
     Returns:
         whether a run begins here, and config.json was written.
 
     Raises:
         UserError: if they differ, if the folder has a run and `resume` is false, or the results of a run without its
-            config.json, if something else than a file has the name of one, or if the folder cannot be read or written.
+            config.json, or a recipe.toml that no attempt of ours has left, if something else than a file has the name of one,
+            or if the folder cannot be read or written.
     """
     path = out / CONFIG
     check_kinds(out)
@@ -57,10 +61,17 @@ def claim(out: Path, recipe: Recipe, images: Mapping[str, Any], resume: bool, ra
             other = f"as many images as before ({images['images']}), but with other names or sizes"
             raise UserError(f"{out}: --resume with {other}; name those that the run began with, or choose another --out")
         return False
+    copy = out / RECIPE
+    if before is None and copy.is_file() and copy.read_bytes() != recipe_file:  # not of an attempt of ours
+        raise UserError(f"{copy}: another recipe than that of this run; name it with --recipe, or choose another --out")
     config = {"recipe": _as_json(recipe.flat()), **images}
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_json(path, {**config, "ranks": ranks.size, **provenance(ranks.device)})
+        if recipe_file is None:
+            copy.unlink(missing_ok=True)  # of an attempt that failed before its first result
+        else:
+            write_bytes(copy, recipe_file)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written ({error.strerror})") from None
     return True
@@ -105,8 +116,11 @@ def _as_json(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_bad(bad: dict[str, str], out: Path, ranks: Ranks) -> None:
-    """Add the images that a rank could not decode (name -> reason) to bad_images.txt. All ranks call this together."""
-    reasons = {reason for found in ranks.collect(bad) for reason in found.values()}
+    """Add the images that a rank could not decode (name -> reason) to bad_images.txt. All ranks call this together.
+
+    Threads that decode may add to `bad` meanwhile.
+    """
+    reasons = {reason for found in ranks.collect(dict(bad)) for reason in found.values()}
     path = out / "bad_images.txt"
     if not reasons or not ranks.first:
         return

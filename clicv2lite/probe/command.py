@@ -5,7 +5,6 @@ With `--imagenet` in place of `--ratings`: how well a linear classifier names cl
 
 import argparse
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,12 @@ from torch import Tensor
 from clicv2lite.arrays import Floats, Rows
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_counts, check_positive, check_seed
-from clicv2lite.files import put_json, write_json
+from clicv2lite.files import put_json
 from clicv2lite.heads.base import KINDS
 from clicv2lite.heads.classifier import RATES, ClassifierTraining
 from clicv2lite.heads.icnet import IcnetTraining
 from clicv2lite.models.by_name import ENCODERS, load_encoder
-from clicv2lite.models.model import Model, save_model
+from clicv2lite.models.model import Model, check_no_pretraining, is_encoder_in, save_model
 from clicv2lite.outputs import add_output
 from clicv2lite.probe import imagenet
 from clicv2lite.probe.crossval import Fit, cross_validate, fit_rows, folds
@@ -98,12 +97,12 @@ def run(args: argparse.Namespace) -> int:
         "seed": args.seed,
     }
     result = stamped(found, began, device)
-    if args.out and head:
-        save_model(args.out, Model(encoder, head), args.encoder)
-        write_json(args.out / "probe.json", result)
     if args.json:
         put_json(args.json, result)
     print(summary(result))
+    if args.out and head:  # after the result: a full disk costs the model alone
+        save_model(args.out, Model(encoder, head), args.encoder)
+        put_json(args.out / "probe.json", result, "--out")
     return 0
 
 
@@ -133,14 +132,12 @@ def _check_options(args: argparse.Namespace) -> None:
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
-    if args.out:
-        source = Path(args.encoder).resolve()
-        if args.set and args.out.resolve() in (source, source.parent):
-            raise UserError(
-                f"--set {' '.join(args.set)}: the encoder in --out {args.out} is read otherwise; name another --out"
-            )
-        if (args.out / "metrics.jsonl").exists() and args.out.resolve() not in (source, source.parent):
-            raise UserError(f"--out {args.out}: the encoder of this pretraining would be lost; name another folder")
+    if not args.out:
+        return
+    if not is_encoder_in(args.out, args.encoder):
+        check_no_pretraining(args.out)
+    elif args.set:
+        raise UserError(f"--set {' '.join(args.set)}: the encoder in --out {args.out} is read otherwise; name another --out")
 
 
 def _cross_validated(fit: Fit, inputs: Tensor, task: Task, k: int, seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:

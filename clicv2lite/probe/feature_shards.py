@@ -2,7 +2,7 @@
 
 A shard is a .npy file of float16 features, a row an image, written whole or not at all. So a run that was killed goes on
 with the shards that are missing, and ranks share the work without talking: rank r makes shards r, r + ranks, ... A row of
-an image that cannot be read is nan.
+an image that cannot be read is nan, and is tried again by the next run.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class FeatureShards:
         ]
 
     def encode(self, encoder: FrozenEncoder, batch_size: int, ranks: Ranks) -> None:
-        """Make this rank's shards that are missing or damaged. An image that cannot be read gets its line on stderr.
+        """Make what is missing or damaged of this rank's shards. An image that cannot be read gets its line on stderr.
 
         Args:
             batch_size: images encoded at once.
@@ -56,19 +56,23 @@ class FeatureShards:
         width = encoder.features(blank).shape[1]
         spans = self.spans()
         for k, (path, rows) in list(enumerate(spans))[ranks.rank :: ranks.size]:
-            if _whole(path, rows.stop - rows.start, width):
+            paths = self.images.paths(rows)
+            whole = _whole(path, len(paths), width)
+            shard = np.full((len(paths), width), np.nan, dtype=np.float16) if whole is None else whole
+            missing = np.flatnonzero(np.isnan(shard[:, 0]))
+            if not len(missing):
                 continue
             label = f"{self.part} {k + 1}/{len(spans)}"
             found, read, _ = map_images(
                 lambda images: encoder.features(images.to(device)).half().cpu(),
-                self.images.paths(rows), encoder.size, batch_size, label, read_centre,
+                [paths[i] for i in missing], encoder.size, batch_size, label, read_centre,
             )  # fmt: skip
             if not found.isfinite().all():
                 raise UserError("--encoder: what it makes of these images is not finite; is it a diverged run? use another")
-            shard = np.full((len(read), width), np.nan, dtype=np.float16)
             if read.any():
-                shard[read] = found.numpy()
-            _write(path, shard)
+                shard[missing[read]] = found.numpy()
+            if read.any() or whole is None:
+                _write(path, shard)
 
     def load(self) -> tuple[Tensor, Mask]:
         """The features of the images that could be read, (m, F) float16; (n,) which these are."""
@@ -77,12 +81,13 @@ class FeatureShards:
         return torch.from_numpy(features if read.all() else features[read]), read
 
 
-def _whole(path: Path, rows: int, width: int) -> bool:
+def _whole(path: Path, rows: int, width: int) -> NDArray[np.float16] | None:
+    """The features in a file; None if they are missing or damaged."""
     try:
-        shard = np.load(path, mmap_mode="r")
+        shard: NDArray[np.float16] = np.load(path)  # whole: a map would keep Windows from replacing the file
     except (OSError, ValueError, EOFError):
-        return False
-    return shard.shape == (rows, width) and shard.dtype == np.float16
+        return None
+    return shard if shard.shape == (rows, width) and shard.dtype == np.float16 else None
 
 
 def _write(path: Path, shard: NDArray[np.float16]) -> None:

@@ -35,10 +35,11 @@ def fitter(
     paper = IcnetTraining()
     training = IcnetTraining(epochs=epochs or paper.epochs, lr=lr or paper.lr)
     shape = IcnetShape(encoder.width, max(2, encoder.size // 8), channels or 512)
+    device = encoder.device  # now: the encoder may have left it when the head is fitted
 
     def fit(tokens: Tensor, scores: Floats, groups: Names | None = None) -> Head:
         if groups is not None:
             raise ValueError("ICNet's head is fitted to the ratings themselves, not to differences within groups")
-        return fit_icnet(tokens, scores, shape, training, seed, device=encoder.device)
+        return fit_icnet(tokens, scores, shape, training, seed, device=device)
 
     return fit

@@ -25,7 +25,7 @@ from clicv2lite.distributed import Ranks, join
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError, check_counts, check_positive, check_seed, one_line
 from clicv2lite.extras import extra
-from clicv2lite.files import make_folder, put_json, write_json
+from clicv2lite.files import make_folder, put_json
 from clicv2lite.heads.classifier import RATES, ClassifierTraining, choose_rate, fit_classifiers
 from clicv2lite.lines import say
 from clicv2lite.models.by_name import load_encoder
@@ -76,13 +76,13 @@ def run(args: argparse.Namespace) -> int:
     found = _classified(encoder, images, shards, probe)
     about = {"encoder": args.encoder, "set": args.set, "imagenet": args.imagenet, "ranks": ranks.size}
     result = stamped(found | about, began, encoder.device)
-    if args.out:
-        write_json(args.out / RESULT, result)
     if args.json:
         put_json(args.json, result)
     if result["skipped"]:
         say(f"{len(result['skipped'])} images could not be read, {one_line(result['skipped'][0])} ...")
     print(summary(result))
+    if args.out:
+        put_json(args.out / RESULT, result, "--out")
     return 0
 
 

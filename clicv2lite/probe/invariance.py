@@ -248,7 +248,7 @@ def run(args: argparse.Namespace) -> int:
     features, task, skipped = encode_task(encoder, "ridge", task, batch_size=64)
     found, points = invariance(features, task, args.seed)
     result = {"metric": "mean_pcc", **found, "encoder": args.encoder, "skipped": skipped, "seed": args.seed}
+    put_json(args.json, stamped(result, began, device))
     if args.tsne is not None:
         write_map(args.tsne, task, points, Path(args.ratings).parent)
-    put_json(args.json, stamped(result, began, device))
     return 0

@@ -36,6 +36,7 @@ class ImageRow:
     archive: "ImageSet | None" = None  # the tar that holds its bytes; None for a file
     index: int = 0  # which image of the archive
     flags: tuple[str, ...] | None = None  # what the model may misread in it; None if nobody looked
+    unreached: bool = False  # its bytes did not come, which is no fault of the image: another run may get them
 
     def square(
         self,
@@ -56,8 +57,10 @@ class ImageRow:
         return ImageRow(self.image, self.map_name, score, archive=self.archive, index=self.index, flags=flags)
 
     def with_error(self, error: str) -> "ImageRow":
-        """The same image, with one line that says why it has no score."""
-        return replace(self, score=None, error=error)
+        """The same image, with one line that says why it has no score; a score stays, and the line is of its map."""
+        if self.score is not None:
+            return replace(self, map_error=f"{error}; its score is kept")
+        return replace(self, error=error)
 
     def _source(self) -> Path | bytes:
         return Path(self.image) if self.archive is None else self.archive.read(self.index)

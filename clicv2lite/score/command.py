@@ -94,6 +94,12 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UserError(f"--html {args.html}: there is no page without --top N; say how many images to show")
     if args.map_format and not args.map:
         raise UserError(f"--map-format {args.map_format}: there are no maps without --map DIR; name their folder")
+    for option in ("norms", "kind"):
+        value = getattr(args, option)
+        if value and not (args.csv or args.json or args.top or args.out):
+            raise UserError(f"--{option} {value}: there are no percentiles without --csv F, --json F or --top N; add one")
+    if args.null and "-" not in args.images:
+        raise UserError("--null: no names are read without - among the images; add that, or leave it out")
     if args.excel and not args.csv:
         raise UserError("--excel: there is no table without --csv F; name its file")
 
@@ -141,7 +147,7 @@ def _score(rows: Sequence[ImageRow], model: Model, table: Table | None, args: ar
         "jobs": args.jobs or cores(),
         "map_format": args.map_format or "png",
     }
-    score_places(rows, scored, places, model, table, set(missing), **how)
+    score_places(scored, places, model, table, set(missing), **how)
     return scored
 
 

@@ -7,8 +7,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from clicv2lite.data.images import ImageError
-from clicv2lite.errors import one_line
+from clicv2lite.errors import UserError, one_line
 from clicv2lite.files import write_bytes
 from clicv2lite.models.norms import Norms
 from clicv2lite.score.arguments import ImageRow
@@ -101,7 +100,7 @@ def _card(row: ImageRow, rank: int, title: str, norms: Norms | None) -> str:
     alt = f"{short}, number {rank} of the {title} images, score {_score(row):.3f}"
     try:
         picture = f'<img src="data:image/jpeg;base64,{_thumbnail(row)}" alt="{alt}" loading="lazy">'
-    except ImageError as error:  # the file was readable when it was scored
+    except UserError as error:  # the file was readable when it was scored
         picture = f"<p>{html.escape(str(error))}</p>"
     caption = f"<figcaption><strong>{_score(row):.3f}</strong>{short}{_about(row, norms)}</figcaption>"
     return f'<li><figure tabindex="0" title="{name}">{picture}{caption}</figure></li>'

@@ -86,7 +86,7 @@ def _scored(rows: Sequence[ImageRow], model: Model, args: argparse.Namespace) ->
     if table:
         check_same_model(table, rows, model)
     scored, missing = recalled(rows, table)
-    score_places(rows, scored, missing, model, table, jobs=args.jobs or cores())
+    score_places(scored, missing, model, table, jobs=args.jobs or cores())
     return scored
 
 

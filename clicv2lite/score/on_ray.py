@@ -73,6 +73,8 @@ class Scorer:
             scored = [row for some in batches for row in some]
         except UserError as error:  # of the whole tar
             return {"told": json.dumps({**told, "problem": str(error)})}
+        if unreached := [row.error for row in scored if row.unreached]:  # a part that is written is not tried again
+            return {"told": json.dumps({**told, "problem": unreached[0]})}
         errors = [row.error for row in scored if row.error is not None]
         header = {"source": part.source, "model": self.worker.identity, "images": len(scored), "failed": len(errors)}
         try:

@@ -21,18 +21,18 @@ def recalled(rows: Sequence[ImageRow], table: Table | None) -> tuple[list[ImageR
 
 
 def score_places(
-    rows: Sequence[ImageRow],
-    scored: list[ImageRow],
+    rows: list[ImageRow],
     places: Sequence[int],
     model: Model,
     table: Table | None = None,
     new: Collection[int] | None = None,
     **how: Any,
 ) -> None:
-    """Score some of the rows, batch by batch, into `scored`.
+    """Score some of the rows in their places, batch by batch.
 
     Args:
-        places: which rows. table: gets a row as soon as it has its score. new: the places that it lacks; None: all of these.
+        rows: from `recalled`. places: which of them; one that has a score keeps it if its image cannot be read again.
+        table: gets a row as soon as it has its score. new: the places that it lacks; None: all of these.
         how: of :func:`clicv2lite.score.scoring.score_rows`.
 
     Raises:
@@ -44,4 +44,4 @@ def score_places(
         if table:
             table.add(row for row, i in zip(part, at, strict=True) if new is None or i in new)
         for row, i in zip(part, at, strict=True):
-            scored[i] = row
+            rows[i] = row

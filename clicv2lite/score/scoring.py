@@ -96,6 +96,8 @@ def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Mode
             good[i] = row.square(model.encoder.size, partial(notes.__setitem__, i), partial(sizes.__setitem__, i))
         except ImageError as error:
             done[i] = row.with_error(str(error))
+        except UserError as error:  # a tar elsewhere, above all
+            done[i] = replace(row.with_error(str(error)), unreached=True)
     if good:
         images = torch.stack(list(good.values()))
         for i, score in zip(good, model.ratings(images), strict=True):
@@ -107,7 +109,7 @@ def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Mode
         if any(targets):
             for i, complexity in zip(good, model.maps(images), strict=True):
                 target = targets[i]
-                if target and done[i].error is None:
+                if target and done[i].error is None and done[i].map_error is None:
                     if target.suffix == ".png" and model.head.kind != "icnet":
                         complexity = relative(smooth(complexity))
                     done[i] = replace(done[i], map_error=_write_map(target, rows[i], complexity))

@@ -220,3 +220,9 @@ def test_a_data_set_must_be_named():
     with pytest.raises(SystemExit) as caught:
         data()
     assert caught.value.code == 2
+
+
+def test_a_seed_without_mosaics_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="--seed 5: there are no mosaics without --mosaics; leave it out"):
+        data("pack", "--images", "worlds:2", "--out", tmp_path / "out", "--seed", 5)
+    assert not (tmp_path / "out").exists()

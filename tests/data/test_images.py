@@ -180,6 +180,15 @@ def test_exif_orientation_is_applied(orientation):
     np.testing.assert_array_equal(got, shown)
 
 
+def test_the_orientation_counts_if_another_tag_is_broken():
+    orientation, resolution = b"\1\x12\0\3\0\0\0\1\0\6\0\0", b"\1\x1a\0\2\0\0\0\4abc\0"  # which is in letters
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\2" + orientation + resolution + b"\0\0\0\0"
+    stored = noise(5, 3)
+    got = read_image(encoded(Image.fromarray(stored), "PNG", exif=exif))
+    np.testing.assert_array_equal(pixels(got), np.rot90(stored, -1))
+    assert got.getexif().get(0x0112, 1) == 1
+
+
 @pytest.mark.parametrize("exif", [b"", b"Exif\0\0", b"Exif\0\0rubbish", b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12"])
 def test_broken_exif_neither_fails_nor_warns(exif):
     with warnings.catch_warnings(record=True) as heard:

@@ -108,6 +108,17 @@ def test_levels_that_use_the_range_are_not_noted(data):
     read_square(data, 8, "a.png", pytest.fail)
 
 
+def test_big_endian_levels_are_noted_and_read_as_little_endian_ones(tmp_path):
+    levels, said, squares = np.linspace(0, 4095, 900).reshape(30, 30), [], []
+    for name, kind in (("big.tif", ">u2"), ("little.tif", "<u2")):
+        pixels = levels.astype(kind)
+        mode = "I;16B" if kind[0] == ">" else "I;16"
+        Image.frombytes(mode, (30, 30), pixels.tobytes()).save(tmp_path / name)
+        squares.append(read_square(tmp_path / name, 8, note=said.append))
+    assert squares[0].equal(squares[1]) and all("use only 12 of 16 bits (maximum 4095)" in line for line in said)
+    assert len(said) == 2
+
+
 def test_colours_of_8_bits_are_not_noted():
     assert few_levels(Image.new("RGB", (3, 3), (9, 9, 9)), deep=False) == ""
 

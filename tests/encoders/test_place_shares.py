@@ -4,6 +4,7 @@ import torch
 from clicv2lite.encoders.config import FrozenConfig, PoolConfig
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.place_shares import shares
+from clicv2lite.encoders.side_by_side import SideBySide
 from clicv2lite.encoders.token_similarity import CHANNELS
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 
@@ -36,3 +37,16 @@ def test_the_mean_share_is_the_pooled_feature_whatever_is_read_at_whichever_size
     got = shares(encoder, images)
     assert got.shape == (2, 8, 8, 3 * 2 * 2 * width)  # sizes, blocks, statistics
     torch.testing.assert_close(got.mean((1, 2)), encoder.features(images), atol=1e-5, rtol=1e-5)
+
+
+def test_the_mean_share_is_the_pooled_feature_of_grids_that_are_no_multiples_of_each_other():
+    torch.manual_seed(0)
+    encoders = []
+    for patch in (8, 12):
+        config = EncoderConfig(size=24, patch=patch, width=16, depth=1, heads=2)
+        encoders.append(FrozenEncoder("tiny", build_vit(config), FrozenConfig(config)))
+    both = SideBySide("both", encoders)
+    images = torch.randint(0, 256, (2, 3, both.size, both.size), dtype=torch.uint8)
+    got = shares(both, images)
+    assert got.shape[1:3] == (6, 6)
+    torch.testing.assert_close(got.mean((1, 2)), both.features(images), atol=1e-5, rtol=1e-5)

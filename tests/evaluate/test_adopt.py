@@ -10,6 +10,7 @@ from clicv2lite.evaluate.adopt import adopt
 from clicv2lite.evaluate.keys import run_key, stored_key
 from clicv2lite.evaluate.sizes import SIZES
 from clicv2lite.evaluate.suites import SUITES
+from clicv2lite.outputs import locked
 
 IMAGES = ["worlds:12"]
 SETTINGS = ["passes=96", "batch=8", "compare=image", "seed=0"]  # the row "image-wise" of table 4 at ci
@@ -22,7 +23,6 @@ def runs(tmp_path_factory):
     for name, settings in (("first", SETTINGS), ("other", [*SETTINGS, "temperature=0.3"])):
         words = ["pretrain", "--recipe", "ci", "--images", *IMAGES, "--out", str(folder / name), "--set", *settings]
         assert main(words) == 0
-        shutil.rmtree(folder / name / "checkpoints")
     return folder
 
 
@@ -53,13 +53,13 @@ def test_what_a_row_lacks_is_copied_whether_the_run_or_its_folder_is_named(runs,
 def test_what_no_row_lacks_or_is_not_finished_or_not_readable_stays(runs, tmp_path, capsys):
     for name in ("working", "stopped", "hostile", "none"):
         shutil.copytree(runs / "first", tmp_path / "in" / name)
-    (tmp_path / "in" / "working" / "checkpoints").mkdir()
     (tmp_path / "in" / "stopped" / "encoder.safetensors").unlink()
     (tmp_path / "in" / "hostile" / "config.json").write_text('{"recipe": 3}')
     (tmp_path / "in" / "none" / "config.json").unlink()
-    assert adopt([tmp_path / "in"], tmp_path / "out", {key()}) == []
+    with locked(tmp_path / "in" / "working", folder=True):
+        assert adopt([tmp_path / "in"], tmp_path / "out", {key()}) == []
     said = capsys.readouterr().err.splitlines()
-    assert [line.rpartition("/")[2].partition(":")[0] for line in said[:-1]] == ["hostile", "none"]
+    assert [line.rpartition("/")[2].partition(":")[0] for line in said[:-1]] == ["hostile", "none", "working"]
     assert said[-1] == "clicv2lite: 0 runs adopted of 1 that were missing"
     assert adopt([runs], tmp_path / "out", set()) == [] and not (tmp_path / "out").exists()
 

@@ -390,6 +390,13 @@ def test_a_row_without_a_pcc_is_left_out_of_the_figure(tmp_path, name):
     assert (tmp_path / f"{name}.png").is_file()
 
 
+@pytest.mark.parametrize("name", ["table4", "fig7"])
+def test_a_suite_without_a_finished_row_has_no_figure(tmp_path, name):
+    rows = [{"label": row.label, "paper": dict(row.paper), "ours": {}} for row in SUITES[name].rows]
+    figures.draw({"suite": name, "size": "ci", "caption": "", "heads": ["ridge"], "rows": rows}, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_measurements_of_two_tables_are_kept_apart(tmp_path):
     data = find_data("ci", None, None, None, tmp_path)
     other = data.ratings.with_name("other.csv")

@@ -12,6 +12,7 @@ from clicv2lite.cli import main
 from clicv2lite.encoders.config import FrozenConfig
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.plain_vit import PlainViT
+from clicv2lite.evaluate import leaderboard as module
 from clicv2lite.evaluate.leaderboard import as_markdown, leaderboard
 from clicv2lite.evaluate.paired import paired_difference
 from clicv2lite.method.encoder import EncoderConfig
@@ -79,6 +80,16 @@ def test_the_table_the_file_and_the_predictions_agree(data, tmp_path, capsys):
         assert row["encoder"] == want["encoder"] and row["mean_pcc"] == pytest.approx(want["mean_pcc"], abs=1e-4)
 
 
+def test_a_table_that_cannot_be_written_costs_no_result(data, tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(module, "write_bytes", full)
+    words = ["leaderboard", "--ratings", str(data / "r.csv"), "--encoder", str(data / "e0"), "--json", str(tmp_path / "b.json")]
+    assert main([*words, "--markdown", str(tmp_path / "b.md")]) == 2
+    assert json.loads((tmp_path / "b.json").read_text())["n"] == 30
+
+
 def test_differences_are_paired_with_the_best():
     rng = np.random.default_rng(1)
     scores = rng.uniform(size=60)
@@ -96,6 +107,12 @@ def test_constant_predictions_come_last_without_numbers():
     rows = leaderboard({"flat": np.zeros(12), "line": scores}, scores)
     assert [row["encoder"] for row in rows] == ["line", "flat"] and rows[1]["to_best"] is None
     assert as_markdown(rows).splitlines()[-1] == "| flat |  |  |  |  |  |  |"
+
+
+def test_two_images_have_no_difference():
+    rows = leaderboard({"up": np.array([0.1, 0.9]), "down": np.array([0.9, 0.1])}, np.array([0.2, 0.8]))
+    assert [row["to_best"] for row in rows] == [None, None]
+    json.dumps(rows, allow_nan=False)
 
 
 def test_an_image_that_cannot_be_read_is_left_out_for_all(data, tmp_path):

@@ -92,6 +92,14 @@ def test_a_run_that_is_none_is_one_line(made, tmp_path, capsys):
     assert "no configuration of a pretraining" in capsys.readouterr().err and not (tmp_path / "model").exists()
 
 
+def test_the_folder_of_a_run_is_refused(made, capsys):
+    run = made / "runs" / "tiny"
+    before = (run / "encoder.safetensors").read_bytes()
+    assert main(["release", str(run), "--ratings", str(made / "ratings.csv"), "--out", str(run)]) == 2
+    assert "the encoder of this pretraining would be lost; name another folder" in capsys.readouterr().err
+    assert (run / "encoder.safetensors").read_bytes() == before
+
+
 def test_a_table_that_is_none_leaves_the_model_that_was_there(made, capsys):
     before = {p.name: p.read_bytes() for p in (made / "model").iterdir()}
     assert main(words(made, "typo.csv")) == 2

@@ -105,7 +105,8 @@ def test_restoring_gives_the_same_head():
     np.testing.assert_array_equal(again.maps(tokens), head.maps(tokens))
 
 
-def test_a_loss_that_is_not_finite_is_the_users_learning_rate():
+@pytest.mark.parametrize("epochs, said", [(3, "the loss became nan"), (1, "its predictions are not finite")])
+def test_what_is_not_finite_is_the_users_learning_rate(epochs, said):
     tokens, scores = rated()
-    with pytest.raises(UserError, match=r"--head icnet: the loss became nan; lower --lr"):
-        fit_icnet(tokens, scores, SMALL, IcnetTraining(epochs=3, lr=1e30), seed=0)
+    with pytest.raises(UserError, match=f"--head icnet: {said}; lower --lr"):
+        fit_icnet(tokens, scores, SMALL, IcnetTraining(epochs=epochs, lr=1e30), seed=0)

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import huggingface_hub
@@ -7,7 +8,8 @@ import pytest
 import torch
 
 import clicv2lite
-from clicv2lite.models.by_name import DEFAULT
+from clicv2lite.heads.ridge import RidgeHead
+from clicv2lite.models.by_name import DEFAULT, load_encoder
 from clicv2lite.models.hub import ComplexityModel
 from clicv2lite.models.model import load_model
 
@@ -30,9 +32,22 @@ def test_a_saved_model_comes_back_and_is_also_a_folder_for_score(tmp_path, image
     assert json.loads((tmp_path / "mine" / "config.json").read_text())["kind"] == "ridge"
 
 
-def test_the_default_models_card_goes_with_it(tmp_path):
+def test_the_default_models_card_and_figures_go_with_it(tmp_path):
     ComplexityModel.of(clicv2lite.load()).save_pretrained(tmp_path)
-    assert (DEFAULT / "model_card.md").read_text() in (tmp_path / "README.md").read_text()
+    card = (tmp_path / "README.md").read_text()
+    assert (DEFAULT / "model_card.md").read_text() in card and "type: pearsonr" in card and "- savoias" in card
+
+
+@pytest.mark.parametrize("name", ["default", str(DEFAULT)])
+def test_a_new_head_has_no_figures_of_another(tmp_path, monkeypatch, name):
+    shutil.copy(DEFAULT / "probe.json", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    shipped = clicv2lite.load()
+    head = RidgeHead.restore(shipped.head.config(), {key: 2 * value for key, value in shipped.head.tensors().items()})
+    ComplexityModel(load_encoder(name), head, shipped.norms).save_pretrained(tmp_path / "mine")
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert "pearsonr" not in card and "savoias" not in card and (DEFAULT / "model_card.md").read_text() not in card
+    assert not (tmp_path / "mine" / "norms.json").exists()
 
 
 def test_push_uploads_the_folder_once(tmp_path, images, monkeypatch):

@@ -14,6 +14,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.heads.icnet import IcnetHead, IcnetShape
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig
+from clicv2lite.models import to_onnx
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import Model, load_model
 from clicv2lite.models.to_onnx import export_onnx
@@ -65,6 +66,25 @@ def test_a_network_of_timm_can_be_exported(tmp_path):
     (got,) = session.run(["score"], {"images": images.numpy()})
     assert np.ptp(got) > 0.1
     np.testing.assert_allclose(got, model.ratings(images), atol=1e-4)
+
+
+class Stopped(Exception):
+    pass
+
+
+@PACKAGES
+def test_what_moves_to_the_processor_is_a_copy(model, tmp_path, monkeypatch):
+    moved = []
+
+    def cpu(scorer):
+        moved.extend(scorer.parameters())
+        raise Stopped
+
+    monkeypatch.setattr(to_onnx.Scorer, "cpu", cpu)
+    with pytest.raises(Stopped):
+        export_onnx(model, tmp_path / "m.onnx")
+    own = {id(p) for net in model.encoder.nets for p in net.parameters()}
+    assert len(moved) == len(own) and own.isdisjoint(map(id, moved))
 
 
 def test_a_head_that_is_not_linear_is_refused(model, tmp_path):

@@ -136,14 +136,21 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(two, damage
     assert err.count("\n") == 1 and "step-000000002.safetensors: damaged" in err
 
 
-def test_with_both_damaged_the_run_starts_afresh(two, capsys):
+@pytest.mark.parametrize("damage", [
+    lambda path: flip(path, 2000),
+    lambda path: path.with_suffix(".sha256").unlink(),  # not copied along
+    lambda path: linked(path, "nowhere"),
+])  # fmt: skip
+def test_checkpoints_that_cannot_be_used_are_never_replaced_by_a_fresh_start(two, damage, capsys):
     folder, _ = two
     for step in (1, 2):
-        flip(folder / f"step-{step:09d}.safetensors", 2000)
+        damage(folder / f"step-{step:09d}.safetensors")
     model, optimizer, _ = new(seed=9)
     before = state(model, optimizer)
-    assert checkpoint.restore(folder, model, optimizer) == 0 and same(state(model, optimizer), before)
-    assert capsys.readouterr().err.count(".safetensors: damaged") == 2
+    with pytest.raises(UserError, match=r"step-000000002.*its \.sha256, or move .* away to start afresh") as caught:
+        checkpoint.restore(folder, model, optimizer)
+    assert "\n" not in str(caught.value) and same(state(model, optimizer), before)
+    assert capsys.readouterr().err == ""  # the refusal says it
 
 
 @pytest.mark.parametrize("steps, kept", [([1], [1]), ([1, 3], [1, 3]), ([1, 3, 4], [3, 4])])

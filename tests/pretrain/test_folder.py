@@ -12,7 +12,7 @@ from clicv2lite.data.identity import identity
 from clicv2lite.data.sources import open_images
 from clicv2lite.distributed import Ranks
 from clicv2lite.errors import UserError
-from clicv2lite.pretrain.folder import FILES, claim
+from clicv2lite.pretrain.folder import FILES, claim, list_bad
 from clicv2lite.recipes.library import get_recipe
 
 RECIPE = get_recipe("ci")
@@ -31,10 +31,10 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-def claimed(out, *sources, recipe=RECIPE, resume=False):
+def claimed(out, *sources, recipe=RECIPE, resume=False, recipe_file=None):
     """Whether a run begins."""
     images = open_images([str(source) for source in sources])
-    return claim(out, recipe, {"images": len(images), "images_sha256": identity(images)}, resume, Ranks())
+    return claim(out, recipe, {"images": len(images), "images_sha256": identity(images)}, resume, Ranks(), recipe_file)
 
 
 def resumed(out, *sources, recipe=RECIPE):
@@ -59,6 +59,30 @@ def test_as_many_other_images_are_another_run(photos, tmp_path):
     assert resumed(out, photos) is None
     (photos / "a" / "1.png").rename(photos / "a" / "7.png")
     assert "other names or sizes" in resumed(out, photos)
+
+
+def test_a_recipe_file_in_the_folder_is_replaced_only_if_an_attempt_left_it(tmp_path):
+    tmp_path.joinpath("recipe.toml").write_bytes(b"mine")
+    for other in (None, b"other"):
+        with pytest.raises(UserError, match=r"recipe\.toml: another recipe than that of this run"):
+            claimed(tmp_path, "worlds:4", recipe_file=other)
+    assert os.listdir(tmp_path) == ["recipe.toml"] and tmp_path.joinpath("recipe.toml").read_bytes() == b"mine"
+    for ours in (b"mine", b"corrected"):  # the second after an attempt without a result
+        assert claimed(tmp_path, "worlds:4", recipe_file=ours)
+        assert tmp_path.joinpath("recipe.toml").read_bytes() == ours
+    assert claimed(tmp_path, "worlds:4") and os.listdir(tmp_path) == ["config.json"]
+
+
+class Growing(dict):
+    def values(self):
+        for reason in super().values():
+            self[f"{len(self)}.png"] = reason  # as a thread that decodes does
+            yield reason
+
+
+def test_bad_images_are_listed_while_more_are_found(tmp_path):
+    list_bad(Growing({"a.png": "a.png: corrupt"}), tmp_path, Ranks())
+    assert (tmp_path / "bad_images.txt").read_text() == "a.png: corrupt\n"
 
 
 def test_the_data_may_be_moved(photos, tmp_path):

@@ -1,5 +1,7 @@
 """Which head is fitted, and with which settings."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -28,3 +30,10 @@ def test_icnets_head_has_the_encoders_shape_the_papers_settings_and_those_that_a
     assert got.config() == want.config() and all(a.equal(b) for a, b in zip(got.parameters(), want.parameters(), strict=True))
     with pytest.raises(ValueError, match="differences within groups"):
         fitter("icnet", encoder, 3)(tokens, scores, np.array(["a", "b"] * 4))
+
+
+def test_a_head_is_trained_where_the_encoder_was_also_when_it_has_made_room_for_the_next_one(encoder):
+    moved = copy.deepcopy(encoder)
+    fit = fitter("icnet", moved, 3, epochs=1, channels=4)
+    moved.to(torch.device("meta"))
+    assert next(fit(torch.rand(8, 4, 4, 16), np.linspace(0, 1, 8)).parameters()).device.type == "cpu"

@@ -186,6 +186,18 @@ def test_unreadable_images_are_named_counted_and_left_out_also_when_their_shard_
         assert "2 images could not be read, " in capsys.readouterr().err
 
 
+def test_an_image_that_was_repaired_is_encoded_by_the_next_run(data, tmp_path):
+    some = make(tmp_path / "some", 10, train=3, val=2)
+    path = some / "val" / "n00" / "n00_0.JPEG"
+    whole = path.read_bytes()
+    path.write_bytes(b"no image")
+    common = words(data, some, "--out", tmp_path, "--lr", 1, "--epochs", 1)
+    for content, skipped in ((b"no image", [str(path)]), (whole, [])):
+        path.write_bytes(content)
+        assert main(common) == 0 and json.loads((tmp_path / "imagenet.json").read_text())["skipped"] == skipped
+    assert main([*common, "--out", str(tmp_path / "anew")]) == 0 and kept(tmp_path) == kept(tmp_path / "anew")
+
+
 def test_names_that_are_not_utf8_or_have_two_lines_are_reported(data, tmp_path, capsys):
     root = make(tmp_path / "some", 10, train=3, val=2)
     odd = os.fsencode(root) + b"/%s/odd\xff\nname"

@@ -16,6 +16,7 @@ from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
+from clicv2lite.probe import invariance as module
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.invariance import class_probe, neighbourhood, tsne, unseen_category
 from clicv2lite.probe.metrics import pcc
@@ -151,6 +152,16 @@ def test_without_a_file_the_report_is_printed_and_repeats_itself(data, capsys):
     assert main(words(data)) == 0
     again = json.loads(capsys.readouterr().out)
     assert first | {"seconds": 0, "command": ""} == again | {"seconds": 0, "command": ""}
+
+
+def test_a_map_that_cannot_be_written_costs_no_report(data, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device", "map.csv")
+
+    monkeypatch.setattr(module, "write_map", full)
+    assert main(words(data, json=tmp_path / "r.json", tsne=tmp_path / "map.csv")) == 2
+    assert json.loads((tmp_path / "r.json").read_text())["n"] == 40
+    assert capsys.readouterr().err.splitlines()[-1].startswith("clicv2lite: map.csv: the disk is full")
 
 
 def test_a_map_needs_more_images_than_it_looks_at():

@@ -1,5 +1,6 @@
 import argparse
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -154,7 +155,22 @@ def test_the_encoder_of_a_pretraining_is_not_overwritten(data, tmp_path):
     with pytest.raises(UserError, match="encoder of this pretraining"):
         probe(data, "--out", tmp_path)
     load_encoder("random").save(tmp_path)
-    probe(data, "--encoder", tmp_path / "encoder.safetensors", "--out", tmp_path)  # it stays as it is
+    shutil.copy(data / "encoder" / "encoder.safetensors", tmp_path / "best.safetensors")
+    before = (tmp_path / "encoder.safetensors").read_bytes()
+    with pytest.raises(UserError, match="encoder of this pretraining"):
+        probe(data, "--encoder", tmp_path / "best.safetensors", "--out", tmp_path)
+    probe(data, "--encoder", tmp_path / "encoder.safetensors", "--out", tmp_path)
+    assert (tmp_path / "encoder.safetensors").read_bytes() == before
+
+
+def test_a_full_disk_costs_the_model_and_not_the_result(data, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device", "head.safetensors")
+
+    monkeypatch.setattr(command, "save_model", full)
+    with pytest.raises(OSError, match="No space left"):
+        probe(data, "--out", tmp_path / "m", "--json", tmp_path / "r.json")
+    assert result(tmp_path / "r.json")["n"] == 30 and "mean PCC" in capsys.readouterr().out
 
 
 def test_set_reads_the_same_weights_in_another_way(data, tmp_path):

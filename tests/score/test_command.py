@@ -338,3 +338,13 @@ def test_scores_whose_page_cannot_be_written_are_printed(folder, models, tmp_pat
     words = [str(folder / "one.png"), "--json", str(tmp_path / "p.json")]
     assert main(["score", "--model", str(models / "ridge"), *words]) == 2
     assert json.loads(capsys.readouterr().out)["images"][0]["score"] > 0
+
+
+@pytest.mark.parametrize("words, said", [
+    (["--norms", "n.json"], "--norms n.json: there are no percentiles without --csv F, --json F or --top N; add one"),
+    (["--kind", "photo"], "--kind photo: there are no percentiles without --csv F, --json F or --top N; add one"),
+    (["--null"], "--null: no names are read without - among the images; add that, or leave it out"),
+])  # fmt: skip
+def test_an_option_that_would_change_nothing_is_one_line(photos, capsys, words, said):
+    assert main(["score", str(photos), *words]) == 2
+    assert capsys.readouterr().err == f"clicv2lite: {said}\n"

@@ -99,6 +99,7 @@ def test_score_reads_norms_of_its_own_model_only(shard, models, tmp_path, capsys
 )
 def test_a_file_that_holds_no_norms_is_one_line(photos, models, tmp_path, capsys, text):
     (tmp_path / "n.json").write_text(text)
-    assert main(["score", str(photos), "--model", models[0], "--norms", str(tmp_path / "n.json")]) == 2
+    words = ["score", str(photos), "--model", models[0], "--norms", str(tmp_path / "n.json")]
+    assert main([*words, "--json", str(tmp_path / "s.json")]) == 2
     error = capsys.readouterr().err
     assert "no norms of clicv2lite" in error and len(error.splitlines()) == 1

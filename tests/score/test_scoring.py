@@ -1,6 +1,8 @@
 import errno
 import io
+import json
 import os
+import pickle
 import tarfile
 import threading
 from pathlib import Path
@@ -13,9 +15,12 @@ from PIL import Image
 from clicv2lite import lines
 from clicv2lite.cli import main
 from clicv2lite.data.images import read_square
+from clicv2lite.errors import UserError
 from clicv2lite.models.model import load_model
 from clicv2lite.score import scoring
 from clicv2lite.score.arguments import ImageRow, find_images
+from clicv2lite.score.on_ray import Scorer, Worker
+from clicv2lite.score.parts import Part
 from clicv2lite.score.scoring import score_rows
 
 
@@ -130,6 +135,27 @@ def test_levels_of_12_bits_are_scored_as_they_are_and_said(tmp_path, model, caps
     assert capsys.readouterr().err.startswith(
         f"clicv2lite: {tmp_path}/dark.png: its levels use only 12 of 16 bits (maximum 4095)"
     )
+
+
+class Unreachable:
+    def read(self, i):
+        raise UserError("s3://bucket/a.tar: cannot be read after 3 tries")
+
+
+def test_an_image_that_cannot_be_fetched_costs_no_other_its_score(photos, model):
+    rows = find_images([str(photos)])
+    rows[4] = ImageRow("s3://bucket/a.tar/4.png", Path("4.png"), archive=Unreachable())
+    done = [row for part in score_rows(rows, model, 3) for row in part]
+    assert [row.image for row in done if row.score is None] == [rows[4].image]
+    assert "after 3 tries" in done[4].error and [row.unreached for row in done] == [row is done[4] for row in done]
+
+
+def test_a_part_with_an_image_that_cannot_be_fetched_is_not_written_so_it_is_tried_again(photos, models, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # as a worker of Ray does
+    rows = (*find_images([str(photos)]), ImageRow("s3://bucket/a.tar/1.png", Path("1.png"), archive=Unreachable()))
+    scorer = Scorer(Worker("cpu", {}, torch.get_num_threads(), 4, models[0], None, "m", str(tmp_path)))
+    told = json.loads(scorer({"part": pickle.dumps(Part(tmp_path / "a.parquet", "a", rows))})["told"])
+    assert "after 3 tries" in told["problem"] and not (tmp_path / "a.parquet").exists()
 
 
 def test_errors_in_a_log_file_begin_at_the_left_edge(photos, model, monkeypatch):

@@ -36,6 +36,7 @@ def run(photos, models, tmp_path, monkeypatch):
         monkeypatch.setattr(scoring, "_score", original)
         return sorted(encoded)
 
+    command.model = models[0]
     return command
 
 
@@ -219,6 +220,19 @@ def test_maps_of_known_images_add_no_second_row(run, tmp_path, monkeypatch):
         patched.setattr(table.Table, "finish", lambda self, rows: None)  # stopped just before
         run("--map", str(tmp_path / "m"))
     assert (tmp_path / "s.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", [os.unlink, lambda path: path.write_bytes(b"damaged")])
+def test_a_known_image_that_cannot_be_read_again_costs_its_map_and_no_score(run, photos, tmp_path, damage, capsys):
+    run()
+    before = (tmp_path / "s.csv").read_bytes()
+    damage(photos / "4.png")
+    words = ["score", "--model", run.model, *(str(photos / f"{i}.png") for i in range(9)), "--csv", str(tmp_path / "s.csv")]
+    capsys.readouterr()
+    assert main([*words, "--map", str(tmp_path / "m")]) == 1 and (tmp_path / "s.csv").read_bytes() == before
+    said = capsys.readouterr().err
+    assert "4.png: " in said and "; its score is kept\n" in said and "1 of 9 maps could not be written" in said
+    assert len(list((tmp_path / "m").iterdir())) == 8
 
 
 @pytest.mark.parametrize("size", [20, 60_000])

@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
         rows = measure(folder, topics, prepare(folder, topics))
         installed = versions(folder)
     print(table.text(rows))
-    if args.markdown:
-        write_bytes(args.markdown, table.markdown(rows).encode())
     if args.json:
         put_json(args.json, stamped({"peers": rows, "threads": torch.get_num_threads(), "installed": installed}, began))
+    if args.markdown:
+        write_bytes(args.markdown, table.markdown(rows).encode())
     return 0

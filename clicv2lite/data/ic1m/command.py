@@ -7,9 +7,10 @@ from pathlib import Path
 from clicv2lite.data.ic1m.guard import Limits
 from clicv2lite.data.ic1m.metadata import LICENCES
 from clicv2lite.data.packing.form import Form, add_form
-from clicv2lite.errors import check_counts, check_positive
+from clicv2lite.errors import UserError, check_counts, check_positive
 from clicv2lite.outputs import add_output
 
+COUNT = 1_500_000  # photos, as in IC1M
 DISTRIBUTORS = ("multiprocessing", "pyspark", "ray")
 
 
@@ -19,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--metadata", nargs="+", metavar="SRC", help="parquet files of photo addresses, or folders of them")
     source.add_argument("--manifest", type=Path, metavar="CSV", help="build the set of this manifest again")
     add_output(parser, "--out", folder=True, locked=False, required=True, help="where the set is built: an empty or new folder")
-    parser.add_argument("--count", type=int, default=1_500_000, metavar="N", help="photos to draw (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (default %(default)s)")
+    parser.add_argument("--count", type=int, metavar="N", help=f"photos to draw (default {COUNT})")
+    parser.add_argument("--seed", type=int, metavar="N", help="of the draw (default 0)")
     licences = ", ".join(f"{key} {name}" for key, name in LICENCES.items())
-    parser.add_argument("--licence", nargs="+", default=[], metavar="N", help=f"only these, by Flickr's numbers: {licences}")
+    parser.add_argument("--licence", nargs="+", metavar="N", help=f"only these, by Flickr's numbers: {licences}")
     add_form(parser)
     engine = parser.add_argument_group("download, by img2dataset")
     engine.add_argument(
@@ -62,6 +63,9 @@ def run(args: argparse.Namespace) -> int:
     from clicv2lite.data.ic1m.metadata import find_files, parquet
     from clicv2lite.data.ic1m.rounds import Pace
 
+    for option in ("count", "seed", "licence"):
+        if args.manifest and getattr(args, option) is not None:
+            raise UserError(f"--{option}: an option of --metadata; leave it out, --manifest says which photos")
     parquet()
     form = Form(args.side, args.quality, args.shard)
     pace = Pace(args.processes, args.threads, args.attempts, args.round)
@@ -77,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     if args.manifest:
         built = rebuild(args.manifest, args.out, form, pace, engine, args.jobs)
     else:
-        which = Draw(args.count, args.seed, tuple(dict.fromkeys(args.licence)))
+        which = Draw(args.count or COUNT, args.seed or 0, tuple(dict.fromkeys(args.licence or ())))
         built = build(args.metadata, args.out, which, form, pace, engine, args.jobs)
     counts = Counter(photo.status for photo in built.photos)
     print(built.manifest)

@@ -62,7 +62,7 @@ def parquet() -> Any:
 
 
 def find_files(sources: Sequence[str]) -> list[Path]:
-    """The parquet files that `sources` name, folders searched recursively; sorted, each once.
+    """The parquet files that `sources` name, folders searched recursively but for hidden parts; sorted, each once.
 
     Raises:
         UserError: if a source is missing or a folder holds none.
@@ -70,7 +70,8 @@ def find_files(sources: Sequence[str]) -> list[Path]:
     found: set[Path] = set()
     for source in map(Path, sources):
         if source.is_dir():
-            here = [path for path in source.rglob("*.parquet") if not any(part.startswith(".") for part in path.parts)]
+            inside = ((path, path.relative_to(source).parts) for path in source.rglob("*.parquet"))
+            here = [path for path, parts in inside if not any(part.startswith(".") for part in parts)]
             if not here:
                 raise UserError(f"--metadata {source}: no .parquet file in this folder or below; check the path")
             found.update(here)

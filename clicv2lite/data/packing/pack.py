@@ -9,6 +9,7 @@ import errno
 import json
 import multiprocessing
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Mapping
@@ -26,11 +27,12 @@ from clicv2lite.data.packing.form import Form
 from clicv2lite.data.packing.shards import FIELDS, Images, is_done, read_rows, write_rows, write_shard
 from clicv2lite.data.sources import ImageSet
 from clicv2lite.errors import UserError, check_counts
-from clicv2lite.files import atomic, make_folder, write_json
+from clicv2lite.files import atomic, make_folder, remove_leftovers, write_json
 from clicv2lite.outputs import locked
 
 STATE = ".pack"  # a folder: what was asked for, and the manifest of each finished shard
 MANIFEST = "manifest.csv"
+OURS = re.compile(r"\d{6,}\.(tar|csv)|manifest\.csv|asked\.json")
 MAX_REASONS = 10
 
 
@@ -118,8 +120,8 @@ def _same_as_before(images: Images, out: Path, options: Mapping[str, object]) ->
         if old != new:
             what = "other images" if key in content else f"--{key} {old}, not {new}"
             raise UserError(f"{out}: it was packed with {what}; choose another folder with --out, or remove it")
-    for leftover in (*out.glob(".*.tmp"), *(out / STATE).glob(".*.tmp")):  # of a killed run; the lock is ours
-        leftover.unlink()
+    for folder in (out, out / STATE):  # of a killed run; the lock is ours
+        remove_leftovers(folder, OURS.fullmatch)
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from clicv2lite.data.budget import PIXELS
 from clicv2lite.data.images import ImageError, read_image
 from clicv2lite.data.names import as_cell, as_text, from_cell
 from clicv2lite.data.pillow import header
-from clicv2lite.data.rgb import REDUCING_GAP
+from clicv2lite.data.rgb import REDUCING_GAP, orientation
 from clicv2lite.files import atomic
 
 FILTER = Image.Resampling.LANCZOS  # antialiased; a large JPEG is first decoded near twice the size that is wanted
@@ -208,11 +208,7 @@ def _about(row: ShardRow, small: Small, more: dict[str, str]) -> bytes:
 def _header(data: bytes, name: str) -> tuple[str | None, str, tuple[int, int], int]:
     """Format, mode, size as stored, and EXIF orientation of an image that is known to be good."""
     with header(data, name) as image:
-        try:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1)
-        except Exception:  # broken EXIF: `read_image` takes the picture as it is
-            turned = 1
-        return image.format, image.mode, image.size, turned if turned in range(1, 9) else 1
+        return image.format, image.mode, image.size, orientation(image)
 
 
 def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:

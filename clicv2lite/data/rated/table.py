@@ -82,12 +82,18 @@ def write_ratings(ratings: Ratings, path: str | Path) -> None:
     their absolute path. `read_ratings` gives back the same ratings.
 
     Raises:
-        UserError: if the file cannot be written.
+        UserError: if the file cannot be written, or the name of an image cannot stand in it.
     """
     path = Path(path)
     folder = Path(os.path.abspath(path.parent))
+    images = [Path(os.path.abspath(image)) for image in ratings.paths]
+    cells = [as_cell(below(image, folder), path=True) for image in images]
+    for image, cell in zip(images, cells, strict=True):
+        if Path(os.path.abspath(folder / cell.strip())) != image:  # as `read_ratings` reads it
+            odd = "begins or ends with a blank, or is not UTF-8"
+            raise UserError(f"{path}: the path of {one_line(str(image))} cannot stand in a table: it {odd}; rename the image")
     columns: list[tuple[str, Sequence[object]]] = [
-        ("image", [as_cell(below(Path(os.path.abspath(image)), folder), path=True) for image in ratings.paths]),
+        ("image", cells),
         ("score", [repr(float(score)) for score in ratings.scores]),  # repr is exact
     ]
     if ratings.categories is not None:
@@ -208,7 +214,7 @@ def _score(text: str, where: str, score_range: Sequence[float] | None) -> float:
         advice = (
             "correct it, or pass the whole scale with --score-range"
             if score_range
-            else "divide the column by its maximum, or pass --score-range 1 5"
+            else "divide the column by its maximum, or pass --score-range 1 5 to a command that has it"
         )
         raise UserError(f"{where}: score {text} is outside {low:g}..{high:g}; {advice}")
     return (score - low) / (high - low)

@@ -45,7 +45,7 @@ class TarImages:
 
         Raises:
             ImageError: if the tar has become unreadable or shorter since it was indexed.
-            UserError: if it lies elsewhere and cannot be reached.
+            UserError: if it lies elsewhere and cannot be reached, or another tar has taken its place since it was indexed.
         """
         start, size = int(self.index.starts[i]), int(self.index.sizes[i])
         check_size(size, one_line(self.name(i)))
@@ -65,9 +65,12 @@ class TarImages:
 class _Descriptor:
     """An open tar, closed when neither the cache nor a reading thread holds it."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, mark: str) -> None:
         self._number, self._alone = -1, threading.Lock()
         with open_regular(path) as file:  # and not a pipe that has taken the tar's place
+            written = os.fstat(file.fileno()).st_mtime_ns  # not the inode: some network file systems number anew
+            if str(written) != mark.partition(" ")[0]:
+                raise UserError(f"{path}: another tar has taken its place since it was indexed; run the command again")
             self._number = os.dup(file.fileno())
 
     def read(self, start: int, size: int) -> bytes:
@@ -91,7 +94,7 @@ class _Descriptor:
 
 @lru_cache(maxsize=OPEN_TARS)
 def _open(path: str, mark: str) -> _Descriptor:
-    return _Descriptor(path)
+    return _Descriptor(path, mark)
 
 
 def index_tar(path: str | Path) -> TarImages:

@@ -450,6 +450,12 @@ def test_a_missing_manifest_is_one_line(tmp_path):
         read_manifest(tmp_path / "m.csv")
 
 
+@pytest.mark.parametrize("words", [("--count", 5), ("--seed", 0), ("--licence", 4)])
+def test_an_option_of_the_draw_with_a_manifest_is_one_line(tmp_path, words):
+    with pytest.raises(UserError, match=f"{words[0]}: an option of --metadata; leave it out"):
+        command("--manifest", tmp_path / "m.csv", "--out", tmp_path / "out", *words)
+
+
 def command(*words: object) -> int:
     import argparse
 

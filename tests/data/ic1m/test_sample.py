@@ -187,6 +187,16 @@ def test_columns_are_found_under_other_names_and_missing_ones_are_an_error_that_
         find_columns(["id", "url_sq"], 256, Path("t.parquet"))
 
 
+def test_hidden_parts_count_below_the_named_folder_only(tmp_path, monkeypatch):
+    shown = tmp_path / ".cache" / "tables" / "a.parquet"
+    for path in (shown, shown.parent / ".hidden" / "b.parquet"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert find_files([str(shown.parent)]) == [shown]
+    monkeypatch.chdir(shown.parent)
+    assert find_files(["../tables"]) == [Path("../tables/a.parquet")]
+
+
 def test_missing_empty_and_damaged_tables_are_one_line(tmp_path):
     with pytest.raises(UserError, match="there is no such file or folder"):
         find_files([str(tmp_path / "none")])

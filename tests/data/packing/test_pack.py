@@ -113,6 +113,9 @@ def test_a_small_upright_jpeg_is_kept_byte_for_byte_and_others_are_not():
     assert Image.open(io.BytesIO(small.data)).getexif().get(0x0112, 1) == 1
     upright = read_image(lying)
     assert np.abs(np.asarray(read_image(small.data), float) - np.asarray(upright, float)).mean() < 2
+    odd = b"Exif\0\0MM\0*\0\0\0\x08\0\2\1\x12\0\3\0\0\0\1\0\6\0\0\1\x1a\0\2\0\0\0\4abc\0\0\0\0\0"  # a resolution in letters
+    small = small_jpeg(encoded(picture(1, 640, 160), exif=odd), "x", 64, 90)
+    assert (small.width, small.height) == (64, 256)
 
 
 def test_an_image_too_long_for_a_jpeg_is_a_failed_image(tmp_path):
@@ -202,11 +205,15 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(folder, tmp_path, monk
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
 
 
-def test_leftovers_of_a_killed_run_are_removed(folder, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/.000000.tar.123.tmp").write_bytes(b"half")
-    packed(folder, tmp_path / "out", side=32)
-    assert not (tmp_path / "out/.000000.tar.123.tmp").exists()
+def test_leftovers_of_a_killed_run_are_removed_and_no_other_hidden_file(folder, tmp_path):
+    out = tmp_path / "out"
+    left = [out / ".000000.tar.0123abcd.tmp", out / ".manifest.csv.0123abcd.tmp", out / ".pack/.000000.csv.0123abcd.tmp"]
+    mine = [out / ".notes.tmp", out / ".thesis.tex.0123abcd.tmp"]
+    (out / ".pack").mkdir(parents=True)
+    for path in (*left, *mine):
+        path.write_bytes(b"half")
+    packed(folder, out, side=32)
+    assert not any(path.exists() for path in left) and all(path.read_bytes() == b"half" for path in mine)
 
 
 def test_a_folder_of_other_images_or_another_form_is_refused(folder, tmp_path):

@@ -83,7 +83,7 @@ def test_a_score_outside_0_to_1_is_answered_as_the_manual_says(folder):
     rows = "".join(f"{name},0.{i}\n" for i, name in enumerate(["a.jpg", "b.jpg", "c.jpg"]))
     line = fails(f"image,score\n{rows}{chr(10) * 12}sub/d.png,4.5\n")
     want = "ratings.csv line 17: score 4.5 is outside 0..1; divide the column by its maximum, or pass --score-range 1 5"
-    assert line == want
+    assert line == f"{want} to a command that has it"
 
 
 def test_a_score_range_maps_the_scale_to_0_to_1(folder):
@@ -237,6 +237,16 @@ def test_names_that_look_like_formulas_come_back(folder):
     assert [row[2:] for row in rows[1:]] == [["'=cmd()", "'+a"], ["''=x", "b"], ["'y", "'-"]]
     got = read_ratings(folder / "t.csv")
     assert got.paths == paths and got.categories == ratings.categories and got.splits == ratings.splits
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("name", [b" a.jpg", b"a.jpg ", b"a\xff.jpg"])
+def test_a_name_that_would_not_come_back_is_not_written(folder, name):
+    image = folder / os.fsdecode(name)
+    image.touch()
+    with pytest.raises(UserError, match=r"cannot stand in a table: .*; rename the image"):
+        write_ratings(Ratings([folder / "a.jpg", image], np.array([0.0, 1.0]), None, None), folder / "t.csv")
+    assert not (folder / "t.csv").exists()
 
 
 def test_an_image_that_the_command_will_replace_is_refused(folder):
