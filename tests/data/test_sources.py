@@ -246,6 +246,7 @@ def test_a_file_or_tar_that_vanishes_or_shrinks_is_an_image_error(tmp_path):
     tar, file = shard(tmp_path / "x.tar", range(4)), tmp_path / "a.png"
     file.write_bytes(png(1))
     images = open_images([str(tar), str(file)])
+    assert images.read(0) == png(0)  # opens the tar
     os.truncate(tar, 1000)
     file.unlink()
     with pytest.raises(ImageError, match=r"x\.tar/000003\.png: the tar has become shorter"):

@@ -45,7 +45,7 @@ class TarImages:
 
         Raises:
             ImageError: if the tar has become unreadable or shorter since it was indexed.
-            UserError: if it lies elsewhere and cannot be reached, or another tar has taken its place since it was indexed.
+            UserError: if it lies elsewhere and cannot be reached, or has changed since it was indexed and is not open yet.
         """
         start, size = int(self.index.starts[i]), int(self.index.sizes[i])
         check_size(size, one_line(self.name(i)))
@@ -70,7 +70,7 @@ class _Descriptor:
         with open_regular(path) as file:  # and not a pipe that has taken the tar's place
             written = os.fstat(file.fileno()).st_mtime_ns  # not the inode: some network file systems number anew
             if str(written) != mark.partition(" ")[0]:
-                raise UserError(f"{path}: another tar has taken its place since it was indexed; run the command again")
+                raise UserError(f"{path}: has changed since it was indexed; run the command again")
             self._number = os.dup(file.fileno())
 
     def read(self, start: int, size: int) -> bytes:
