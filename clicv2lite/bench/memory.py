@@ -122,4 +122,6 @@ def _growth(before: tuple[int, int] | None, after: tuple[int, int] | None) -> in
     if before is None or after is None:
         return None
     (held, peak), (_, peak_after) = before, after
-    return peak_after - held if peak_after > peak else 0 if peak - held < SMALL else None
+    if peak_after > peak:
+        return peak_after - held
+    return 0 if peak - held < SMALL else None

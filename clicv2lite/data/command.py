@@ -98,14 +98,15 @@ def _pack(args: argparse.Namespace) -> int:
     form, began = Form(args.side, args.quality, args.shard), time.monotonic()
     if args.seed is not None and args.mosaics == "none":
         raise UserError(f"--seed {args.seed}: there are no mosaics without --mosaics; leave it out")
-    check_seed(args.seed or 0)
+    seed = args.seed or 0
+    check_seed(seed)
     images = Opened(open_images(args.images))
     if args.mosaics == "none":
         packed = pack(images, args.out, form, args.jobs)
     else:
         from clicv2lite.data.packing.mosaics import WithMosaics
 
-        asked = {"mosaics": args.mosaics, "seed": args.seed or 0}
+        asked = {"mosaics": args.mosaics, "seed": seed}
         packed = pack(WithMosaics(images, **asked), args.out, form, args.jobs, asked)
     _say_packed(packed, time.monotonic() - began)
     return 0

@@ -81,7 +81,7 @@ def read_known(paths: Sequence[Path], size: str, kinds: Sequence[str], rated: "R
             result = read_json(path)
             alone = "model" in result and "rows" not in result  # of `supervised`
             if "predictions" not in result if alone else any("lacks" not in row for row in result["rows"]):
-                raise UserError(f"{path}: is of an earlier version, which kept no predictions; make it again")
+                raise UserError(f"{path}: is of an earlier version, which kept no predictions; run its command again")
             if result["size"] != size:
                 raise UserError(f"{path}: is of --size {result['size']}; give one of --size {size}")
             runs = _baseline(result, kinds) if alone else _runs(result, kinds)

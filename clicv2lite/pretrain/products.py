@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode  # torch's documented way to see every operation, gradients' included
 from torch.utils._pytree import tree_map_only
 
-from clicv2lite.device import has_fast_bfloat16, takes_bfloat16
+from clicv2lite.device import has_fast_bfloat16
 
 _aten = torch.ops.aten
 PRODUCTS = (
@@ -35,12 +35,13 @@ class WideProducts(TorchDispatchMode):
         return tree_map_only(Tensor, Tensor.bfloat16, func(*wide[0], **wide[1]))
 
 
-def bfloat16_products(device: torch.device, precision: str = "auto", compiled: bool = False) -> AbstractContextManager[object]:
+def bfloat16_products(device: torch.device, precision: str, compiled: bool = False) -> AbstractContextManager[object]:
     """Around forward and backward passes under :func:`clicv2lite.device.autocast`: products in bfloat16 are never slow.
 
     Args:
-        device: where the tensors are. precision: ``auto``, ``bf16`` or ``fp32``.
+        device: where the tensors are.
+        precision: ``auto`` (which takes bfloat16 only where it is fast), ``bf16`` or ``fp32``.
         compiled: whether `torch.compile` made the passes; its code is then left alone, at its own speed.
     """
-    slow = device.type == "cpu" and takes_bfloat16(device, precision) and not has_fast_bfloat16(device)
+    slow = device.type == "cpu" and precision == "bf16" and not has_fast_bfloat16(device)
     return WideProducts() if slow and not compiled else nullcontext()

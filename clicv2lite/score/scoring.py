@@ -94,10 +94,8 @@ def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Mode
             continue
         try:
             good[i] = row.square(model.encoder.size, partial(notes.__setitem__, i), partial(sizes.__setitem__, i))
-        except ImageError as error:
-            done[i] = row.with_error(str(error))
-        except UserError as error:  # a tar elsewhere, above all
-            done[i] = replace(row.with_error(str(error)), unreached=True)
+        except UserError as error:  # of the image; else of what holds it: a tar elsewhere, above all
+            done[i] = replace(row.with_error(str(error)), unreached=not isinstance(error, ImageError))
     if good:
         images = torch.stack(list(good.values()))
         for i, score in zip(good, model.ratings(images), strict=True):

@@ -146,6 +146,8 @@ def test_what_does_not_fit_is_one_line(made, tmp_path, capsys):
         assert evaluate(tmp_path / "out", "table5", "--seeds", "0", "--known", str(path)) == 2
         said = refused(capsys)
         assert f"--known {path}: " in said and "make results" not in said
+        if name in ("before.json", "earlier.json"):
+            assert said.endswith("kept no predictions; run its command again")
     assert evaluate(made / "first", "table5", "--seeds", "2", "--known", str(made / "first" / "table5.json")) == 2
     assert "copy it first" in refused(capsys)
     assert evaluate(tmp_path / "out", "fig7", "--known", str(made / "first" / "table5.json")) == 2
