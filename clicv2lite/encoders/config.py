@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
-from clicv2lite.encoders.token_similarity import CHANNELS
+from clicv2lite.encoders.token_similarity import READINGS
 from clicv2lite.method.backbone import VIT, about, shape, wrong_name
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.method.stem import STRIDE
@@ -22,7 +22,7 @@ class PoolConfig:
     blocks: tuple[int, ...] = (-1,)  # which blocks, or stages, are read; negative numbers count from the end
     statistics: tuple[Literal["mean", "std", "max", "min"], ...] = ("mean", "std")  # over the patches of the image
     size: PixelsOrZero = 0  # side of the image for features, pixels; 0 is the size of pretraining
-    read: Literal["tokens", "likeness"] = "tokens"  # tokens, or their likeness (token self-similarity, see token_similarity)
+    read: Literal["tokens", "likeness", "nearest"] = "tokens"  # tokens, or how similar they are (see token_similarity)
     halvings: Annotated[int, Ge(0), Le(12)] = 0  # how often the image is halved and read again
 
 
@@ -38,7 +38,8 @@ class FrozenConfig:
         """F, how many numbers `FrozenEncoder.features` gives for an image."""
         depth, vit = self.encoder.depth, self.encoder.backbone == VIT
         widths = [self.encoder.width] * depth if vit else about(self.encoder.backbone).widths
-        read = sum(CHANNELS if self.pool.read == "likeness" else widths[block % depth] for block in self.pool.blocks)
+        same = [READINGS[self.pool.read][1]] * depth if self.pool.read in READINGS else widths
+        read = sum(same[block % depth] for block in self.pool.blocks)
         return read * (self.pool.halvings + 1) * len(self.pool.statistics)
 
     def stored(self) -> dict[str, Any]:

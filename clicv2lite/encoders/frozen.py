@@ -20,7 +20,7 @@ from clicv2lite.encoders.config import FrozenConfig
 from clicv2lite.encoders.feature_maps import intermediates, stage_maps
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.encoders.pooling import pool
-from clicv2lite.encoders.token_similarity import likeness
+from clicv2lite.encoders.token_similarity import READINGS
 from clicv2lite.encoders.weight_files import METADATA, digest_of, encoder_files, numbered_file
 from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes
@@ -160,7 +160,7 @@ class FrozenEncoder:
 
         Returns:
             one (B, h, w, K) float32 map per size and block; K is the width of a token or the channels of a stage, or
-            ``token_similarity.CHANNELS``.
+            what `token_similarity.READINGS` says.
 
         Raises:
             ValueError: if a halved image cannot be cut into patches.
@@ -171,7 +171,7 @@ class FrozenEncoder:
         found: list[Tensor] = []
         for image in self.halved(images):  # a place of a halved image covers four places of the image before
             maps = self._maps(image)
-            found += [likeness(tokens) for tokens in maps] if pool.read == "likeness" else maps
+            found += [READINGS[pool.read][0](tokens) for tokens in maps] if pool.read in READINGS else maps
         return found
 
     def _maps(self, images: Tensor) -> list[Tensor]:

@@ -1,6 +1,7 @@
-"""Likeness (token self-similarity): how similar each patch is to the other patches of its image (book chapter 14).
+"""Token self-similarity: how similar each patch is to the other patches of its image (book chapter 14).
 
-An image whose patches repeat is simple, one whose patches differ is complex.
+An image whose patches repeat is simple, one whose patches differ is complex. Two readings: `likeness` by soft maxima, and
+`nearest` by the patches that are most similar, which agrees better with people.
 """
 
 import torch
@@ -11,6 +12,10 @@ MANY = 0.2
 TEMPERATURES = (0.0, MANY / 4, MANY)  # the most similar patch, a few similar patches, many patches
 CHANNELS = len(TEMPERATURES) + 2
 TILE = 112  # rows of cosines at once on a CPU: a tile stays in its cache
+
+SAME = 0.02  # cosines this far below 1 are of patches that hardly differ
+FLOOR = 1e-3  # of a token's length: what is left of a token when its image's mean is taken away, and smaller, is rounding
+NEAREST_CHANNELS = 2 * 4
 
 
 def likeness(tokens: Tensor) -> Tensor:
@@ -29,6 +34,48 @@ def likeness(tokens: Tensor) -> Tensor:
     """
     unit = F.normalize(tokens, dim=-1)
     return torch.cat([_all_others(unit.flatten(1, 2)).unflatten(1, unit.shape[1:3]), _neighbours(unit)], dim=-1)
+
+
+def nearest(tokens: Tensor) -> Tensor:
+    """Cosines between each token and the two of its image that are most similar to it, how rare it is, and its neighbours.
+
+    All of them twice: for the tokens as they are, and without their image's mean token. What all patches of an image have in
+    common hides how they differ, and the mean token is just that.
+
+    The share of patch i is 1 / sum_j exp((cosine_ij - 1) / `SAME`), itself included: 1 for a patch like no other, 1 / n for
+    one of n that are the same. The sum of the shares is the number of kinds of patch in the image.
+
+    Args:
+        tokens: (B, h, w, D), floating point.
+
+    Returns:
+        (B, h, w, NEAREST_CHANNELS): the largest cosine with another patch in -1..1, the second largest (the largest again,
+        where there is no second), the share in 0..1, and the mean cosine with the two to four patches beside, above and
+        below; then the same without the mean token. All are 0 where there is no other patch.
+    """
+    mean = tokens.mean((1, 2), keepdim=True)
+    length = torch.linalg.vector_norm(tokens, dim=-1, keepdim=True).mean((1, 2), keepdim=True)
+    # where all tokens of an image are the same but for rounding, the constant at the end makes their cosines 1
+    apart = torch.cat([tokens - mean, (FLOOR * length).expand_as(tokens[..., :1])], dim=-1)
+    return torch.cat([_most_similar(F.normalize(part, dim=-1)) for part in (tokens, apart)], dim=-1)
+
+
+def _most_similar(unit: Tensor) -> Tensor:
+    """Tokens of unit length (B, h, w, D) -> (B, h, w, NEAREST_CHANNELS / 2)."""
+    flat = unit.flatten(1, 2)
+    places = flat.shape[1]
+    if places == 1:
+        return unit.new_zeros(*unit.shape[:3], NEAREST_CHANNELS // 2)
+    tile = TILE if unit.device.type == "cpu" and not torch.compiler.is_exporting() else places
+    scaled, found = flat / SAME, []
+    for start in range(0, places, tile):
+        cosine = scaled[:, start : start + tile] @ flat.mT  # over SAME
+        itself = torch.eye(cosine.shape[1], dtype=torch.bool, device=unit.device)  # a token is not compared with itself
+        cosine[..., start : start + tile].masked_fill_(itself, float("-inf"))
+        similar = cosine.topk(min(2, places - 1)).values * SAME
+        share = 1 / (1 + (cosine - 1 / SAME).exp_().sum(-1, keepdim=True))
+        found.append(torch.cat([similar[..., :1], similar[..., -1:], share], dim=-1))
+    return torch.cat([torch.cat(found, dim=1).unflatten(1, unit.shape[1:3]), _neighbours(unit)], dim=-1)
 
 
 def _all_others(unit: Tensor) -> Tensor:
@@ -81,3 +128,7 @@ def _neighbours(unit: Tensor) -> Tensor:
     one_down, one_right = torch.ones_like(down), torch.ones_like(right)
     count = F.pad(one_down, (0, 0, 1, 0)) + F.pad(one_down, (0, 0, 0, 1)) + F.pad(one_right, (1, 0)) + F.pad(one_right, (0, 1))
     return (total / count.clamp(min=1)).unsqueeze(-1)
+
+
+READINGS = {"likeness": (likeness, CHANNELS), "nearest": (nearest, NEAREST_CHANNELS)}
+"""Each reading by the name in ``pool_read``, and how many numbers it gives for a place."""

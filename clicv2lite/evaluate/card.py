@@ -19,6 +19,9 @@ READINGS = {
     "tokens": "the patches' tokens of all blocks, pooled over the image to {features} numbers that go into the ridge",
     "likeness": "for each patch and block, five numbers that say how alike its token is to those of the other patches of its "
     "image, in the image and in the image halved; their means and deviations, {features} numbers, go into the ridge",
+    "nearest": "for each patch and block read, the cosines of its token with the two of its image that are most like it and "
+    "with its neighbours, and how rare it is, with and without the mean token, in the image and in the image halved; their "
+    "means and deviations, {features} numbers, go into the ridge",
 }
 POOLING = "pool_read=likeness pool_halvings=1 pool_size=448 pool_statistics=mean,std"
 TEMPLATE = Path(__file__).with_name("card_template.md")

@@ -2,7 +2,8 @@
 
 Weights are rounded to float16, ridge is fitted on the rounded encoder, what the rounding changes is measured, and the
 model card is written from the numbers of the files beside it. The encoder of each further run, or with `--add` of the first,
-too, joins those that are there already: one head reads them side by side.
+too, joins those that are there already: one head reads them side by side. A released model in place of runs gives its
+encoders as they are, to be read in another way (`--set`) or fitted to other ratings.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import copy
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,10 @@ from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.json_object import read_object
 from clicv2lite.method.encoder import encode_visible
 from clicv2lite.method.views import draws_per_image, make_views
-from clicv2lite.models.by_name import DEFAULT
+from clicv2lite.models.by_name import DEFAULT, load_encoder
 from clicv2lite.models.model import Model, check_no_pretraining, load_model, pooled
 from clicv2lite.outputs import add_output, locked
-from clicv2lite.pretrain.export import export, load_pretraining, load_recipe, numbered_config
+from clicv2lite.pretrain.export import HEADS, export, load_pretraining, load_recipe, numbered_config
 from clicv2lite.pretrain.log import read_log
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
@@ -48,7 +50,7 @@ CARD = "model_card.md"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `release`."""
-    parser.add_argument("run", type=Path, nargs="+", help="folder of a finished `clicv2lite pretrain`")
+    parser.add_argument("run", type=Path, nargs="+", help="folder of a finished `clicv2lite pretrain`, or of a released model")
     parser.add_argument("--ratings", required=True, type=Path, metavar="CSV", help="table image,score[,category] to fit on")
     pool_help = "how its tokens are read, where not as in the run: pool_read, pool_size, ...; no weight depends on it"
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=pool_help)
@@ -67,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--add: {out} holds no released model; leave --add out for the first run")
     for run in args.run:
         load_recipe(str(run))  # what is no run is refused before the first of them takes its minutes
+    released = next((run for run in args.run if (run / RELEASE).is_file()), None)
+    if released and (args.add or len(args.run) > 1):
+        raise UserError(f"{released}: a released model; name it alone and without --add, or the runs that it was made of")
     check_no_pretraining(out)
     pooling = read_settings(args.set, "pool_")
     words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
@@ -75,14 +80,34 @@ def run(args: argparse.Namespace) -> int:
     for place, run in enumerate(args.run):
         number = len(encoder_files(out)) + 1 if args.add or place else 1
         with locked(out, folder=True):  # in between, `probe` has the lock
-            export(run, out, pooling, number)
+            read_again(run, out, pooling) if released else export(run, out, pooling, number)
         if code := subprocess.run([sys.executable, "-m", "clicv2lite", *words, "--out", str(out)], check=False).returncode:
             return code  # its own process, so that probe.json names a command that anyone can repeat
         with locked(out, folder=True):
-            write_json(out / RELEASE, (measure if number == 1 else measure_added)(run, out, ratings, device))
+            measured = measure_again if released else measure if number == 1 else measure_added
+            write_json(out / RELEASE, measured(run, out, ratings, device))
             write_bytes(out / CARD, card(out).encode())
     print((out / CARD).read_text(encoding="utf-8"))
     return 0
+
+
+def read_again(model: Path, folder: Path, pooling: Mapping[str, Any]) -> None:
+    """Write the encoders of a released model, to be read in another way, with their configurations and the other weights.
+
+    Args:
+        model: its folder. folder: made if it is missing; the same one is allowed.
+        pooling: settings that begin with ``pool_``, to replace those of the model. No weight depends on them.
+
+    Raises:
+        UserError: if the settings do not fit its encoders.
+    """
+    encoder, heads = load_encoder(str(model)).read_as(pooling), (model / HEADS).read_bytes()
+    configs = [read_object((model / numbered_config(i)).read_text("utf-8")) for i in range(1, len(encoder.members) + 1)]
+    encoder.save(folder, half=True)  # float16 before, too: nothing is rounded again
+    write_bytes(folder / HEADS, heads)
+    for number, config in enumerate(configs, 1):
+        recipe = stored_recipe(config["recipe"]).changed(pooling)
+        write_json(folder / numbered_config(number), config | {"recipe": recipe.flat()})
 
 
 def measure(run: Path, folder: Path, ratings: Ratings, device: torch.device) -> dict[str, Any]:
@@ -123,22 +148,36 @@ def measure_added(run: Path, folder: Path, ratings: Ratings, device: torch.devic
     """The release of the model before, with what the encoder that joined changes: each alone, its rounding, its cost."""
     model = load_model(folder, device)
     *before, added = model.encoder.parts
-    recipes = [_recipe(folder, number) for number in range(1, len(before) + 2)]
     precise = FrozenEncoder(str(run), load_pretraining(str(run)).query, added.config).to(device)
-    untrained = [untrained_encoder("untrained", FrozenConfig(r.encoder, r.pool), r.seed) for r in recipes]
     paths = list(ratings.paths)[::5]
     moved = np.abs(model.score(paths) - Model(SideBySide("precise", [*before, precise]), model.head).score(paths))
     release = read_object((folder / RELEASE).read_text("utf-8"))
     return release | {
         "same_folds": release["same_folds"]
         | {
-            "untrained": probe(SideBySide("untrained", untrained).to(device), ratings),
+            "untrained": probe(_untrained(folder, len(before) + 1).to(device), ratings),
             "alone": [probe(encoder, ratings) for encoder in model.encoder.parts],
         },
         "float16": {"images": len(paths), "largest_difference": float(moved.max()), "mean_difference": float(moved.mean())},
         "added": [*release.get("added", [])[: len(before) - 1], _cost(run)],
         "bytes": _bytes(folder),
     }
+
+
+def measure_again(before: Path, folder: Path, ratings: Ratings, device: torch.device) -> dict[str, Any]:
+    """The release of a model, with what depends on how its encoders are read or on the ratings measured again."""
+    encoder, release = load_model(folder, device).encoder, read_object((before / RELEASE).read_text("utf-8"))
+    same = {"untrained": probe(_untrained(folder, len(encoder.parts)).to(device), ratings)}
+    if len(encoder.parts) > 1:
+        same["alone"] = [probe(part, ratings) for part in encoder.parts]
+    return release | {"same_folds": release["same_folds"] | same, "bytes": _bytes(folder)}
+
+
+def _untrained(folder: Path, count: int) -> FrozenEncoder:
+    """Encoders of the same shapes and readings as a model's, before any training."""
+    recipes = [_recipe(folder, number) for number in range(1, count + 1)]
+    untrained = [untrained_encoder("untrained", FrozenConfig(r.encoder, r.pool), r.seed) for r in recipes]
+    return SideBySide("untrained", untrained) if count > 1 else untrained[0]
 
 
 def _recipe(folder: Path, number: int) -> Recipe:

@@ -5,7 +5,7 @@ from clicv2lite.encoders.config import FrozenConfig, PoolConfig
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.place_shares import shares
 from clicv2lite.encoders.side_by_side import SideBySide
-from clicv2lite.encoders.token_similarity import CHANNELS
+from clicv2lite.encoders.token_similarity import CHANNELS, NEAREST_CHANNELS
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 
 
@@ -27,7 +27,7 @@ def test_tokens_that_do_not_deviate_add_nothing():
     assert (shares(encoder, torch.zeros(1, 3, 32, 32, dtype=torch.uint8)) == 0).all()
 
 
-@pytest.mark.parametrize("read, width", [("tokens", 16), ("likeness", CHANNELS)])
+@pytest.mark.parametrize("read, width", [("tokens", 16), ("likeness", CHANNELS), ("nearest", NEAREST_CHANNELS)])
 def test_the_mean_share_is_the_pooled_feature_whatever_is_read_at_whichever_sizes(read, width):
     torch.manual_seed(0)
     config = EncoderConfig(size=32, patch=8, width=16, depth=2, heads=2)

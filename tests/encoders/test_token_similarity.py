@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from clicv2lite.encoders import token_similarity
-from clicv2lite.encoders.token_similarity import CHANNELS, TEMPERATURES, likeness
+from clicv2lite.encoders.token_similarity import CHANNELS, FLOOR, NEAREST_CHANNELS, SAME, TEMPERATURES, likeness, nearest
 
 
 def random_tokens(b, h, w, width=5, seed=0):
@@ -82,3 +82,69 @@ def test_the_order_of_patches_matters_to_neighbours_alone():
     got, want = likeness(moved).flatten(1, 2), likeness(tokens).flatten(1, 2)[:, order]
     torch.testing.assert_close(got[..., :-1], want[..., :-1])
     assert not torch.allclose(got[..., -1], want[..., -1])
+
+
+def nearest_by_loops(tokens):
+    """The definition of `nearest`, one pair of patches at a time."""
+    b, h, w, _ = tokens.shape
+    found = np.zeros((b, h, w, NEAREST_CHANNELS))
+    for i in range(b):
+        flat = tokens[i].reshape(h * w, -1)
+        floor = FLOOR * np.mean([np.linalg.norm(token) for token in flat])
+        for first, vectors in ((0, flat), (4, [np.append(token - flat.mean(0), floor) for token in flat])):
+            for place, own in enumerate(vectors):
+                cosines, near = [], []
+                for other, vector in enumerate(vectors):
+                    if other == place:
+                        continue
+                    cosines.append(own @ vector / np.linalg.norm(own) / np.linalg.norm(vector))
+                    if abs(place // w - other // w) + abs(place % w - other % w) == 1:
+                        near.append(cosines[-1])
+                if cosines:
+                    ordered, alike = sorted(cosines, reverse=True), sum(np.exp((c - 1) / SAME) for c in cosines)
+                    second = ordered[min(1, len(ordered) - 1)]
+                    found[i, place // w, place % w, first : first + 4] = ordered[0], second, 1 / (1 + alike), np.mean(near)
+    return found
+
+
+@given(st.integers(1, 2), st.integers(1, 4), st.integers(1, 4), st.integers(0, 99))
+def test_nearest_is_its_definition_pair_by_pair(b, h, w, seed):
+    tokens = random_tokens(b, h, w, seed=seed)
+    np.testing.assert_allclose(nearest(tokens), nearest_by_loops(tokens.numpy()), atol=1e-10)
+
+
+@pytest.mark.parametrize(("places", "tile"), [(7, 1), (7, 3), (9, 3), (8, 7), (5, 9), (2, 1)])
+def test_tiles_of_nearest_change_nothing_and_have_the_gradient_of_the_whole(places, tile, monkeypatch):
+    monkeypatch.setattr(token_similarity, "TILE", tile)
+    tokens = random_tokens(2, 1, places).requires_grad_()
+    np.testing.assert_allclose(nearest(tokens).detach(), nearest_by_loops(tokens.detach().numpy()), atol=1e-10)
+    assert torch.autograd.gradcheck(nearest, tokens)
+
+
+def test_nearest_in_single_precision_is_exact_at_the_size_of_the_shipped_model():
+    tokens = random_tokens(1, 28, 28, width=192) + 0.5
+    torch.testing.assert_close(nearest(tokens.float()).double(), nearest(tokens), rtol=0, atol=2e-6)
+
+
+def test_the_shares_count_kinds_of_patch():
+    kinds = random_tokens(1, 1, 3, width=40)  # of width 40, hardly alike
+    shares = nearest(kinds[:, :, [0, 0, 1, 1, 1, 2]])[0, 0, :, 2]
+    np.testing.assert_allclose(shares, [1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3, 1], atol=1e-3)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-6])
+def test_patches_that_are_equal_but_for_rounding_are_wholly_alike_without_their_mean_too(noise):
+    tokens = 5 + noise * random_tokens(1, 4, 4)
+    found = nearest(tokens.float()).flatten(0, 2)
+    for channel, want in enumerate([1, 1, 1 / 16, 1] * 2):
+        np.testing.assert_allclose(found[:, channel], want, atol=1e-3)
+
+
+def test_a_patch_alone_has_none_that_is_near():
+    assert not nearest(random_tokens(2, 1, 1)).any()
+
+
+@pytest.mark.parametrize("scale", [0.01, 100.0])
+def test_the_length_of_all_tokens_does_not_matter_to_nearest(scale):
+    tokens = random_tokens(2, 3, 4)
+    torch.testing.assert_close(nearest(tokens * scale), nearest(tokens))

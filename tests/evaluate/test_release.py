@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from clicv2lite.cli import main
@@ -120,3 +121,38 @@ def test_the_shipped_model_is_what_its_files_say():
     probe = json.loads((DEFAULT / "probe.json").read_text())
     assert np.mean([entry["pcc"] for entry in probe["per_category"].values()]) == pytest.approx(probe["mean_pcc"])
     assert not any("/tmp" in p.read_text() for p in DEFAULT.glob("*.json"))
+
+
+def test_a_released_model_is_read_in_another_way_with_its_weights_as_they_are(made, tmp_path):
+    run, table = str(made / "runs" / "tiny"), ["--ratings", str(made / "ratings.csv")]
+    two, again = tmp_path / "two", tmp_path / "again"
+    assert main(["release", run, run, *table, "--out", str(two)]) == 0
+    settings = ["pool_read=nearest", "pool_blocks=0,1", "pool_statistics=mean,std"]
+    assert main(["release", str(two), *table, "--set", *settings, "--out", str(again)]) == 0
+    assert {p.name for p in again.iterdir()} == {p.name for p in two.iterdir()}
+    assert (again / "pretraining.safetensors").read_bytes() == (two / "pretraining.safetensors").read_bytes()
+    before, after = load_model(two, "cpu"), load_model(again, "cpu")
+    for old, new in zip(before.encoder.parts, after.encoder.parts, strict=True):
+        assert new.config.pool.read == "nearest" and new.config.pool.blocks == (0, 1) and old.config.pool.read == "tokens"
+        assert all(torch.equal(ours, old.net.state_dict()[name]) for name, ours in new.net.state_dict().items())
+    assert [load_recipe(str(again)).pool.read] * 2 == [
+        json.loads((again / name).read_text())["recipe"]["pool_read"] for name in ("config.json", "config_2.json")
+    ]
+    was, now = (json.loads((folder / "release.json").read_text()) for folder in (two, again))
+    kept = ("float16", "key", "pretraining", "added")
+    assert {name: now[name] for name in kept} == {name: was[name] for name in kept}
+    assert now["same_folds"]["pooling_of_the_run"] == was["same_folds"]["pooling_of_the_run"]
+    assert now["same_folds"]["untrained"] != was["same_folds"]["untrained"]
+    assert now["same_folds"]["alone"] != was["same_folds"]["alone"]
+    assert now["bytes"]["head.safetensors"] == (again / "head.safetensors").stat().st_size
+    assert "how rare it is" in (again / "model_card.md").read_text()
+
+
+def test_a_released_model_is_named_alone(made, capsys):
+    model, table = str(made / "model"), ["--ratings", str(made / "ratings.csv"), "--out", str(made / "nowhere")]
+    for words in ([model, str(made / "runs" / "tiny")], [model, model]):
+        assert main(["release", *words, *table]) == 2
+        assert capsys.readouterr().err == (
+            f"clicv2lite: {model}: a released model; name it alone and without --add, or the runs that it was made of\n"
+        )
+    assert not (made / "nowhere").exists()

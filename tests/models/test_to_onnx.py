@@ -25,12 +25,12 @@ PACKAGES = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module", params=[("tokens", "linear"), ("likeness", "conv-pool")])
+@pytest.fixture(scope="module", params=[("tokens", "linear"), ("likeness", "conv-pool"), ("nearest", "linear")])
 def model(request):
     read, patch_embed = request.param
     torch.manual_seed(0)
     config = EncoderConfig(size=24, patch=8, width=16, depth=2, heads=2, patch_embed=patch_embed)
-    halvings = int(read == "likeness")
+    halvings = int(read != "tokens")
     pooling = PoolConfig((0, -1), ("mean", "std", "max", "min"), 32, read, halvings)  # not the size of training
     encoder = FrozenEncoder("tiny", PlainViT(config), FrozenConfig(config, pooling))
     images = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
