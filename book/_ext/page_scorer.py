@@ -60,8 +60,8 @@ def _missing(encoder: FrozenEncoder) -> list[str]:
     shape, pool = encoder.config.encoder, encoder.config.pool
     known = {
         "linear or conv-pool patches": shape.patch_embed in ("linear", "conv-pool") and not shape.class_token,
-        "likeness": pool.read == "likeness" and pool.statistics == ("mean", "std"),
-        "all blocks in order": tuple(block % shape.depth for block in pool.blocks) == tuple(range(shape.depth)),
+        "likeness or nearest": pool.read in ("likeness", "nearest") and pool.statistics == ("mean", "std"),
+        "blocks from the first on, in order": list(pool.blocks) == sorted({block % shape.depth for block in pool.blocks}),
         "one halving": pool.halvings == 1,
         "an even number of patches, halved": pool.size % (4 * shape.patch) == 0,  # for tiles of 4 x 4 numbers
         "widths of whole tiles": shape.width // shape.heads % 4 == 0,

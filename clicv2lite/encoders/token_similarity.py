@@ -42,15 +42,16 @@ def nearest(tokens: Tensor) -> Tensor:
     All of them twice: for the tokens as they are, and without their image's mean token. What all patches of an image have in
     common hides how they differ, and the mean token is just that.
 
-    The share of patch i is 1 / sum_j exp((cosine_ij - 1) / `SAME`), itself included: 1 for a patch like no other, 1 / n for
-    one of n that are the same. The sum of the shares is the number of kinds of patch in the image.
+    The rarity of patch i is 1 / sum_j exp((cosine_ij - 1) / `SAME`), itself included: 1 for a patch like no other, 1 / n for
+    one of n that are the same. The sum over the patches is the number of kinds of patch in the image: what Leinster and
+    Cobbold (2012, "Measuring diversity: the importance of species similarity") call its diversity of order 0.
 
     Args:
         tokens: (B, h, w, D), floating point.
 
     Returns:
         (B, h, w, NEAREST_CHANNELS): the largest cosine with another patch in -1..1, the second largest (the largest again,
-        where there is no second), the share in 0..1, and the mean cosine with the two to four patches beside, above and
+        where there is no second), the rarity in 0..1, and the mean cosine with the two to four patches beside, above and
         below; then the same without the mean token. All are 0 where there is no other patch.
     """
     mean = tokens.mean((1, 2), keepdim=True)
@@ -73,8 +74,8 @@ def _most_similar(unit: Tensor) -> Tensor:
         itself = torch.eye(cosine.shape[1], dtype=torch.bool, device=unit.device)  # a token is not compared with itself
         cosine[..., start : start + tile].masked_fill_(itself, float("-inf"))
         similar = cosine.topk(min(2, places - 1)).values * SAME
-        share = 1 / (1 + (cosine - 1 / SAME).exp_().sum(-1, keepdim=True))
-        found.append(torch.cat([similar[..., :1], similar[..., -1:], share], dim=-1))
+        rarity = 1 / (1 + (cosine - 1 / SAME).exp_().sum(-1, keepdim=True))
+        found.append(torch.cat([similar[..., :1], similar[..., -1:], rarity], dim=-1))
     return torch.cat([torch.cat(found, dim=1).unflatten(1, unit.shape[1:3]), _neighbours(unit)], dim=-1)
 
 

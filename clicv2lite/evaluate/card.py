@@ -63,13 +63,18 @@ def card(folder: Path) -> str:
         minutes=sum(cost["seconds"] for cost in costs) / 60,
         megabytes=sum(release["bytes"].values()) / 1e6,
         reading=READINGS[config["recipe"]["pool_read"]].format(features=model.head.config()["width"]),
-        tried=len((stored_results() / "readings.csv").read_text("utf-8").splitlines()) - 1,
+        tried=_rows("readings.csv"),
+        recipes=_rows("tries.csv"),
         rows="\n".join(rows),
         categories="\n".join(by_category),
         meaning=meaning(folder),
         flags=flag_table(read_json(stored_results() / "flags.json")),
         again=_again(folder, len(costs)),
     )
+
+
+def _rows(log: str) -> int:
+    return len((stored_results() / log).read_text("utf-8").splitlines()) - 1
 
 
 def _encoder_row(folder: Path, number: int, cost: dict[str, Any]) -> str:

@@ -167,7 +167,7 @@ def measure_added(run: Path, folder: Path, ratings: Ratings, device: torch.devic
 def measure_again(before: Path, folder: Path, ratings: Ratings, device: torch.device) -> dict[str, Any]:
     """The release of a model, with what depends on how its encoders are read or on the ratings measured again."""
     encoder, release = load_model(folder, device).encoder, read_object((before / RELEASE).read_text("utf-8"))
-    same = {"untrained": probe(_untrained(folder, len(encoder.parts)).to(device), ratings)}
+    same: dict[str, Any] = {"untrained": probe(_untrained(folder, len(encoder.parts)).to(device), ratings)}
     if len(encoder.parts) > 1:
         same["alone"] = [probe(part, ratings) for part in encoder.parts]
     return release | {"same_folds": release["same_folds"] | same, "bytes": _bytes(folder)}

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -36,17 +37,19 @@ RUN = """async ([engine, files, image]) => {
 }"""
 
 
-def tiny(seed: int, embed: str, patch: int) -> FrozenEncoder:
+def tiny(seed: int, embed: str, patch: int, read: str, blocks: tuple[int, ...]) -> FrozenEncoder:
     torch.manual_seed(seed)
-    config = EncoderConfig(size=64, patch=patch, width=16, depth=2, heads=2, patch_embed=embed)
+    config = EncoderConfig(size=64, patch=patch, width=16, depth=max(blocks) + 1, heads=2, patch_embed=embed)
     net = PlainViT(config)
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    return FrozenEncoder("tiny", net, FrozenConfig(config, PoolConfig((0, 1), ("mean", "std"), 64, "likeness", 1)))
+    return FrozenEncoder("tiny", net, FrozenConfig(config, PoolConfig(blocks, ("mean", "std"), 64, read, 1)))
 
 
-def test_two_encoders_with_both_embeddings_give_pythons_score_and_shares(visit, tmp_path):
-    SideBySide("two", [tiny(0, "linear", 16), tiny(1, "conv-pool", 8)]).save(tmp_path, half=True)  # as the package's own
+@pytest.mark.parametrize(("read", "blocks"), [("likeness", (0, 1)), ("nearest", (0, 2))])
+def test_two_encoders_with_both_embeddings_give_pythons_score_and_shares(visit, tmp_path, read, blocks):
+    parts = [tiny(0, "linear", 16, read, blocks), tiny(1, "conv-pool", 8, read, blocks)]
+    SideBySide("two", parts).save(tmp_path, half=True)  # as the package's own
     encoder = load_encoder(str(tmp_path))
     contrast = torch.rand(16, 1, 1, 1)
     images = (contrast * torch.randint(0, 256, (16, 3, 64, 64))).to(torch.uint8)

@@ -126,10 +126,10 @@ def test_nearest_in_single_precision_is_exact_at_the_size_of_the_shipped_model()
     torch.testing.assert_close(nearest(tokens.float()).double(), nearest(tokens), rtol=0, atol=2e-6)
 
 
-def test_the_shares_count_kinds_of_patch():
+def test_the_rarities_count_kinds_of_patch():
     kinds = random_tokens(1, 1, 3, width=40)  # of width 40, hardly alike
-    shares = nearest(kinds[:, :, [0, 0, 1, 1, 1, 2]])[0, 0, :, 2]
-    np.testing.assert_allclose(shares, [1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3, 1], atol=1e-3)
+    rarities = nearest(kinds[:, :, [0, 0, 1, 1, 1, 2]])[0, 0, :, 2]
+    np.testing.assert_allclose(rarities, [1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3, 1], atol=1e-3)
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-6])

@@ -268,33 +268,64 @@ function* blocks(weights, image, side) { // the tokens (n, width) after each blo
   }
 }
 
-// --- Likeness: clicv2lite/encoders/token_similarity.py ---
-function likeness(tokens, grid, width) { // (n, width) -> 5 channels (n): largest cosine, two soft maxima, mean, neighbours
-  const n = grid * grid, unit = tokens.slice(), channels = Array.from({ length: 5 }, () => new Float64Array(n));
+// --- How similar patches are: clicv2lite/encoders/token_similarity.py ---
+function cosines(tokens, width) { // (n, width) -> (n, n)
+  const n = tokens.length / width, unit = tokens.slice();
   for (let at = 0; at < unit.length; at += width) {
     let square = 0;
     for (let i = at; i < at + width; i++) square += unit[i] ** 2;
     for (let i = at; i < at + width; i++) unit[i] /= Math.sqrt(square) || 1;
   }
-  const cosine = product(unit, unit, n, n, width);
-  for (let i = 0; i < n; i++) {
-    let largest = -1, few = 0, many = 0, sum = 0, beside = 0, neighbours = 0;
-    for (let j = 0; j < n; j++) {
-      const c = cosine[i * n + j];
-      if (i === j) continue;
+  return product(unit, unit, n, n, width);
+}
+
+function beside(cosine, grid, i) { // the mean cosine of place i with the places beside, above and below
+  const x = i % grid, y = Math.trunc(i / grid), n = grid * grid;
+  const near = [[i - 1, x], [i + 1, x < grid - 1], [i - grid, y], [i + grid, y < grid - 1]].filter(([, inside]) => inside);
+  return near.reduce((sum, [j]) => sum + cosine[i * n + j], 0) / near.length;
+}
+
+function perPlace(cosine, grid, values) { // -> channels (n) of what `values` makes of each place and its cosines with the others
+  const n = grid * grid, rows = Array.from({ length: n }, (_, i) => values((visit) => {
+    for (let j = 0; j < n; j++) if (i !== j) visit(cosine[i * n + j]);
+  }, i));
+  return rows[0].map((_, channel) => Float64Array.from(rows, (row) => row[channel]));
+}
+
+function likeness(tokens, grid, width) { // (n, width) -> 5 channels (n): largest cosine, two soft maxima, mean, neighbours
+  const cosine = cosines(tokens, width), others = grid * grid - 1;
+  return perPlace(cosine, grid, (visitOthers, i) => {
+    let largest = -1, few = 0, many = 0, sum = 0;
+    visitOthers((c) => {
       if (c > largest) largest = c;
       few += Math.exp((c - 1) / 0.05);
       many += Math.exp((c - 1) / 0.2);
       sum += c;
-    }
-    const x = i % grid, y = Math.trunc(i / grid);
-    for (const [j, inside] of [[i - 1, x], [i + 1, x < grid - 1], [i - grid, y], [i + grid, y < grid - 1]]) {
-      if (inside) { beside += cosine[i * n + j]; neighbours += 1; }
-    }
-    const values = [largest, 1 + 0.05 * Math.log(few / (n - 1)), 1 + 0.2 * Math.log(many / (n - 1)), sum / (n - 1), beside / neighbours];
-    values.forEach((value, channel) => { channels[channel][i] = value; });
+    });
+    return [largest, 1 + 0.05 * Math.log(few / others), 1 + 0.2 * Math.log(many / others), sum / others, beside(cosine, grid, i)];
+  });
+}
+
+function nearest(tokens, grid, width) { // (n, width) -> 8 channels (n): two largest cosines, rarity, neighbours; the same without the mean
+  const n = grid * grid, apart = new Float32Array(n * (width + 1)), means = new Float64Array(width);
+  let length = 0;
+  for (let i = 0; i < n; i++) {
+    let square = 0;
+    for (let d = 0; d < width; d++) { means[d] += tokens[i * width + d] / n; square += tokens[i * width + d] ** 2; }
+    length += Math.sqrt(square) / n;
   }
-  return channels;
+  for (let i = 0; i < n; i++) {
+    for (let d = 0; d < width; d++) apart[i * (width + 1) + d] = tokens[i * width + d] - means[d];
+    apart[i * (width + 1) + width] = 1e-3 * length;
+  }
+  return [cosines(tokens, width), cosines(apart, width + 1)].flatMap((cosine) => perPlace(cosine, grid, (visitOthers, i) => {
+    let first = -2, second = -2, alike = 1;
+    visitOthers((c) => {
+      if (c > first) { second = first; first = c; } else if (c > second) second = c;
+      alike += Math.exp((c - 1) / 0.02);
+    });
+    return [first, second, 1 / alike, beside(cosine, grid, i)];
+  }));
 }
 
 // --- The head, its bounds and its map: clicv2lite/heads, clicv2lite/encoders/place_shares.py ---
@@ -305,8 +336,13 @@ function run({ encoders, head }, image, report) { // (S, S, 3) in 0..255 -> { sc
   let feature = 0, done = 0, score = head.intercept[0];
   for (const encoder of encoders) for (const [pixels, length] of sizes) {
     const { width, patch, depth } = encoder.config.encoder, small = length / patch, repeat = grid / small, n = small * small;
+    const { read, blocks: wanted } = encoder.config.pool, reading = { likeness, nearest }[read];
+    let block = 0;
     for (const tokens of blocks(encoder, pixels, length)) {
-      const channels = likeness(normed(tokens, width, 1e-5), small, width), means = channels.map((c) => c.reduce((a, b) => a + b) / n);
+      done += 1 / depth / 4 ** (length < side); // the halved image has a quarter of the places
+      report(done / 1.25 / encoders.length);
+      if (!wanted.includes(block++)) continue;
+      const channels = reading(normed(tokens, width, 1e-5), small, width), means = channels.map((c) => c.reduce((a, b) => a + b) / n);
       const deviations = channels.map((c, i) => Math.sqrt(c.reduce((sum, value) => sum + (value - means[i]) ** 2, 0) / n));
       for (const std of [false, true]) {
         channels.forEach((channel, i) => {
@@ -319,8 +355,6 @@ function run({ encoders, head }, image, report) { // (S, S, 3) in 0..255 -> { sc
           }
         });
       }
-      done += 1 / depth / 4 ** (length < side); // the halved image has a quarter of the places
-      report(done / 1.25 / encoders.length);
     }
   }
   return { score: bounded(score), shares, grid };
