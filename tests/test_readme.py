@@ -1,5 +1,6 @@
 """The README's table says what the stored results say."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -44,12 +45,21 @@ def test_readme_quotes_the_model_in_the_package_and_its_rivals():
         "the model in the package": json.loads((default / "probe.json").read_text()),
         "the same reading": json.loads((default / "release.json").read_text())["same_folds"]["untrained"],
         "`plus`:": json.loads((default.with_name("plus") / "probe.json").read_text()),
+        "both encoders, read by their nearest": json.loads((RESULTS / "nearest.json").read_text()),
         "eleven": json.loads((RESULTS / "handcrafted_within.json").read_text()),
         "EfficientNet": json.loads((RESULTS / "supervised" / "efficientnet_lite0_within.json").read_text()),
     }
     for start, stored in read.items():
         low, high = stored["mean_pcc_ci"]
         assert cells(start) == [f"{stored['mean_pcc']:.3f}", f"{low:.3f} to {high:.3f}"]
+
+
+def test_readme_quotes_the_search_for_the_reading_by_nearest_patches():
+    with (RESULTS / "readings.csv").open(newline="") as file:
+        two = {row["name"]: float(row["mean_pcc"]) for row in csv.DictReader(file) if row["name"].startswith("two encoders: ")}
+    text = " ".join((ROOT / "README.md").read_text().split())
+    nested = two["two encoders: chosen by inner folds"]
+    assert f"among {len(two) - 2} more; with the choice left to inner folds, its worth is {nested:.3f}" in text
 
 
 def test_readme_counts_the_categories_where_plus_is_better():

@@ -38,8 +38,9 @@ class FrozenConfig:
         """F, how many numbers `FrozenEncoder.features` gives for an image."""
         depth, vit = self.encoder.depth, self.encoder.backbone == VIT
         widths = [self.encoder.width] * depth if vit else about(self.encoder.backbone).widths
-        same = [READINGS[self.pool.read][1]] * depth if self.pool.read in READINGS else widths
-        read = sum(same[block % depth] for block in self.pool.blocks)
+        if self.pool.read in READINGS:
+            widths = [READINGS[self.pool.read][1]] * depth
+        read = sum(widths[block % depth] for block in self.pool.blocks)
         return read * (self.pool.halvings + 1) * len(self.pool.statistics)
 
     def stored(self) -> dict[str, Any]:
