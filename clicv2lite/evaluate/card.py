@@ -23,7 +23,6 @@ READINGS = {
     "with its neighbours, and how rare it is, with and without the mean token, in the image and in the image halved; their "
     "means and deviations, {features} numbers, go into the ridge",
 }
-POOLING = "pool_read=likeness pool_halvings=1 pool_size=448 pool_statistics=mean,std"
 TEMPLATE = Path(__file__).with_name("card_template.md")
 
 
@@ -105,7 +104,9 @@ def _again(folder: Path, count: int) -> str:
     trained = [str(config["command"]) for config in configs]
     made = [re.search(r"--out (\S+)", words) for words in trained]
     runs = " ".join(found[1] if found else "RUN" for found in made)
-    release = f'clicv2lite release {runs} \\\n    --ratings "$CLICV2LITE_DATA/savoias/ratings.csv" \\\n    --set {POOLING}'
+    pooling = {key: value for key, value in configs[0]["recipe"].items() if key.startswith("pool_")}
+    settings = " ".join(f"{key}={','.join(map(str, v)) if isinstance(v, list) else v}" for key, v in pooling.items())
+    release = f'clicv2lite release {runs} \\\n    --ratings "$CLICV2LITE_DATA/savoias/ratings.csv" \\\n    --set {settings}'
     return "\n".join([*trained, release])
 
 

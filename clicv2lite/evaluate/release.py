@@ -99,10 +99,13 @@ def read_again(model: Path, folder: Path, pooling: Mapping[str, Any]) -> None:
         pooling: settings that begin with ``pool_``, to replace those of the model. No weight depends on them.
 
     Raises:
-        UserError: if the settings do not fit its encoders.
+        UserError: if the settings do not fit its encoders, or a file that `release` writes is not there.
     """
-    encoder, heads = load_encoder(str(model)).read_as(pooling), (model / HEADS).read_bytes()
-    configs = [read_object((model / numbered_config(i)).read_text("utf-8")) for i in range(1, len(encoder.members) + 1)]
+    encoder = load_encoder(str(model)).read_as(pooling)
+    names = [numbered_config(number) for number in range(1, len(encoder.members) + 1)]
+    if missing := [name for name in (*names, HEADS) if not (model / name).is_file()]:
+        raise UserError(f"{model}: {missing[0]} is not in it; name a whole folder that `release` wrote, or the runs")
+    heads, configs = (model / HEADS).read_bytes(), [read_object((model / name).read_text("utf-8")) for name in names]
     encoder.save(folder, half=True)  # float16 before, too: nothing is rounded again
     write_bytes(folder / HEADS, heads)
     for number, config in enumerate(configs, 1):

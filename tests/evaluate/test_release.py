@@ -123,7 +123,7 @@ def test_the_shipped_model_is_what_its_files_say():
     assert not any("/tmp" in p.read_text() for p in DEFAULT.glob("*.json"))
 
 
-def test_a_released_model_is_read_in_another_way_with_its_weights_as_they_are(made, tmp_path):
+def test_a_released_model_is_read_in_another_way_with_its_weights_as_they_are(made, tmp_path, capsys):
     run, table = str(made / "runs" / "tiny"), ["--ratings", str(made / "ratings.csv")]
     two, again = tmp_path / "two", tmp_path / "again"
     assert main(["release", run, run, *table, "--out", str(two)]) == 0
@@ -145,7 +145,17 @@ def test_a_released_model_is_read_in_another_way_with_its_weights_as_they_are(ma
     assert now["same_folds"]["untrained"] != was["same_folds"]["untrained"]
     assert now["same_folds"]["alone"] != was["same_folds"]["alone"]
     assert now["bytes"]["head.safetensors"] == (again / "head.safetensors").stat().st_size
-    assert "how rare it is" in (again / "model_card.md").read_text()
+    text = (again / "model_card.md").read_text()
+    assert "how rare it is" in text
+    assert text.rstrip().endswith(
+        "--set pool_blocks=0,1 pool_statistics=mean,std pool_size=0 pool_read=nearest pool_halvings=0\n```"
+    )
+    (two / "config_2.json").unlink()
+    assert main(["release", str(two), *table, "--out", str(tmp_path / "third")]) == 2
+    assert capsys.readouterr().err == (
+        f"clicv2lite: {two}: config_2.json is not in it; name a whole folder that `release` wrote, or the runs\n"
+    )
+    assert not (tmp_path / "third" / "encoder.safetensors").exists()
 
 
 def test_a_released_model_is_named_alone(made, capsys):
