@@ -61,7 +61,7 @@ def _missing(encoder: FrozenEncoder) -> list[str]:
     known = {
         "linear or conv-pool patches": shape.patch_embed in ("linear", "conv-pool") and not shape.class_token,
         "likeness or nearest": pool.read in ("likeness", "nearest") and pool.statistics == ("mean", "std"),
-        "blocks from the first on, in order": list(pool.blocks) == sorted({block % shape.depth for block in pool.blocks}),
+        "blocks counted from 0, in order": list(pool.blocks) == sorted({block % shape.depth for block in pool.blocks}),
         "one halving": pool.halvings == 1,
         "an even number of patches, halved": pool.size % (4 * shape.patch) == 0,  # for tiles of 4 x 4 numbers
         "widths of whole tiles": shape.width // shape.heads % 4 == 0,

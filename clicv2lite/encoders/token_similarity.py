@@ -1,7 +1,7 @@
 """Token self-similarity: how similar each patch is to the other patches of its image (book chapter 14).
 
 An image whose patches repeat is simple, one whose patches differ is complex. Two readings: `likeness` by soft maxima, and
-`nearest` by the patches that are most similar, which agrees better with people.
+`nearest` by the patches that are most similar, which agrees better with people on the ratings that both were chosen on.
 """
 
 import torch
@@ -43,11 +43,11 @@ def nearest(tokens: Tensor) -> Tensor:
     common hides how they differ, and the mean token is just that.
 
     The rarity of patch i is 1 / sum_j exp((cosine_ij - 1) / `SAME`), itself included: 1 for a patch like no other, 1 / n for
-    one of n that are the same. The sum over the patches is the number of kinds of patch in the image: what Leinster and
+    one of n that are the same. The sum over the patches is a number of kinds of patch in the image: what Leinster and
     Cobbold (2012, "Measuring diversity: the importance of species similarity") call its diversity of order 0.
 
     Args:
-        tokens: (B, h, w, D), floating point.
+        tokens: (B, h, w, D), float32 or float64: cosines are multiplied by 50.
 
     Returns:
         (B, h, w, NEAREST_CHANNELS): the largest cosine with another patch in -1..1, the second largest (the largest again,

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ RELEASE, PROBE = "release.json", "probe.json"
 READINGS = {
     "tokens": "the patches' tokens of all blocks, pooled over the image to {features} numbers that go into the ridge",
     "likeness": "for each patch and block, five numbers that say how alike its token is to those of the other patches of its "
-    "image, in the image and in the image halved; their means and deviations, {features} numbers, go into the ridge",
+    "image, {sizes}; their {statistics}, {features} numbers, go into the ridge",
     "nearest": "for each patch and block read, the cosines of its token with the two of its image that are most like it and "
-    "with its neighbours, and how rare it is, with and without the mean token, in the image and in the image halved; their "
-    "means and deviations, {features} numbers, go into the ridge",
+    "with its neighbours, and how rare it is, with and without the mean token, {sizes}; their {statistics}, {features} "
+    "numbers, go into the ridge",
 }
 TEMPLATE = Path(__file__).with_name("card_template.md")
 
@@ -61,7 +62,9 @@ def card(folder: Path) -> str:
         key=release["key"],
         minutes=sum(cost["seconds"] for cost in costs) / 60,
         megabytes=sum(release["bytes"].values()) / 1e6,
-        reading=READINGS[config["recipe"]["pool_read"]].format(features=model.head.config()["width"]),
+        move="moved" if release.get("read_again") else "move",
+        as_was=" This was measured before it was read as above." if release.get("read_again") else "",
+        reading=_reading(config["recipe"], model.head.config()["width"]),
         tried=_rows("readings.csv"),
         recipes=_rows("tries.csv"),
         rows="\n".join(rows),
@@ -69,6 +72,17 @@ def card(folder: Path) -> str:
         meaning=meaning(folder),
         flags=flag_table(read_json(stored_results() / "flags.json")),
         again=_again(folder, len(costs)),
+    )
+
+
+def _reading(recipe: Mapping[str, Any], features: int) -> str:
+    names = {"mean": "means", "std": "deviations", "max": "maxima", "min": "minima"}
+    sizes = {0: "in the image", 1: "in the image and in the image halved"}
+    halvings = recipe["pool_halvings"]
+    return READINGS[recipe["pool_read"]].format(
+        sizes=sizes.get(halvings, f"in the image and in the image halved {halvings} times"),
+        statistics=" and ".join(names[name] for name in recipe["pool_statistics"]),
+        features=features,
     )
 
 

@@ -3,7 +3,7 @@
 Weights are rounded to float16, ridge is fitted on the rounded encoder, what the rounding changes is measured, and the
 model card is written from the numbers of the files beside it. The encoder of each further run, or with `--add` of the first,
 too, joins those that are there already: one head reads them side by side. A released model in place of runs gives its
-encoders as they are, to be read in another way (`--set`) or fitted to other ratings.
+encoders as they are, to be read in another way (`--set`).
 """
 
 import argparse
@@ -22,7 +22,7 @@ from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square
 from clicv2lite.data.rated.table import Ratings, read_ratings
 from clicv2lite.device import add_device, choose_device
-from clicv2lite.encoders.config import FrozenConfig
+from clicv2lite.encoders.config import FrozenConfig, PoolConfig
 from clicv2lite.encoders.frozen import FrozenEncoder, untrained_encoder
 from clicv2lite.encoders.side_by_side import SideBySide
 from clicv2lite.encoders.weight_files import encoder_files
@@ -33,7 +33,7 @@ from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.json_object import read_object
 from clicv2lite.method.encoder import encode_visible
 from clicv2lite.method.views import draws_per_image, make_views
-from clicv2lite.models.by_name import DEFAULT, load_encoder
+from clicv2lite.models.by_name import DEFAULT, HANDCRAFTED, SHIPPED, load_encoder
 from clicv2lite.models.model import Model, check_no_pretraining, load_model, pooled
 from clicv2lite.outputs import add_output, locked
 from clicv2lite.pretrain.export import HEADS, export, load_pretraining, load_recipe, numbered_config
@@ -41,11 +41,12 @@ from clicv2lite.pretrain.log import read_log
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import groups
-from clicv2lite.recipes.library import read_settings
+from clicv2lite.recipes.library import RECIPES, get_recipe, read_settings
 from clicv2lite.recipes.recipe import Recipe
 from clicv2lite.recipes.settings import stored_recipe
 
 CARD = "model_card.md"
+NAMES = (*SHIPPED, HANDCRAFTED, "random")  # what `load_encoder` takes for one of these
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,21 +64,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, fit, measure, write the card; exit status 0, or that of `probe` if it failed."""
-    out, device = Path(os.path.relpath(args.out)), choose_device(args.device)
+    out, device = _folder(Path(os.path.relpath(args.out))), choose_device(args.device)
     ratings = read_ratings(str(args.ratings))  # before anything in `out` is replaced
     if args.add and not (out / RELEASE).is_file():
         raise UserError(f"--add: {out} holds no released model; leave --add out for the first run")
-    for run in args.run:
+    runs = [_folder(run) for run in args.run]
+    for run in runs:
         load_recipe(str(run))  # what is no run is refused before the first of them takes its minutes
-    released = next((run for run in args.run if (run / RELEASE).is_file()), None)
-    if released and (args.add or len(args.run) > 1):
+    released = next((run for run in runs if (run / RELEASE).is_file()), None)
+    if released and (args.add or len(runs) > 1):
         raise UserError(f"{released}: a released model; name it alone and without --add, or the runs that it was made of")
     check_no_pretraining(out)
     pooling = read_settings(args.set, "pool_")
     words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
     words += ["--device", args.device] if args.device != "auto" else []
     words += ["--within-categories"] if ratings.categories else []
-    for place, run in enumerate(args.run):
+    for place, run in enumerate(runs):
         number = len(encoder_files(out)) + 1 if args.add or place else 1
         with locked(out, folder=True):  # in between, `probe` has the lock
             read_again(run, out, pooling) if released else export(run, out, pooling, number)
@@ -89,6 +91,11 @@ def run(args: argparse.Namespace) -> int:
             write_bytes(out / CARD, card(out).encode())
     print((out / CARD).read_text(encoding="utf-8"))
     return 0
+
+
+def _folder(path: Path) -> Path:
+    """A path that no loader takes for the name of a model, even if the folder is called as one of them."""
+    return path.resolve() if str(path) in NAMES else path
 
 
 def read_again(model: Path, folder: Path, pooling: Mapping[str, Any]) -> None:
@@ -168,12 +175,20 @@ def measure_added(run: Path, folder: Path, ratings: Ratings, device: torch.devic
 
 
 def measure_again(before: Path, folder: Path, ratings: Ratings, device: torch.device) -> dict[str, Any]:
-    """The release of a model, with what depends on how its encoders are read or on the ratings measured again."""
+    """The release of a model, with what depends on how its encoders are read or on the ratings measured again.
+
+    What the rounding changed is not: the weights before it are those of the runs.
+    """
     encoder, release = load_model(folder, device).encoder, read_object((before / RELEASE).read_text("utf-8"))
-    same: dict[str, Any] = {"untrained": probe(_untrained(folder, len(encoder.parts)).to(device), ratings)}
+    recipe = _recipe(folder, 1)
+    plain = get_recipe(recipe.name).pool if recipe.name in RECIPES else PoolConfig()
+    same: dict[str, Any] = {
+        "untrained": probe(_untrained(folder, len(encoder.parts)).to(device), ratings),
+        "pooling_of_the_run": probe(FrozenEncoder("", encoder.parts[0].net, FrozenConfig(recipe.encoder, plain)), ratings),
+    }
     if len(encoder.parts) > 1:
         same["alone"] = [probe(part, ratings) for part in encoder.parts]
-    return release | {"same_folds": release["same_folds"] | same, "bytes": _bytes(folder)}
+    return release | {"same_folds": same, "bytes": _bytes(folder), "read_again": True}
 
 
 def _untrained(folder: Path, count: int) -> FrozenEncoder:

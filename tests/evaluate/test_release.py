@@ -14,6 +14,7 @@ from clicv2lite.encoders.side_by_side import SideBySide
 from clicv2lite.evaluate.card import card
 from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import load_model
+from clicv2lite.models.norms import fingerprint
 from clicv2lite.pretrain.engine import Pretraining, pretrain
 from clicv2lite.pretrain.export import load_recipe
 from clicv2lite.recipes.library import ci
@@ -139,14 +140,16 @@ def test_a_released_model_is_read_in_another_way_with_its_weights_as_they_are(ma
         json.loads((again / name).read_text())["recipe"]["pool_read"] for name in ("config.json", "config_2.json")
     ]
     was, now = (json.loads((folder / "release.json").read_text()) for folder in (two, again))
-    kept = ("float16", "key", "pretraining", "added")
+    kept = ("float16", "key", "pretraining", "added")  # what the runs are needed for
     assert {name: now[name] for name in kept} == {name: was[name] for name in kept}
-    assert now["same_folds"]["pooling_of_the_run"] == was["same_folds"]["pooling_of_the_run"]
+    plain = [one["same_folds"]["pooling_of_the_run"]["mean_pcc"] for one in (was, now)]
+    assert plain[0] == pytest.approx(plain[1], abs=0.02)  # of the same encoder, its weights rounded
     assert now["same_folds"]["untrained"] != was["same_folds"]["untrained"]
     assert now["same_folds"]["alone"] != was["same_folds"]["alone"]
     assert now["bytes"]["head.safetensors"] == (again / "head.safetensors").stat().st_size
     text = (again / "model_card.md").read_text()
-    assert "how rare it is" in text
+    assert "how rare it is, with and without the mean token, in the image; their means and deviations, " in text
+    assert "float16 moved a score" in text and "before it was read as above" in text
     assert text.rstrip().endswith(
         "--set pool_blocks=0,1 pool_statistics=mean,std pool_size=0 pool_read=nearest pool_halvings=0\n```"
     )
@@ -160,9 +163,29 @@ def test_a_released_model_is_read_in_another_way_with_its_weights_as_they_are(ma
 
 def test_a_released_model_is_named_alone(made, capsys):
     model, table = str(made / "model"), ["--ratings", str(made / "ratings.csv"), "--out", str(made / "nowhere")]
-    for words in ([model, str(made / "runs" / "tiny")], [model, model]):
-        assert main(["release", *words, *table]) == 2
+    for words in (
+        [model, str(made / "runs" / "tiny"), *table],
+        [model, model, *table],
+        [model, *table[:2], "--add", "--out", model],
+    ):
+        assert main(["release", *words]) == 2
         assert capsys.readouterr().err == (
             f"clicv2lite: {model}: a released model; name it alone and without --add, or the runs that it was made of\n"
         )
     assert not (made / "nowhere").exists()
+
+
+def test_a_model_is_read_again_in_its_place_whatever_its_folder_is_called(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(made / "model", tmp_path / "default")
+    mine = load_model(tmp_path / "default", "cpu")
+    norms = json.loads((DEFAULT / "norms.json").read_text()) | {"head": fingerprint(mine.head)}
+    (tmp_path / "default" / "norms.json").write_text(json.dumps(norms))
+    assert load_model(tmp_path / "default", "cpu").norms is not None
+    words = ["release", "default", "--ratings", str(made / "ratings.csv"), "--out", "default"]
+    assert main([*words, "--set", "pool_blocks=9"]) == 2 and (tmp_path / "default" / "norms.json").exists()
+    assert main([*words, "--set", "pool_read=nearest"]) == 0
+    read = load_model(tmp_path / "default", "cpu")
+    assert read.encoder.config.pool.read == "nearest" and len(read.encoder.parts) == 1, "not the model of the package"
+    assert torch.equal(read.encoder.net.state_dict()["pos_embed"], mine.encoder.net.state_dict()["pos_embed"])
+    assert read.norms is None and "This model has no norms" in (tmp_path / "default" / "model_card.md").read_text()

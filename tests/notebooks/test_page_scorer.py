@@ -41,7 +41,7 @@ def test_script_holds_the_files_of_the_model_and_the_text_of_the_engine(extensio
     [
         ({"pool_read": "tokens"}, "likeness or nearest"),
         ({"pool_halvings": 0}, "one halving"),
-        ({"pool_blocks": (3, 0)}, "blocks from the first on, in order"),
+        ({"pool_blocks": (3, 0)}, "blocks counted from 0, in order"),
         ({"pool_size": 160}, "an even number of patches, halved"),
     ],
 )
