@@ -67,12 +67,9 @@ def _most_similar(unit: Tensor) -> Tensor:
     places = flat.shape[1]
     if places == 1:
         return unit.new_zeros(*unit.shape[:3], NEAREST_CHANNELS // 2)
-    tile = TILE if unit.device.type == "cpu" and not torch.compiler.is_exporting() else places
-    scaled, found = flat / SAME, []
+    tile, scaled, found = _tile(flat), flat / SAME, []
     for start in range(0, places, tile):
-        cosine = scaled[:, start : start + tile] @ flat.mT  # over SAME
-        itself = torch.eye(cosine.shape[1], dtype=torch.bool, device=unit.device)  # a token is not compared with itself
-        cosine[..., start : start + tile].masked_fill_(itself, float("-inf"))
+        cosine = _with_others(scaled[:, start : start + tile], flat, start)  # over SAME
         similar = cosine.topk(min(2, places - 1)).values * SAME
         rarity = 1 / (1 + (cosine - 1 / SAME).exp_().sum(-1, keepdim=True))
         found.append(torch.cat([similar[..., :1], similar[..., -1:], rarity], dim=-1))
@@ -84,7 +81,7 @@ def _all_others(unit: Tensor) -> Tensor:
     places = unit.shape[1]
     if places == 1:
         return unit.new_zeros(len(unit), 1, CHANNELS - 1)
-    largest, few, many = _over_pairs(unit, TILE if unit.device.type == "cpu" and not torch.compiler.is_exporting() else places)
+    largest, few, many = _over_pairs(unit, _tile(unit))
     soft = [1 + t * (total / (places - 1)).log() for t, total in zip(TEMPERATURES[1:], (few, many), strict=True)]
     mean = (unit * (unit.sum(1, keepdim=True) - unit)).sum(-1) / (places - 1)
     return torch.stack([largest, *soft, mean], dim=-1)
@@ -105,9 +102,7 @@ def _over_pairs(unit: Tensor, tile: int) -> tuple[Tensor, Tensor, Tensor]:
     scaled = unit / MANY
     for start in range(0, unit.shape[1], tile):
         k = min(tile, unit.shape[1] - start)
-        cosine = scaled[:, start : start + k] @ unit[:, start:].mT  # over MANY
-        itself = torch.eye(k, dtype=torch.bool, device=unit.device)  # a token is not compared with itself
-        cosine[..., :k].masked_fill_(itself, float("-inf"))
+        cosine = _with_others(scaled[:, start : start + k], unit[:, start:], 0)  # over MANY
         # subtract the largest possible cosine before the exponential: finding the actual maximum would cost one more pass
         of_many = (cosine - 1 / MANY).exp_()
         of_few = of_many.square().square()
@@ -119,6 +114,19 @@ def _over_pairs(unit: Tensor, tile: int) -> tuple[Tensor, Tensor, Tensor]:
         few, many = few[:, k:] + later[1], many[:, k:] + later[2]
     of_all = [torch.cat(parts, dim=1) for parts in zip(*found, strict=True)]
     return of_all[0], of_all[1], of_all[2]
+
+
+def _tile(unit: Tensor) -> int:
+    """Tokens (B, G, D) at once: all, unless a CPU's cache would have to hold them; an export takes no loop."""
+    return TILE if unit.device.type == "cpu" and not torch.compiler.is_exporting() else unit.shape[1]
+
+
+def _with_others(rows: Tensor, columns: Tensor, first: int) -> Tensor:
+    """Products of tokens (B, k, D) and (B, n, D): (B, k, n), -inf for a token with itself. Row i is column `first` + i, too."""
+    found = rows @ columns.mT
+    itself = torch.eye(rows.shape[1], dtype=torch.bool, device=rows.device)
+    found[..., first : first + rows.shape[1]].masked_fill_(itself, float("-inf"))
+    return found
 
 
 def _neighbours(unit: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 from clicv2lite.data import flags as thresholds
 from clicv2lite.evaluate.stored import read_json
 from clicv2lite.models.head_file import read_head
-from clicv2lite.models.norms import NORMS_FILE, fingerprint
+from clicv2lite.models.norms import NORMS_FILE, own_norms
 from clicv2lite.provenance import code_version
 
 RULES = {
@@ -24,9 +24,9 @@ PHOTOGRAPHS = ("photo", "scene", "interior")
 
 def meaning(folder: Path) -> str:
     """Percentiles and intervals, of norms.json in the model's folder; a line that says so if there is none."""
-    norms = read_json(folder / NORMS_FILE) if (folder / NORMS_FILE).is_file() else None
-    if norms is None or norms["head"] != fingerprint(read_head(folder)):  # as load_model: norms of another head are none
+    if own_norms(folder, read_head(folder)) is None:
         return "This model has no norms: `clicv2lite norms` makes them.\n"
+    norms = read_json(folder / NORMS_FILE)
     medians = [f"{kind} {np.median(entry['quantiles']):.2f} ({entry['n']})" for kind, entry in norms["kinds"].items()]
     text = (
         f"`percentile` is the share of {norms['n']:,} images ({norms['reference']}) that score lower;\n"

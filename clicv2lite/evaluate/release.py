@@ -127,7 +127,7 @@ def measure(run: Path, folder: Path, ratings: Ratings, device: torch.device) -> 
     config = FrozenConfig(recipe.encoder, recipe.pool)
     run_config = FrozenConfig(recipe.encoder, load_recipe(str(run)).pool)
     precise = FrozenEncoder(str(run), copy.deepcopy(whole.query), config).to(device)
-    untrained = untrained_encoder("untrained", config, recipe.seed).to(device)
+    untrained = _untrained(folder).to(device)
     moved = np.abs(model.score(paths) - Model(precise, model.head).score(paths))
 
     images = torch.stack([read_square(path, recipe.store) for path in photographs().values()])
@@ -165,7 +165,7 @@ def measure_added(run: Path, folder: Path, ratings: Ratings, device: torch.devic
     return release | {
         "same_folds": release["same_folds"]
         | {
-            "untrained": probe(_untrained(folder, len(before) + 1).to(device), ratings),
+            "untrained": probe(_untrained(folder).to(device), ratings),
             "alone": [probe(encoder, ratings) for encoder in model.encoder.parts],
         },
         "float16": {"images": len(paths), "largest_difference": float(moved.max()), "mean_difference": float(moved.mean())},
@@ -183,7 +183,7 @@ def measure_again(before: Path, folder: Path, ratings: Ratings, device: torch.de
     recipe = _recipe(folder, 1)
     plain = get_recipe(recipe.name).pool if recipe.name in RECIPES else PoolConfig()
     same: dict[str, Any] = {
-        "untrained": probe(_untrained(folder, len(encoder.parts)).to(device), ratings),
+        "untrained": probe(_untrained(folder).to(device), ratings),
         "pooling_of_the_run": probe(FrozenEncoder("", encoder.parts[0].net, FrozenConfig(recipe.encoder, plain)), ratings),
     }
     if len(encoder.parts) > 1:
@@ -191,11 +191,11 @@ def measure_again(before: Path, folder: Path, ratings: Ratings, device: torch.de
     return release | {"same_folds": same, "bytes": _bytes(folder), "read_again": True}
 
 
-def _untrained(folder: Path, count: int) -> FrozenEncoder:
+def _untrained(folder: Path) -> FrozenEncoder:
     """Encoders of the same shapes and readings as a model's, before any training."""
-    recipes = [_recipe(folder, number) for number in range(1, count + 1)]
+    recipes = [_recipe(folder, number) for number in range(1, len(encoder_files(folder)) + 1)]
     untrained = [untrained_encoder("untrained", FrozenConfig(r.encoder, r.pool), r.seed) for r in recipes]
-    return SideBySide("untrained", untrained) if count > 1 else untrained[0]
+    return SideBySide("untrained", untrained) if len(untrained) > 1 else untrained[0]
 
 
 def _recipe(folder: Path, number: int) -> Recipe:

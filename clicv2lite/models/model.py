@@ -23,7 +23,7 @@ from clicv2lite.heads.bounds import bounded
 from clicv2lite.models.by_name import SHIPPED, load_encoder
 from clicv2lite.models.head_file import HEAD_FILE, check_fits, read_head, write_head
 from clicv2lite.models.module import ImageScorer
-from clicv2lite.models.norms import NORMS_FILE, Norms, Rating, fingerprint, read_norms
+from clicv2lite.models.norms import Norms, Rating, own_norms
 
 MODELS = "folder that `probe --out` wrote, default, or plus: with formulas, closer to ratings; needs clicv2lite[plus]"
 """What an option `--model` takes, in its help."""
@@ -242,7 +242,4 @@ def load_model(spec: str | Path = "default", device: str | torch.device = "auto"
     head = read_head(folder)
     encoder = load_encoder(str(folder))
     check_fits(path, head, encoder)
-    norms = read_norms(folder / NORMS_FILE) if (folder / NORMS_FILE).is_file() else None
-    if norms and norms.head != fingerprint(head):  # the head was fitted again, and nobody made norms for it
-        norms = None
-    return Model(encoder, head, norms).to(device)
+    return Model(encoder, head, own_norms(folder, head)).to(device)

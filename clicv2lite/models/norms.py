@@ -106,6 +106,12 @@ def fingerprint(head: Head) -> str:
     return digest_of(head.tensors())[:16]
 
 
+def own_norms(folder: Path, head: Head) -> Norms | None:
+    """The norms in a model's folder; None if there are none, or if the head was fitted again and nobody made norms for it."""
+    norms = read_norms(folder / NORMS_FILE) if (folder / NORMS_FILE).is_file() else None
+    return norms if norms and norms.head == fingerprint(head) else None
+
+
 def read_norms(path: Path) -> Norms:
     """The norms in a file of `clicv2lite norms`.
 

@@ -13,26 +13,29 @@ def random_tokens(b, h, w, width=5, seed=0):
     return torch.randn(b, h, w, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+def each_place(vectors, w):
+    """Each of the h w places of an image: row, column, cosines with all others, and those with its neighbours among them."""
+    unit = [vector / np.linalg.norm(vector) for vector in vectors]
+    for place, own in enumerate(unit):
+        others, near = [], []
+        for other, vector in enumerate(unit):
+            if other == place:
+                continue
+            others.append(own @ vector)
+            if abs(place // w - other // w) + abs(place % w - other % w) == 1:
+                near.append(others[-1])
+        if others:
+            yield place // w, place % w, np.array(others), np.mean(near)
+
+
 def by_loops(tokens):
     """The definition, one pair of patches at a time."""
-    b, h, w, _ = tokens.shape
+    b, h, w, width = tokens.shape
     found = np.zeros((b, h, w, CHANNELS))
-    unit = tokens / np.linalg.norm(tokens, axis=-1, keepdims=True)
     for i in range(b):
-        for y in range(h):
-            for x in range(w):
-                others, near = [], []
-                for v in range(h):
-                    for u in range(w):
-                        if (v, u) == (y, x):
-                            continue
-                        others.append(unit[i, y, x] @ unit[i, v, u])
-                        if abs(v - y) + abs(u - x) == 1:
-                            near.append(others[-1])
-                if others:
-                    c = np.array(others)
-                    soft = [t * (logsumexp(c / t) - np.log(len(c))) if t else c.max() for t in TEMPERATURES]
-                    found[i, y, x] = [*soft, c.mean(), np.mean(near)]
+        for y, x, c, near in each_place(tokens[i].reshape(-1, width), w):
+            soft = [t * (logsumexp(c / t) - np.log(len(c))) if t else c.max() for t in TEMPERATURES]
+            found[i, y, x] = [*soft, c.mean(), near]
     return found
 
 
@@ -86,24 +89,16 @@ def test_the_order_of_patches_matters_to_neighbours_alone():
 
 def nearest_by_loops(tokens):
     """The definition of `nearest`, one pair of patches at a time."""
-    b, h, w, _ = tokens.shape
+    b, h, w, width = tokens.shape
     found = np.zeros((b, h, w, NEAREST_CHANNELS))
     for i in range(b):
-        flat = tokens[i].reshape(h * w, -1)
+        flat = tokens[i].reshape(-1, width)
         floor = FLOOR * np.mean([np.linalg.norm(token) for token in flat])
         for first, vectors in ((0, flat), (4, [np.append(token - flat.mean(0), floor) for token in flat])):
-            for place, own in enumerate(vectors):
-                cosines, near = [], []
-                for other, vector in enumerate(vectors):
-                    if other == place:
-                        continue
-                    cosines.append(own @ vector / np.linalg.norm(own) / np.linalg.norm(vector))
-                    if abs(place // w - other // w) + abs(place % w - other % w) == 1:
-                        near.append(cosines[-1])
-                if cosines:
-                    ordered, alike = sorted(cosines, reverse=True), sum(np.exp((c - 1) / SAME) for c in cosines)
-                    second = ordered[min(1, len(ordered) - 1)]
-                    found[i, place // w, place % w, first : first + 4] = ordered[0], second, 1 / (1 + alike), np.mean(near)
+            for y, x, c, near in each_place(vectors, w):
+                largest = sorted(c, reverse=True)
+                second = largest[min(1, len(c) - 1)]
+                found[i, y, x, first : first + 4] = largest[0], second, 1 / (1 + np.exp((c - 1) / SAME).sum()), near
     return found
 
 
