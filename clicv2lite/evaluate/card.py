@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clicv2lite.evaluate.card_meaning import flag_table, meaning
-from clicv2lite.evaluate.stored import read_json, read_results, stored_results
+from clicv2lite.evaluate.stored import layouts_tried, read_json, read_results, stored_results
 from clicv2lite.json_object import read_object
 from clicv2lite.models.model import load_model
 from clicv2lite.pretrain.export import numbered_config
@@ -65,8 +65,8 @@ def card(folder: Path) -> str:
         move="moved" if release.get("read_again") else "move",
         as_was=" This was measured before it was read as above." if release.get("read_again") else "",
         reading=_reading(config["recipe"], model.head.config()["width"]),
-        tried=_rows("readings.csv"),
-        recipes=_rows("tries.csv"),
+        tried=layouts_tried(),
+        recipes=len((stored_results() / "tries.csv").read_text("utf-8").splitlines()) - 1,
         rows="\n".join(rows),
         categories="\n".join(by_category),
         meaning=meaning(folder),
@@ -84,10 +84,6 @@ def _reading(recipe: Mapping[str, Any], features: int) -> str:
         statistics=" and ".join(names[name] for name in recipe["pool_statistics"]),
         features=features,
     )
-
-
-def _rows(log: str) -> int:
-    return len((stored_results() / log).read_text("utf-8").splitlines()) - 1
 
 
 def _encoder_row(folder: Path, number: int, cost: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from clicv2lite.recipes.recipe import Recipe
 CI_RATED, CI_SIDE = 40, 32  # generated images that stand for rated ones: their number, and their side in pixels
 
 LIKENESS = ("pool_read=likeness", "pool_halvings=1", "pool_size=448", "pool_statistics=mean,std")
-"""Token self-similarity as the model in the package is read; the blocks are those of the recipe."""
+"""Token self-similarity as the model in the package was first read (book chapter 14); the blocks are those of the recipe."""
 
 
 @dataclass(frozen=True)

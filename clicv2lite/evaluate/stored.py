@@ -1,5 +1,6 @@
 """Results kept beside the book: small files under data/results, each with the command that made it (chapters 1, 7 and 8)."""
 
+import csv
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,6 +76,19 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}: holds no JSON object; make it again with `make results`")
     return value
+
+
+def layouts_tried() -> tuple[int, int]:
+    """How many ways to read its encoders the model in the package was chosen among: of the first search, and of the second.
+
+    The first is readings.csv, the second nearest.csv, where likeness comes from the first, and one row chooses among the others.
+    """
+    found = []
+    for log in ("readings.csv", "nearest.csv"):
+        with (stored_results() / log).open(encoding="utf-8", newline="") as file:
+            found.append([row["name"] for row in csv.DictReader(file)])
+    first, second = found
+    return len(first), len({*second} - {"likeness", "chosen by inner folds"})
 
 
 def origin(result: Mapping[str, Any]) -> str:
