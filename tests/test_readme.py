@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean
 
 from clicv2lite.evaluate.paired import adjusted
+from clicv2lite.evaluate.stored import layouts_tried
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "data" / "results"
@@ -41,11 +42,14 @@ def test_readme_quotes_the_stored_measure():
 
 def test_readme_quotes_the_model_in_the_package_and_its_rivals():
     default = ROOT / "clicv2lite" / "models" / "default"
+    same = json.loads((default / "release.json").read_text())["same_folds"]
     read = {
         "the model in the package": json.loads((default / "probe.json").read_text()),
-        "the same reading": json.loads((default / "release.json").read_text())["same_folds"]["untrained"],
+        "its first encoder": same["alone"][0],
+        "its second encoder": same["alone"][1],
+        "the same reading": same["untrained"],
+        "both encoders, as the model read": json.loads((RESULTS / "likeness" / "probe.json").read_text()),
         "`plus`:": json.loads((default.with_name("plus") / "probe.json").read_text()),
-        "both encoders, read by their nearest": json.loads((RESULTS / "nearest.json").read_text()),
         "eleven": json.loads((RESULTS / "handcrafted_within.json").read_text()),
         "EfficientNet": json.loads((RESULTS / "supervised" / "efficientnet_lite0_within.json").read_text()),
     }
@@ -54,12 +58,13 @@ def test_readme_quotes_the_model_in_the_package_and_its_rivals():
         assert cells(start) == [f"{stored['mean_pcc']:.3f}", f"{low:.3f} to {high:.3f}"]
 
 
-def test_readme_quotes_the_search_for_the_reading_by_nearest_patches():
+def test_readme_quotes_the_searches_for_the_reading():
+    first, second = layouts_tried()
     with (RESULTS / "nearest.csv").open(newline="") as file:
         found = {row["name"]: float(row["mean_pcc"]) for row in csv.DictReader(file)}
     text = " ".join((ROOT / "README.md").read_text().split())
-    nested = found["chosen by inner folds"]
-    assert f"among {len(found) - 2} more; letting inner folds choose among these layouts gives {nested:.3f}" in text
+    assert f"in two searches, among {first} layouts and then among {second} more" in text
+    assert f"among the layouts of the second search gives {found['chosen by inner folds']:.3f}" in text
 
 
 def test_readme_counts_the_categories_where_plus_is_better():

@@ -1,7 +1,7 @@
 """Sphinx extension: ``{pipeline}``, one photograph on its way from pixels to a score, in six drawings.
 
 Every drawing is an SVG of what the package computes for that photograph when the book is built: its patches, a shifted and
-masked view of them, how alike they are to the model, their shares in the score, and the score.
+masked view of them, how rare each of them is to the model, their shares in the score, and the score.
 """
 
 import base64
@@ -30,11 +30,12 @@ from clicv2lite.models.model import Model, load_model
 PHOTOGRAPH, ALT = "coffee", "a cup of coffee on a wooden table"
 SIDE, PATCH = 168, 12  # of a drawing and its patches, pixels
 GRID = SIDE // PATCH
+RARITY = 2  # of the channels of clicv2lite.encoders.token_similarity.nearest
 STEPS = [
     ("Pixels", "A photograph, squashed to a square."),
     ("Patches", "Each square becomes a token of 192 numbers."),
     ("Encoder", "It learned from shifted and hidden patches, without a rating."),
-    ("Likeness", "Bright patches are unlike the rest."),
+    ("Rarity", "Bright patches have few others like them."),
     ("Shares", "A linear head says which places add to the score."),
     ("Score", "Their mean is the complexity, from 0 to 1."),
 ]
@@ -52,7 +53,7 @@ def drawings(model: Model, path: Path) -> list[str]:
         svg(picture(square), ALT),
         svg(picture(square) + grid, f"The same, cut into {GRID} by {GRID} squares"),
         svg(picture(_seen(photo)), "The same: its patches moved a little in all directions, and most of them hidden"),
-        svg(picture(_unlike(model, path)), "Bright where a patch is unlike the others: the cup's rim, the spoon, the shadow"),
+        svg(picture(_rare(model, path)), "Bright where few patches are like a patch: the cup's rim, the spoon, the edge of the saucer"),
         svg(picture(shares), "The photograph under its map: bright on the spoon beside the cup"),
         svg(_dial(score), f"A scale from 0 to 1 with a mark at {score:.2f}"),
     ]
@@ -87,12 +88,13 @@ def _seen(photo: torch.Tensor) -> Image.Image:
     return Image.fromarray((255 * pixels).round().byte().numpy())
 
 
-def _unlike(model: Model, path: Path) -> Image.Image:
-    """Mean cosine of each patch to the others after the last block, in the colours of the maps: bright where it is low."""
+def _rare(model: Model, path: Path) -> Image.Image:
+    """Rarity of each patch in the last block that the first encoder is read in, in the colours of the maps."""
+    pool = model.encoder.config.pool
     with torch.inference_mode():
-        last = model.encoder.channels(read_square(path, model.encoder.size)[None])[model.encoder.config.encoder.depth - 1]
-    cosine = last[0, :, :, 3].double().numpy()
-    return overlay(Image.new("RGB", cosine.shape), relative(-cosine), strength=1)
+        last = model.encoder.channels(read_square(path, model.encoder.size)[None])[len(pool.blocks) - 1]
+    rarity = last[0, :, :, RARITY].double().numpy()
+    return overlay(Image.new("RGB", rarity.shape), relative(rarity), strength=1)
 
 
 def _dial(score: float) -> str:

@@ -40,7 +40,7 @@ from clicv2lite.pretrain.export import HEADS, export, load_pretraining, load_rec
 from clicv2lite.pretrain.log import read_log
 from clicv2lite.probe.crossval import cross_validate, folds
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.task import groups
+from clicv2lite.probe.task import add_score_range, groups
 from clicv2lite.recipes.library import RECIPES, get_recipe, read_settings
 from clicv2lite.recipes.recipe import Recipe
 from clicv2lite.recipes.settings import stored_recipe
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `release`."""
     parser.add_argument("run", type=Path, nargs="+", help="folder of a finished `clicv2lite pretrain`, or of a released model")
     parser.add_argument("--ratings", required=True, type=Path, metavar="CSV", help="table image,score[,category] to fit on")
+    add_score_range(parser)
     pool_help = "how its tokens are read, where not as in the run: pool_read, pool_size, ...; no weight depends on it"
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=pool_help)
     parser.add_argument(
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export, fit, measure, write the card; exit status 0, or that of `probe` if it failed."""
     out, device = _folder(Path(os.path.relpath(args.out))), choose_device(args.device)
-    ratings = read_ratings(str(args.ratings))  # before anything in `out` is replaced
+    ratings = read_ratings(str(args.ratings), args.score_range)  # before anything in `out` is replaced
     if args.add and not (out / RELEASE).is_file():
         raise UserError(f"--add: {out} holds no released model; leave --add out for the first run")
     runs = [_folder(run) for run in args.run]
@@ -79,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     words = ["probe", "--encoder", str(out), "--ratings", str(args.ratings), "--head", "ridge", "--folds", "5"]
     words += ["--device", args.device] if args.device != "auto" else []
     words += ["--within-categories"] if ratings.categories else []
+    words += ["--score-range", *map(str, args.score_range)] if args.score_range else []
     for place, run in enumerate(runs):
         number = len(encoder_files(out)) + 1 if args.add or place else 1
         with locked(out, folder=True):  # in between, `probe` has the lock

@@ -23,7 +23,7 @@ from clicv2lite.outputs import add_output
 from clicv2lite.probe.conformal import coverage, half_widths, held_out
 from clicv2lite.probe.crossval import check_inner, left_by
 from clicv2lite.probe.metrics import report
-from clicv2lite.probe.task import add_within_categories, groups
+from clicv2lite.probe.task import add_score_range, add_within_categories, groups
 from clicv2lite.provenance import stamped
 from clicv2lite.score.arguments import ImageRow, expand, find_images
 from clicv2lite.score.resume import recalled, score_places
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ratings", type=Path, metavar="CSV", help="table image,score[,category] that a ridge head was fitted on"
     )
+    add_score_range(parser)
     add_within_categories(parser)
     parser.add_argument("--jobs", type=int, metavar="N", help="threads that decode and encode (default: one per core)")
     add_device(parser)
@@ -59,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(args.model, args.device)
     if args.within_categories and not args.ratings:
         raise UserError("--within-categories: this says how --ratings are fitted; give a table of them")
+    if args.score_range and not args.ratings:
+        raise UserError("--score-range: this says what --ratings mean; give a table of them")
     if args.ratings and model.head.kind != "ridge":
         raise UserError(f"--ratings {args.ratings}: only a ridge head can be fitted again here; leave them out")
     rows = find_images(expand(args.images))
@@ -115,7 +118,7 @@ def _by_kind(rows: Sequence[ImageRow]) -> dict[str, Any]:
 
 def _interval(model: Model, args: argparse.Namespace) -> dict[str, Any]:
     """Half-widths for new images, and how often intervals made in this way hold a rating that they have not seen."""
-    ratings = read_ratings(str(args.ratings))
+    ratings = read_ratings(str(args.ratings), args.score_range)
     within = groups(args.within_categories, ratings.categories, args.ratings)
     check_inner(left_by(len(ratings), FOLDS), FOLDS, f"--ratings {args.ratings}")
     inputs = pooled(model.encoder, list(ratings.paths))

@@ -53,6 +53,24 @@ def test_too_few_ratings_for_the_coverage_are_told_before_the_scoring(shard, mod
     assert not (tmp_path / "s.csv").exists()
 
 
+def test_ratings_of_another_scale_give_the_same_intervals(shard, models, tmp_path, capsys):
+    plain = tmp_path / "rated" / "r.csv"
+    header, *rows = plain.read_text().splitlines()
+    scaled = [f"{name},{1 + 6 * float(score)},{kind}" for name, score, kind in (row.split(",") for row in rows)]
+    (tmp_path / "rated" / "to7.csv").write_text("\n".join([header, *scaled]))
+    words = ["norms", "--images", str(shard), "--name", "noise", "--model", models[0], "--csv", str(tmp_path / "s.csv")]
+    found = {}
+    for name, more in (("r", []), ("to7", ["--score-range", "1", "7"])):
+        out = tmp_path / f"{name}.json"
+        assert main([*words, "--out", str(out), "--ratings", str(tmp_path / "rated" / f"{name}.csv"), *more]) == 0
+        found[name] = json.loads(out.read_text())["interval"]
+    np.testing.assert_allclose(found["to7"]["half"], found["r"]["half"], atol=2e-6)
+    np.testing.assert_allclose(found["to7"]["edges"], found["r"]["edges"], atol=2e-6)
+    capsys.readouterr()
+    assert main([*words, "--out", str(tmp_path / "no.json"), "--score-range", "1", "7"]) == 2
+    assert "--score-range: this says what --ratings mean; give a table of them" in capsys.readouterr().err
+
+
 def test_norms_are_the_quantiles_of_the_scores_and_turn_a_score_into_its_rank(shard, models, tmp_path, capsys):
     out, ratings = tmp_path / "norms.json", tmp_path / "rated" / "r.csv"
     words = ["norms", "--images", str(shard), "--name", "noise", "--model", models[0], "--out", str(out)]

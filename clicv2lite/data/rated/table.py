@@ -214,7 +214,7 @@ def _score(text: str, where: str, score_range: Sequence[float] | None) -> float:
         advice = (
             "correct it, or pass the whole scale with --score-range"
             if score_range
-            else "divide the column by its maximum, or pass --score-range 1 5 to a command that has it"
+            else "divide the column by its maximum, or pass --score-range 1 5"
         )
         raise UserError(f"{where}: score {text} is outside {low:g}..{high:g}; {advice}")
     return (score - low) / (high - low)
