@@ -109,7 +109,7 @@ test: setup  ## lint, types, unit tests, chapters, book without warnings, browse
 results: setup  ## make the stored results that are missing or out of date (days, if it is all; needs CLICV2LITE_DATA)
 	$(BIN)/clicv2lite results --jobs $(JOBS)
 
-model: setup  ## train the model of the package again, if it is out of date (an hour and a half; needs CLICV2LITE_DATA)
+model: setup  ## fit and measure the model of the package again, if it is out of date (25 minutes; needs CLICV2LITE_DATA)
 	$(BIN)/clicv2lite results default-model --jobs $(JOBS)
 
 # What a release consists of, each alone in an environment: it scores an image with the core, and its types reach a user's script. With
