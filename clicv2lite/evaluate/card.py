@@ -36,7 +36,7 @@ def card(folder: Path) -> str:
     costs = [release["pretraining"], *release.get("added", [])]
     alone = {f"encoder {number} alone, read in the same way": r for number, r in enumerate(same.get("alone", []), 1)}
     compared = {
-        "**this model**: ridge on how alike its tokens are": probe,
+        "**this model**: read as above, ridge": probe,
         **alone,
         "encoder 1, its tokens pooled as in chapter 8, ridge": same["pooling_of_the_run"],
         "the same architecture and reading, untrained": same["untrained"],
@@ -63,7 +63,7 @@ def card(folder: Path) -> str:
         minutes=sum(cost["seconds"] for cost in costs) / 60,
         megabytes=sum(release["bytes"].values()) / 1e6,
         move="moved" if release.get("read_again") else "move",
-        as_was=" This was measured before it was read as above." if release.get("read_again") else "",
+        as_was=" This was measured with the reading before." if release.get("read_again") else "",
         reading=_reading(config["recipe"], model.head.config()["width"]),
         tried=layouts_tried(),
         recipes=len((stored_results() / "tries.csv").read_text("utf-8").splitlines()) - 1,
