@@ -53,7 +53,7 @@ def drawings(model: Model, path: Path) -> list[str]:
         svg(picture(square), ALT),
         svg(picture(square) + grid, f"The same, cut into {GRID} by {GRID} squares"),
         svg(picture(_seen(photo)), "The same: its patches moved a little in all directions, and most of them hidden"),
-        svg(picture(_rare(model, path)), "Bright where few patches are like a patch: the cup's rim, the spoon, the edge of the saucer"),
+        svg(picture(_rare(model, path)), "Bright where a patch is rare: the cup's rim, the spoon, the saucer's edge"),
         svg(picture(shares), "The photograph under its map: bright on the spoon beside the cup"),
         svg(_dial(score), f"A scale from 0 to 1 with a mark at {score:.2f}"),
     ]

@@ -81,7 +81,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def layouts_tried() -> tuple[int, int]:
     """How many ways to read its encoders the model in the package was chosen among: of the first search, and of the second.
 
-    The first is readings.csv, the second nearest.csv, where likeness comes from the first, and one row chooses among the others.
+    The first is readings.csv. The second is nearest.csv, where likeness comes from the first, and one row chooses among the
+    others.
     """
     found = []
     for log in ("readings.csv", "nearest.csv"):
