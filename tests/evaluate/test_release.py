@@ -149,7 +149,7 @@ def test_a_released_model_is_read_in_another_way_with_its_weights_as_they_are(ma
     assert now["bytes"]["head.safetensors"] == (again / "head.safetensors").stat().st_size
     text = (again / "model_card.md").read_text()
     assert "how rare it is, with and without the mean token, in the image; their means and deviations, " in text
-    assert "float16 moved a score" in text and "before it was read as above" in text
+    assert "float16 moved a score" in text and "with the reading before" in text
     assert text.rstrip().endswith(
         "--set pool_blocks=0,1 pool_statistics=mean,std pool_size=0 pool_read=nearest pool_halvings=0\n```"
     )
