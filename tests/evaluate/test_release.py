@@ -129,7 +129,12 @@ def test_a_released_model_is_read_in_another_way_with_its_weights_as_they_are(ma
     two, again = tmp_path / "two", tmp_path / "again"
     assert main(["release", run, run, *table, "--out", str(two)]) == 0
     settings = ["pool_read=nearest", "pool_blocks=0,1", "pool_statistics=mean,std"]
-    assert main(["release", str(two), *table, "--set", *settings, "--out", str(again)]) == 0
+    header, *rows = (made / "ratings.csv").read_text().splitlines()
+    scaled = [f"{name},{1 + 6 * float(score):.4f},{kind}" for name, score, kind in (row.split(",") for row in rows)]
+    (made / "to7.csv").write_text("\n".join([header, *scaled]))
+    to7 = ["--ratings", str(made / "to7.csv"), "--score-range", "1", "7"]
+    assert main(["release", str(two), *to7, "--set", *settings, "--out", str(again)]) == 0
+    assert "--score-range 1.0 7.0" in json.loads((again / "probe.json").read_text())["command"]
     assert {p.name for p in again.iterdir()} == {p.name for p in two.iterdir()}
     assert (again / "pretraining.safetensors").read_bytes() == (two / "pretraining.safetensors").read_bytes()
     before, after = load_model(two, "cpu"), load_model(again, "cpu")
