@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clicv2lite.cli import COMMANDS, main
+from clicv2lite.evaluate import claims
 from tests.fuzz.mutations import ODD_NUMBERS, ODD_TEXTS
 
 fuzz = settings.get_profile("fuzz")
@@ -40,7 +41,12 @@ def here(tmp_path_factory, photos):
     )
     (folder / "empty").mkdir()
     os.mkfifo(folder / "pipe") if hasattr(os, "mkfifo") else (folder / "pipe").touch()
-    return folder
+    stored = claims.CHECKOUT.parent / "claims.json"  # which `claims`, without --json, writes in a clone
+    before = stored.stat().st_mtime_ns
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claims, "CHECKOUT", folder / "no clone")
+        yield folder
+    assert stored.stat().st_mtime_ns == before, "the repository is not ours to change"
 
 
 def words(name):
