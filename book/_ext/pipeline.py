@@ -19,6 +19,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square
+from clicv2lite.encoders.token_similarity import RARITY
 from clicv2lite.heads.heatmap import overlay, relative, smooth
 from clicv2lite.method.masking import random_mask
 from clicv2lite.method.patches import patchify, unpatchify
@@ -30,7 +31,6 @@ from clicv2lite.models.model import Model, load_model
 PHOTOGRAPH, ALT = "coffee", "a cup of coffee on a wooden table"
 SIDE, PATCH = 168, 12  # of a drawing and its patches, pixels
 GRID = SIDE // PATCH
-RARITY = 2  # of the channels of clicv2lite.encoders.token_similarity.nearest
 STEPS = [
     ("Pixels", "A photograph, squashed to a square."),
     ("Patches", "Each square becomes a token of 192 numbers."),

@@ -16,6 +16,7 @@ TILE = 112  # rows of cosines at once on a CPU: a tile stays in its cache
 SAME = 0.02  # cosines this far below 1 are of patches that hardly differ
 FLOOR = 1e-3  # of a token's length: what is left of a token when its image's mean is taken away, and smaller, is rounding
 NEAREST_CHANNELS = 2 * 4
+RARITY = 2  # of these
 
 
 def likeness(tokens: Tensor) -> Tensor:
