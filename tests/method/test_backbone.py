@@ -93,3 +93,14 @@ def test_what_is_no_network_is_refused_and_never_asked_for(name, monkeypatch):
 def test_names_of_our_own_are_networks():
     assert all(wrong_name(name) is None for name in (*NAMED, "resnet50", "swin_base_patch4_window7_224", "convnext_tiny"))
     assert not timm.is_model("swin-b")  # or it would be ambiguous
+
+
+def test_a_convolution_gets_its_channels_side_by_side_and_the_result_stays():
+    """Views have their colours one after the other; the network rearranges them once, and gives what timm's own gives."""
+    net, seen = build_network("resnet-lite", 64).eval(), []
+    net.conv1.register_forward_hook(lambda conv, given, result: seen.extend([given[0], result]))
+    images = torch.randn(2, 3, 64, 64)
+    plain = timm.create_model(**arguments("resnet-lite", 64)).eval()
+    plain.load_state_dict(net.state_dict())
+    assert torch.allclose(net(images), plain(images), atol=1e-5)
+    assert all(one.is_contiguous(memory_format=torch.channels_last) for one in seen) and len(seen) == 2
