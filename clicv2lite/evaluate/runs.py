@@ -29,6 +29,7 @@ from clicv2lite.evaluate.offsets import IMAGES, read_offsets
 from clicv2lite.evaluate.sizes import Data, SuiteSize
 from clicv2lite.evaluate.stored import read_json
 from clicv2lite.files import make_folder, write_json
+from clicv2lite.method.backbone import VIT
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.outputs import locked
 from clicv2lite.pretrain.engine import Pretraining, pretrain
@@ -137,7 +138,7 @@ class RatedImages:
         for kind in missing:
             began = time.perf_counter()
             try:
-                read = encoder.read_as(read_settings(self.size.likeness, "pool_")) if kind == "likeness" else encoder
+                read = self.by_likeness(encoder) if kind == "likeness" else encoder
             except UserError as error:
                 found[kind] = {"missing": f"cannot be read as {kind}: {error}"}
                 continue
@@ -147,6 +148,19 @@ class RatedImages:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(self.path(folder, kind), found[kind])
         return found
+
+    def by_likeness(self, encoder: FrozenEncoder) -> FrozenEncoder:
+        """The encoder read by token self-similarity; of a network whose maps get smaller, the last two maps.
+
+        A ViT has 784 tokens at 448 px in each block. The last two maps of a ResNet have as many places and a quarter of that;
+        its first one has 12,544, and comparing each pair of them took half an hour for a thousand images.
+
+        Raises:
+            UserError: if it has no tokens and no maps.
+        """
+        how, shape = read_settings(self.size.likeness, "pool_"), encoder.config.encoder
+        coarse = {} if shape.backbone == VIT else {"pool_blocks": (shape.depth - 2, shape.depth - 1)}
+        return encoder.read_as(how | coarse)
 
     def _offsets(self, encoder: FrozenEncoder, seed: int) -> dict[str, Any]:
         paths = self.task.paths[:: -(-len(self.task.paths) // IMAGES)]

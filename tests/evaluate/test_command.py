@@ -311,6 +311,14 @@ def test_the_category_probe_respects_the_split_of_a_table(tmp_path):
     assert plain.path(tmp_path, "classes").name.startswith("classes-2-")
 
 
+def test_self_similarity_reads_the_blocks_of_the_recipe_and_of_a_network_of_maps_the_last_two(tmp_path):
+    rated = RatedImages(find_data("ci", None, None, None, tmp_path), SIZES["ci"])
+    for label, blocks in (("CLICv2 ViT-B/32", (-1,)), ("MoCo ResNet50", (2, 3)), ("CLIC Swin-B", (2, 3))):
+        (row,) = [row for row in SUITES["table1"].rows if row.label == label]
+        read = rated.by_likeness(runs.untrained(SIZES["ci"].recipe(row, 0))).config
+        assert (read.pool.read, read.pool.size, read.pool.blocks) == ("likeness", 64, blocks)
+
+
 def test_categories_of_the_rows_to_fit_on_are_what_the_category_probe_needs(tmp_path, capsys):
     data = find_data("ci", None, None, None, tmp_path)
     lines = data.ratings.read_text().splitlines()
