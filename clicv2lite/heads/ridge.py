@@ -18,6 +18,7 @@ from clicv2lite.extras import extra
 from clicv2lite.ranges import shown
 
 ALPHAS = np.logspace(-2, 6, 25)  # three per decade; the one with the smallest leave-one-out error is used
+ALONE = 100, 0.25  # from so many rows on, a feature with more than this share of its variance in one row has no weight
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class RidgeHead:
 
     mean: Floats  # (F,)
     scale: Floats  # (F,), 1 for a constant feature
-    weight: Floats  # (F,)
+    weight: Floats  # (F,), 0 where one row decides
     intercept: float
     alpha: float  # the penalty that leave-one-out chose
 
@@ -71,6 +72,9 @@ class RidgeHead:
 def fit_ridge(features: Tensor, scores: Floats, groups: NDArray[np.str_] | None = None) -> RidgeHead:
     """Fit ridge regression (a mapping f of equation 5). The leave-one-out error on the same rows chooses the penalty.
 
+    A feature that is nearly constant but for one row says nothing of other images, and in a new one it may lie thousands of
+    deviations away: it gets no weight. A ResNet has many such features, channels that hardly any image switches on.
+
     >>> import numpy as np, torch
     >>> from clicv2lite.heads.ridge import fit_ridge
     >>> features = torch.linspace(0, 1, 20)[:, None]  # 20 images, one feature
@@ -92,15 +96,18 @@ def fit_ridge(features: Tensor, scores: Floats, groups: NDArray[np.str_] | None 
 
     scaler = StandardScaler()
     x, y = scaler.fit_transform(features.detach().cpu().numpy().astype(np.float64)), np.array(scores, dtype=np.float64)
+    rows, share = ALONE
+    if len(x) >= rows:
+        x[:, np.square(x).max(0) > share * len(x)] = 0  # the mean square of a standardised feature is 1
     _, member, size = np.unique(np.zeros(len(y)) if groups is None else groups, return_inverse=True, return_counts=True)
     if size.max() < 2:
         raise UserError(
             "ratings: no group has two of them, so there is no difference within one to fit; rate two or more of a kind"
         )
     for group in range(len(size)):
-        rows = member == group
-        x[rows] -= x[rows].mean(0)
-        y[rows] -= y[rows].mean()
+        inside = member == group
+        x[inside] -= x[inside].mean(0)
+        y[inside] -= y[inside].mean()
     u, s, vt = np.linalg.svd(x, full_matrices=False)
     kept = s**2 / (s**2 + ALPHAS[:, None])  # (penalties, directions): the share of a direction that a penalty keeps
     residual = y - kept * (u.T @ y) @ u.T

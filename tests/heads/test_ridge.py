@@ -124,3 +124,24 @@ def test_groups_of_one_row_each_are_refused():
     features, scores = rated(n=4)
     with pytest.raises(UserError, match="no group has two"):
         fit_ridge(features, scores, np.array(list("abcd")))
+
+
+def dead_channel(n):
+    """Two features, and one that is 0 in every row but the first, where it is tiny."""
+    features, scores = rated(n=n, width=2)
+    switched_on = torch.zeros(n, 1, dtype=features.dtype)
+    switched_on[0] = 1e-4
+    return torch.cat([features, switched_on], 1), scores
+
+
+def test_a_feature_that_one_row_decides_has_no_weight():
+    features, scores = dead_channel(n=120)
+    head, plain = fit_ridge(features, scores), fit_ridge(features[:, :2], scores)
+    assert head.weight[2] == 0 and np.allclose(head.weight[:2], plain.weight) and head.alpha == plain.alpha
+    new = features[:3].clone()
+    new[:, 2] = 1.0  # as far from the mean as 100,000 deviations
+    assert np.allclose(head.predict(new), plain.predict(new[:, :2]))
+
+
+def test_among_few_rows_one_may_well_have_most_of_a_feature_s_variance():
+    assert fit_ridge(*dead_channel(n=99)).weight[2] != 0
