@@ -1,5 +1,8 @@
 """A model as a differentiable module of torch: images in, scores out, with gradients on the way back (book chapter 12)."""
 
+import copy
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -55,16 +58,26 @@ class IcnetScorer(nn.Module):
 class ImageScorer(nn.Module):
     """Images (N, 3, H, W), floats in 0..1 -> scores (N,) in 0..1, as `Model.score` gives them: the model as a loss or a reward.
 
-    It shares its weights with the model, and they stay frozen: gradients reach the images. Their values are the very pixels
-    that `Model.score` sees, resized by Pillow and rounded to 8 bits; their gradients are those of torch's antialiased resize
-    without the rounding. It computes in float32, whatever the type of the images.
+    Its weights are a copy of the model's, and frozen: gradients reach the images, and `train` of a module around it changes
+    nothing. The images' values are the very pixels that `Model.score` sees, resized by Pillow and rounded to 8 bits; their
+    gradients are those of torch's antialiased resize without the rounding. It computes in float32, whatever the type of the
+    images or of a module around it.
     """
 
     def __init__(self, encoder: FrozenEncoder, head: Head) -> None:
         super().__init__()
+        encoder, head = copy.deepcopy((encoder, head))  # where this one moves, the model stays
         self.size = encoder.size
         self.scorer = IcnetScorer(encoder, head) if isinstance(head, IcnetHead) else Scorer(encoder, head)
-        self.eval()
+        self.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "ImageScorer":
+        """It stays in evaluation mode: batch norm would see the batch."""
+        return super().train(False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ImageScorer":
+        """`to`, `cuda` and `half` of modules: only the device follows."""
+        return super()._apply(lambda tensor: tensor.to(fn(tensor).device), recurse)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images -> scores; they must be on the device of the model.

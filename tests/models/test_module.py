@@ -52,10 +52,23 @@ def test_gradients_reach_the_images_and_no_weight(models, make):
     first = module(images)
     first.sum().backward()
     assert images.grad.shape == images.shape and images.grad.isfinite().all() and (images.grad != 0).any()
-    assert all(p.grad is None for p in model.encoder.net.parameters())
+    everything = [*module.parameters(), *(p for net in model.encoder.nets for p in net.parameters())]
+    assert len(everything) > 10 and all(p.grad is None and not p.requires_grad for p in everything)
     with torch.no_grad():  # the gradient says what raises the score
         step = 4 / 255 * images.grad / images.grad.abs().amax()
         assert (module((images + step).clamp(0, 1)) > first).all()
+
+
+@pytest.mark.parametrize("make", [icnet, None])
+def test_a_module_around_it_changes_neither_its_scores_nor_the_model(models, make):
+    model = make() if make else load_model(models[0], "cpu")
+    images = torch.rand(2, 3, 48, 40, generator=torch.Generator().manual_seed(0))
+    want = model.score(images)
+    around = torch.nn.Sequential(model.as_module())
+    for change in (around.train, around.half, around.double):
+        np.testing.assert_allclose(change()(images), want, atol=1e-6)
+    around[0].load_state_dict({name: torch.zeros_like(value) for name, value in around[0].state_dict().items()})
+    assert (model.score(images) == want).all(), "the model has its own weights and counters"
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
