@@ -21,7 +21,7 @@ from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig
-from clicv2lite.models.model import Model, save_model
+from clicv2lite.models.model import Model
 
 
 def pytest_collection_modifyitems(items):
@@ -54,8 +54,7 @@ def make_model(folder, seed):
     config = EncoderConfig(size=32, patch=8, width=16, depth=2, heads=2)
     encoder = FrozenEncoder("tiny", PlainViT(config), FrozenConfig(config))
     images = torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8)
-    folder.mkdir()
-    save_model(folder, Model(encoder, fit_ridge(encoder.features(images), np.linspace(0.3, 0.7, 20))), "random")
+    Model(encoder, fit_ridge(encoder.features(images), np.linspace(0.3, 0.7, 20))).save(folder)
     return str(folder)
 
 

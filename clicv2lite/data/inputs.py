@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +95,30 @@ def square(
     return square_of(image, size, name, note, sized)
 
 
-def squares(images: list[Any], size: int, batch_size: int = 32) -> Iterator[Tensor]:
-    """Batches of (at most `batch_size`, 3, size, size) uint8 of single images, in order; errors as `square`."""
-    names = [f"image {i}" if len(images) > 1 else "image" for i in range(len(images))]
+def squares(
+    images: list[Any], size: int, batch_size: int = 32, failed: Callable[[int, UserError], object] | None = None
+) -> Iterator[Tensor]:
+    """Batches of (at most `batch_size`, 3, size, size) uint8 of single images, in order.
+
+    Args:
+        failed: called with the place and the error of an image that cannot be used, and such an image is black.
+
+    Raises:
+        UserError: as `square`, unless there is `failed`.
+    """
+
+    def one(i: int) -> Tensor:
+        try:
+            return square(images[i], size, f"image {i}" if len(images) > 1 else "image", note)
+        except UserError as error:
+            if failed is None:
+                raise
+            failed(i, error)
+            return torch.zeros(3, size, size, dtype=torch.uint8)
+
     with ThreadPoolExecutor(max_workers=min(16, cores())) as pool, closing(Notes()) as note:
         for start in range(0, len(images), batch_size):
-            part = slice(start, start + batch_size)
-            group = images[part]
-            yield torch.stack(list(pool.map(partial(square, note=note), group, [size] * len(group), names[part])))
+            yield torch.stack(list(pool.map(one, range(start, min(start + batch_size, len(images))))))
 
 
 def _content(file: Any, name: str) -> bytes:

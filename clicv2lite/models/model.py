@@ -1,8 +1,9 @@
 """A model: a frozen encoder and the head that was fitted on it. Its files hold no code (book chapter 8)."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,10 +21,11 @@ from clicv2lite.encoders.weight_files import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.heads.base import Head
 from clicv2lite.heads.bounds import bounded
+from clicv2lite.lines import Notes
 from clicv2lite.models.by_name import SHIPPED, load_encoder
 from clicv2lite.models.head_file import HEAD_FILE, check_fits, read_head, write_head
 from clicv2lite.models.module import ImageScorer
-from clicv2lite.models.norms import Norms, Rating, own_norms
+from clicv2lite.models.norms import NORMS_FILE, Norms, Rating, fingerprint, own_norms, write_norms
 
 MODELS = "folder that `probe --out` wrote, default, or plus: with formulas, closer to ratings; needs clicv2lite[plus]"
 """What an option `--model` takes, in its help."""
@@ -43,6 +45,16 @@ class Model:
     def __init__(self, encoder: FrozenEncoder, head: Head, norms: Norms | None = None) -> None:
         self.encoder, self.head, self.norms = encoder, head, norms
 
+    def __repr__(self) -> str:
+        what = f"encoder={self.encoder.name!r}, size={self.encoder.size}, head={self.head.kind!r}"
+        reference = self.norms and self.norms.reference
+        return f"{type(self).__name__}({what}, norms={reference!r}, device={str(self.device)!r})"
+
+    @property
+    def device(self) -> torch.device:
+        """The device that it computes on."""
+        return self.encoder.device
+
     def to(self, device: str | torch.device) -> "Model":
         """Compute on another device from now on, as `load_model` names it: "cpu", "cuda:1", "mps", "auto".
 
@@ -53,6 +65,24 @@ class Model:
         self.encoder.to(where)
         self.head.to(where)
         return self
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model into a folder, for `load` and `clicv2lite score --model`: encoder, head, and norms of this head.
+
+        Args:
+            folder: made if it is missing. If this very encoder lies in it, its files are left as they are.
+
+        Raises:
+            UserError: if the encoder cannot be stored, as a module of your own, or would replace that of a pretraining.
+        """
+        folder = Path(folder)
+        if not _holds(folder, self.encoder):
+            self.encoder.check_storable("save")
+            check_no_pretraining(folder)
+            self.encoder.save(folder)
+        if self.norms and self.norms.head == fingerprint(self.head):
+            write_norms(folder / NORMS_FILE, self.norms)
+        write_head(folder, self.head, self.encoder)  # the last, so a folder that has a head is complete
 
     def as_module(self) -> ImageScorer:
         """A differentiable module of torch: float images (N, 3, H, W) in 0..1 -> scores (N,); see `ImageScorer`.
@@ -65,12 +95,15 @@ class Model:
         """
         return ImageScorer(self.encoder, self.head)
 
-    def score_batch(self, batch: Mapping[str, Sequence[Any]], column: str = "image") -> dict[str, list[float]]:
+    def score_batch(
+        self, batch: Mapping[str, Sequence[Any]], column: str = "image", errors: Literal["raise", "nan"] = "raise"
+    ) -> dict[str, list[float]]:
         """Scores of a batch of columns, for `map` of Hugging Face's datasets: `ds.map(model.score_batch, batched=True)`.
 
         Args:
             batch: columns by name. column: the one with the images, in any form that `score` takes, or undecoded, as a mapping
                 with `bytes` or `path`; set it by `fn_kwargs={"column": "photo"}`.
+            errors: as in `score`.
 
         Returns:
             the column `score`, as long as the batch.
@@ -82,10 +115,10 @@ class Model:
             names = ", ".join(map(str, batch))
             raise UserError(f"score_batch: no column {column!r} among {names}; name it: fn_kwargs={{'column': ...}}")
         images = [_encoded(image) for image in batch[column]]
-        return {"score": self.score(images).tolist() if images else []}
+        return {"score": self.score(images, errors=errors).tolist() if images else []}
 
     @own_settings()
-    def score(self, images: Any, device: str | torch.device | None = None) -> Any:
+    def score(self, images: Any, device: str | torch.device | None = None, errors: Literal["raise", "nan"] = "raise") -> Any:
         """Complexity in 0..1, as `clicv2lite score` gives it: a float for one image, else (N,) float64.
 
         >>> import clicv2lite
@@ -96,15 +129,24 @@ class Model:
         Args:
             images: see the class.
             device: move there first, as `to`; None stays where the model is.
+            errors: with "nan", an image that cannot be used is a line on stderr, and its score is nan.
 
         Raises:
             UserError: if there is no such device, or if something is not an image or cannot be read;
                 :mod:`clicv2lite.data.inputs` lists what counts as one.
         """
+        if errors not in ("raise", "nan"):
+            raise UserError(f"score: errors={errors!r}: give 'raise' or 'nan'")
         if device is not None:
             self.to(device)
         found, single = listed(images)
-        scores = np.concatenate([self.ratings(batch) for batch in squares(found, self.encoder.size)])
+        bad: dict[int, UserError] = {}
+        failed = bad.__setitem__ if errors == "nan" else None
+        scores = np.concatenate([self.ratings(batch) for batch in squares(found, self.encoder.size, failed=failed)])
+        with closing(Notes()) as note:
+            for i, error in sorted(bad.items()):
+                note(str(error))
+                scores[i] = np.nan
         return float(scores[0]) if single else scores
 
     @own_settings()
@@ -203,21 +245,17 @@ def check_no_pretraining(folder: Path) -> None:
         raise UserError(f"--out {folder}: the encoder of this pretraining would be lost; name another folder")
 
 
-def save_model(folder: Path, model: Model, spec: str) -> None:
-    """Write the encoder and head.safetensors, so that the folder is a complete model for `score`.
-
-    Args:
-        folder: must exist. If the encoder was loaded from this folder, its file is left as it is.
-        spec: the name of the encoder, as the user gave it.
-    """
-    if not is_encoder_in(folder, spec):
-        model.encoder.save(folder)
-    write_head(folder, model.head, model.encoder)  # the last, so a folder that has a head is complete
+def _holds(folder: Path, encoder: FrozenEncoder) -> bool:
+    """Whether a folder holds these weights, read in this way."""
+    try:
+        return (folder / WEIGHTS).is_file() and load_encoder(str(folder.resolve())).digest() == encoder.digest()
+    except UserError:  # its file is damaged, or from another version
+        return False
 
 
 @own_settings()
 def load_model(spec: str | Path = "default", device: str | torch.device = "auto") -> Model:
-    """Load a model that `save_model` wrote. This is `clicv2lite.load`.
+    """Load a model that `Model.save` wrote. This is `clicv2lite.load`.
 
     >>> import clicv2lite
     >>> model = clicv2lite.load()
@@ -238,7 +276,8 @@ def load_model(spec: str | Path = "default", device: str | torch.device = "auto"
         make = "`clicv2lite probe --encoder E --ratings CSV --head ridge --out DIR`"
         if spec in SHIPPED:
             raise UserError(f"model {spec}: {path} is missing; install clicv2lite again, or make a model with {make}")
-        raise UserError(f"model {spec}: there is no {HEAD_FILE} in it; make a model with {make}")
+        hub = "for one on the Hugging Face Hub, call clicv2lite.ComplexityModel.from_pretrained"
+        raise UserError(f"model {spec}: there is no {HEAD_FILE} in it; make a model with {make}; {hub}")
     head = read_head(folder)
     encoder = load_encoder(str(folder))
     check_fits(path, head, encoder)

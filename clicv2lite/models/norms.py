@@ -16,7 +16,7 @@ import numpy as np
 from clicv2lite.arrays import Floats
 from clicv2lite.encoders.weight_files import digest_of
 from clicv2lite.errors import UserError
-from clicv2lite.files import reason
+from clicv2lite.files import reason, write_json
 from clicv2lite.heads.base import Head
 from clicv2lite.json_object import read_object
 from clicv2lite.ranges import shown
@@ -84,6 +84,18 @@ class Norms:
         low, high = (None, None) if half is None else (max(0.0, score - half), min(1.0, score + half))
         return Rating(score, self.percentile(score), low, high, flags)
 
+    def to_json(self) -> dict[str, Any]:
+        """What a file of norms must hold; `read_norms` reads it."""
+        edges, half = (None if values is None else values.tolist() for values in (self.edges, self.half))
+        interval = {"edges": edges, "half": half, "within": self.within, "pooled": self.pooled}
+        return {
+            "reference": self.reference,
+            "head": self.head,
+            "quantiles": self.quantiles.tolist(),
+            "kinds": {kind: {"quantiles": values.tolist()} for kind, values in self.kinds.items()},
+            "interval": interval if half else None,
+        }
+
     def of_kind(self, kind: str) -> "Norms":
         """The same, with percentiles among the reference's images of one kind.
 
@@ -110,6 +122,16 @@ def own_norms(folder: Path, head: Head) -> Norms | None:
     """The norms in a model's folder; None if there are none, or if the head was fitted again and nobody made norms for it."""
     norms = read_norms(folder / NORMS_FILE) if (folder / NORMS_FILE).is_file() else None
     return norms if norms and norms.head == fingerprint(head) else None
+
+
+def write_norms(path: Path, norms: Norms) -> None:
+    """Write norms. A file that says the same stays: it may say more, as how the numbers were made."""
+    try:
+        same = path.is_file() and read_norms(path).to_json() == norms.to_json()
+    except UserError:  # it is damaged
+        same = False
+    if not same:
+        write_json(path, norms.to_json())
 
 
 def read_norms(path: Path) -> Norms:

@@ -19,7 +19,7 @@ from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.head_file import HEAD_FILE
-from clicv2lite.models.model import Model, load_model, save_model
+from clicv2lite.models.model import Model, load_model
 
 HERE = Path(__file__).parents[2] / "book" / "_ext" / "static" / "scorer"
 ENGINE = "".join((HERE / name).read_text(encoding="utf-8") for name in ("flags.js", "encoder.js"))
@@ -53,7 +53,7 @@ def test_two_encoders_with_both_embeddings_give_pythons_score_and_shares(visit, 
     encoder = load_encoder(str(tmp_path))
     contrast = torch.rand(16, 1, 1, 1)
     images = (contrast * torch.randint(0, 256, (16, 3, 64, 64))).to(torch.uint8)
-    save_model(tmp_path, Model(encoder, fit_ridge(encoder.features(images), np.linspace(0.1, 0.9, 16))), str(tmp_path))
+    Model(encoder, fit_ridge(encoder.features(images), np.linspace(0.1, 0.9, 16))).save(tmp_path)
     model, coded = load_model(tmp_path, "cpu"), lambda path: base64.b64encode(path.read_bytes()).decode()
     files = {
         "encoders": [coded(path) for path in encoder_files(tmp_path)],

@@ -20,7 +20,7 @@ from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.hub import ComplexityModel
-from clicv2lite.models.model import Model, load_model, save_model
+from clicv2lite.models.model import Model, load_model
 from clicv2lite.models.to_onnx import export_onnx
 
 
@@ -79,8 +79,7 @@ def test_maps_are_shares_of_the_score_also_with_patches_of_two_sizes(one, images
 
 
 def test_a_folder_holds_both_and_gives_the_same_scores(model, images, tmp_path):
-    (tmp_path / "m").mkdir()
-    save_model(tmp_path / "m", model, "tiny0+tiny1")
+    model.save(tmp_path / "m")
     assert sorted(p.name for p in tmp_path.glob("m/encoder*")) == ["encoder.safetensors", "encoder_2.safetensors"]
     again = load_model(tmp_path / "m", "cpu")
     assert isinstance(again.encoder, SideBySide) and again.encoder.digest() == model.encoder.digest()
@@ -92,7 +91,7 @@ def test_a_folder_holds_both_and_gives_the_same_scores(model, images, tmp_path):
 
 @pytest.mark.parametrize("change", ["missing", "another", "one more"])
 def test_a_folder_whose_encoders_are_not_those_of_the_head_is_refused(model, one, tmp_path, change):
-    save_model(tmp_path, model, "tiny0+tiny1")
+    model.save(tmp_path)
     second = tmp_path / "encoder_2.safetensors"
     if change == "missing":
         second.unlink()
@@ -105,9 +104,9 @@ def test_a_folder_whose_encoders_are_not_those_of_the_head_is_refused(model, one
 
 
 def test_one_encoder_saved_over_two_leaves_one(model, one, images, tmp_path):
-    save_model(tmp_path, model, "tiny0+tiny1")
+    model.save(tmp_path)
     alone = Model(one, fit_ridge(one.features(images), np.linspace(0.1, 0.9, 12)))
-    save_model(tmp_path, alone, "elsewhere")
+    alone.save(tmp_path)
     assert np.array_equal(load_model(tmp_path, "cpu").scores(images), alone.scores(images))
 
 

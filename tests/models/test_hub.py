@@ -8,10 +8,12 @@ import pytest
 import torch
 
 import clicv2lite
+from clicv2lite.errors import UserError
 from clicv2lite.heads.ridge import RidgeHead
 from clicv2lite.models.by_name import DEFAULT, load_encoder
 from clicv2lite.models.hub import ComplexityModel
 from clicv2lite.models.model import load_model
+from clicv2lite.models.norms import Norms, fingerprint
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def test_push_uploads_the_folder_once(tmp_path, images, monkeypatch):
     assert ComplexityModel.of(clicv2lite.load()).push_to_hub("me/complexity") == "https://example.org/commit"
     files = uploaded["me/complexity"]
     weights = {"encoder.safetensors", "encoder_2.safetensors", "head.safetensors"}
-    assert set(files) == {*weights, "config.json", "README.md", "norms.json"}
+    assert set(files) == {*weights, "config.json", "README.md", "norms.json", "probe.json", "model_card.md"}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
 
@@ -77,6 +79,29 @@ def test_push_uploads_the_folder_once(tmp_path, images, monkeypatch):
         return str(tmp_path)
 
     monkeypatch.setattr("clicv2lite.models.hub.snapshot_download", download)
-    monkeypatch.setattr(huggingface_hub.hub_mixin, "hf_hub_download", lambda **_: str(tmp_path / "config.json"))
     back = ComplexityModel.from_pretrained("me/complexity")
     np.testing.assert_allclose(back.scores(images), clicv2lite.load().scores(images), atol=1e-6)
+    back.save_pretrained(tmp_path / "again")
+    assert {name: (tmp_path / "again" / name).read_bytes() for name in files} == files, "with its card and figures"
+
+
+def test_the_norms_that_are_saved_are_those_of_the_model(tmp_path):
+    model = clicv2lite.load()
+    mine = Norms("my own", fingerprint(model.head), np.linspace(0, 1, 3), half=np.array([0.2]), edges=np.array([]))
+    ComplexityModel(model.encoder, model.head, mine).save_pretrained(tmp_path / "mine")
+    assert ComplexityModel.from_pretrained(tmp_path / "mine").norms.to_json() == mine.to_json()
+    ComplexityModel.of(model).save_pretrained(tmp_path / "whole")
+    assert (tmp_path / "whole" / "norms.json").read_bytes() == (DEFAULT / "norms.json").read_bytes()
+    head = RidgeHead.restore(model.head.config(), {key: 2 * value for key, value in model.head.tensors().items()})
+    fresh = Norms("my own", fingerprint(head), np.linspace(0, 1, 3))
+    ComplexityModel(model.encoder, head, fresh).save_pretrained(tmp_path / "fresh")
+    assert ComplexityModel.from_pretrained(tmp_path / "fresh").norms.to_json() == fresh.to_json()
+
+
+def test_the_names_of_the_package_are_no_repositories(monkeypatch):
+    monkeypatch.setattr("clicv2lite.models.hub.snapshot_download", lambda *_, **__: pytest.fail("the Hub was asked"))
+    assert ComplexityModel.from_pretrained("default").encoder.size == 448
+    with pytest.raises(TypeError, match="devise"):
+        ComplexityModel.from_pretrained("default", devise="cpu")
+    with pytest.raises(UserError, match="--device nowhere"):
+        ComplexityModel.from_pretrained("default", device="nowhere")

@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+import clicv2lite
 from clicv2lite.cli import main
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square
@@ -20,7 +22,7 @@ from clicv2lite.heads.icnet import IcnetHead, IcnetShape
 from clicv2lite.heads.ridge import RidgeHead, fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.models.by_name import DEFAULT, SHIPPED
-from clicv2lite.models.model import Model, load_model, read_by, save_model
+from clicv2lite.models.model import Model, load_model, read_by
 from clicv2lite.models.norms import Norms, Rating, fingerprint
 
 IMAGES = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -45,7 +47,7 @@ def icnet_model():
 @pytest.mark.parametrize("make", [ridge_model, icnet_model])
 def test_a_saved_model_is_the_same_model_and_needs_only_its_folder(make, tmp_path):
     model = make()
-    save_model(tmp_path, model, "random")
+    model.save(tmp_path)
     again = load_model(str(tmp_path))
     assert again.head.kind == model.head.kind
     np.testing.assert_allclose(again.scores(IMAGES), model.scores(IMAGES), atol=1e-6)
@@ -119,15 +121,70 @@ def test_an_encoder_that_lies_in_the_folder_is_not_written_again(tmp_path):
     model = ridge_model()
     model.encoder.save(tmp_path)
     before = (tmp_path / "encoder.safetensors").stat().st_mtime_ns
-    for spec in (tmp_path, tmp_path / "encoder.safetensors"):
-        save_model(tmp_path, model, str(spec))
-        assert (tmp_path / "encoder.safetensors").stat().st_mtime_ns == before
-    save_model(tmp_path, model, "random")
-    assert (tmp_path / "encoder.safetensors").stat().st_mtime_ns > before
+    model.save(tmp_path)
+    assert (tmp_path / "encoder.safetensors").stat().st_mtime_ns == before
+    tiny_encoder(seed=5).save(tmp_path)
+    (tmp_path / "metrics.jsonl").touch()
+    with pytest.raises(UserError, match="encoder of this pretraining would be lost"):
+        model.save(tmp_path)
+    (tmp_path / "metrics.jsonl").unlink()
+    model.save(tmp_path)
+    np.testing.assert_allclose(load_model(tmp_path).scores(IMAGES), model.scores(IMAGES), atol=1e-6)
+
+
+def test_a_model_read_in_another_way_is_saved_as_it_is_read(tmp_path):
+    model = ridge_model()
+    model.save(tmp_path)
+    encoder = load_model(tmp_path).encoder.read_as({"pool_statistics": ("max",)})
+    again = Model(encoder, fit_ridge(encoder.features(IMAGES), np.linspace(0.1, 0.9, 6)))
+    again.save(tmp_path)
+    np.testing.assert_allclose(load_model(tmp_path).scores(IMAGES), again.scores(IMAGES), atol=1e-6)
+
+
+def test_norms_of_the_head_are_saved_with_it_and_a_file_that_says_more_stays(tmp_path):
+    model = load_model()
+    model.save(str(tmp_path / "a" / "b"))  # a text, of folders that are not there
+    again = load_model(tmp_path / "a" / "b")
+    assert again.norms.to_json() == model.norms.to_json() and again.norms.of_kind("art").reference.endswith(": art")
+    shutil.copy(DEFAULT / "norms.json", tmp_path / "a" / "b")
+    again.save(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b" / "norms.json").read_bytes() == (DEFAULT / "norms.json").read_bytes()
+    again.norms = Norms("mine", fingerprint(again.head), np.linspace(0, 1, 3))
+    again.save(tmp_path / "a" / "b")
+    assert load_model(tmp_path / "a" / "b").norms.to_json() == again.norms.to_json()
+
+
+def test_a_model_says_what_it_is():
+    model = ridge_model()
+    assert repr(model) == "Model(encoder='tiny', size=32, head='ridge', norms=None, device='cpu')"
+    assert model.device == torch.device("cpu") and "norms='unlabelled images of" in repr(load_model())
+
+
+def test_the_package_shows_its_names():
+    assert {"ComplexityModel", "ComplexityRegressor", "load", "__version__"} <= set(dir(clicv2lite))
+    assert clicv2lite.load is load_model and issubclass(clicv2lite.ComplexityModel, Model)
+
+
+def test_one_bad_image_need_not_fail_the_others(tmp_path, capsys):
+    model, bad = ridge_model(), tmp_path / "bad.png"
+    bad.write_text("no image")
+    images = [IMAGES[0], bad, IMAGES[1], IMAGES[2] / 1.0]
+    with pytest.raises(UserError, match=r"bad\.png"):
+        model.score(images)
+    capsys.readouterr()
+    want = model.score(IMAGES[:2])
+    np.testing.assert_allclose(model.score(images, errors="nan"), [want[0], np.nan, want[1], np.nan], atol=1e-6)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and "bad.png" in lines[0] and lines[1].startswith("clicv2lite: image 3: ")
+    assert math.isnan(model.score(bad, errors="nan"))
+    found = model.score_batch({"image": images}, errors="nan")["score"]
+    np.testing.assert_allclose(found, [want[0], np.nan, want[1], np.nan], atol=1e-6)
+    with pytest.raises(UserError, match="errors='skip': give 'raise' or 'nan'"):
+        model.score(images, errors="skip")
 
 
 def test_another_encoder_in_the_folder_is_noticed(tmp_path):
-    save_model(tmp_path, ridge_model(), "random")
+    ridge_model().save(tmp_path)
     tiny_encoder(seed=5).save(tmp_path)
     with pytest.raises(UserError, match="not the encoder this head was fitted on"):
         load_model(str(tmp_path))
@@ -142,11 +199,13 @@ def test_missing_models_are_told_how_to_be_made(tmp_path, monkeypatch):
         with pytest.raises(UserError, match=r"probe --encoder E .* --out DIR") as error:
             load_model(spec)
         assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=r"model me/complexity: .*Hub, call clicv2lite\.ComplexityModel\.from_pretrained$"):
+        load_model("me/complexity")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "foreign", "misfit", "unknown kind"])
 def test_a_damaged_head_is_one_line(damage, tmp_path):
-    save_model(tmp_path, ridge_model(), "random")
+    ridge_model().save(tmp_path)
     path = tmp_path / "head.safetensors"
     with safe_open(path, "pt") as file:
         about = json.loads(file.metadata()["clicv2lite"])
@@ -179,7 +238,7 @@ def test_a_damaged_head_is_one_line(damage, tmp_path):
     {"kind": "icnet", "config": {"width": 16384, "grid": 1024, "channels": 16384}},
 ])  # fmt: skip
 def test_a_head_that_cannot_be_is_one_line_before_anything_is_made(tmp_path, change):
-    save_model(tmp_path, ridge_model(), "random")
+    ridge_model().save(tmp_path)
     path = tmp_path / "head.safetensors"
     with safe_open(path, "pt") as file:
         about = json.loads(file.metadata()["clicv2lite"])
@@ -193,7 +252,7 @@ def test_a_head_that_cannot_be_is_one_line_before_anything_is_made(tmp_path, cha
     "text", ["[" * 100_000, '{"kind":' * 100_000, '{"kind": ' + "9" * 5000 + "}", "3", "null"], ids=range(5)
 )
 def test_metadata_of_a_head_that_is_no_object_is_one_line(tmp_path, text):
-    save_model(tmp_path, ridge_model(), "random")
+    ridge_model().save(tmp_path)
     save_file(ridge_model().head.tensors(), tmp_path / "head.safetensors", {"clicv2lite": text})
     with pytest.raises(UserError, match="not a head of clicv2lite"):
         load_model(str(tmp_path))
@@ -201,7 +260,7 @@ def test_metadata_of_a_head_that_is_no_object_is_one_line(tmp_path, text):
 
 @pytest.mark.parametrize("name, value", [("weight", math.nan), ("mean", math.inf), ("scale", 0.0), ("intercept", math.nan)])
 def test_weights_of_a_head_that_are_no_numbers_are_one_line(tmp_path, name, value):
-    save_model(tmp_path, ridge_model(), "random")
+    ridge_model().save(tmp_path)
     path = tmp_path / "head.safetensors"
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
@@ -215,7 +274,7 @@ def test_weights_of_a_head_that_are_no_numbers_are_one_line(tmp_path, name, valu
 def test_a_head_that_reads_more_than_its_encoder_gives_is_one_line(tmp_path):
     model = ridge_model()
     wide = RidgeHead(*(np.ones(40) for _ in range(3)), 0.5, 1.0)
-    save_model(tmp_path, Model(model.encoder, wide), "random")
+    Model(model.encoder, wide).save(tmp_path)
     with pytest.raises(UserError, match=r"head.safetensors: reads 40 numbers, and its encoder gives 32"):
         load_model(str(tmp_path))
 
@@ -237,7 +296,7 @@ def test_rate_says_what_score_says_and_what_it_means(models, tmp_path):
 
 def test_norms_of_another_head_in_the_folder_do_not_count(models, tmp_path):
     model = load_model(models[0])
-    save_model(tmp_path, model, models[0])
+    model.save(tmp_path)
     about = {"reference": "all", "head": fingerprint(model.head), "quantiles": [0, 1], "kinds": {}, "interval": None}
     (tmp_path / "norms.json").write_text(json.dumps(about))
     assert load_model(tmp_path).norms.percentile(0.25) == 25

@@ -29,7 +29,7 @@ from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.models.as_timm import timm_arguments
 from clicv2lite.models.by_name import DEFAULT, SHIPPED, load_encoder
 from clicv2lite.models.hub import ComplexityModel
-from clicv2lite.models.model import Model, load_model, save_model
+from clicv2lite.models.model import Model, load_model
 from clicv2lite.models.to_onnx import export_onnx
 
 PLUS = SHIPPED["plus"]
@@ -115,7 +115,7 @@ def test_gradients_export_and_timm_are_one_line_or_the_network(model, tmp_path):
 
 
 def test_a_folder_holds_the_network_and_names_the_formulas(model, images, tmp_path):
-    save_model(tmp_path, model, "tiny+handcrafted")
+    model.save(tmp_path)
     assert sorted(p.name for p in tmp_path.glob("encoder*")) == ["encoder.safetensors", "encoder_2.safetensors"]
     assert (tmp_path / "encoder_2.safetensors").stat().st_size < 300
     assert np.array_equal(load_model(tmp_path, "cpu").scores(images), model.scores(images))
@@ -169,7 +169,7 @@ def test_a_file_that_names_another_encoder_is_one_line(tmp_path, about, said):
 
 
 def test_a_lost_part_is_one_line(model, tmp_path):
-    save_model(tmp_path, model, "tiny+handcrafted")
+    model.save(tmp_path)
     (tmp_path / "encoder_2.safetensors").unlink()
     with pytest.raises(UserError, match="not the encoder this head was fitted on"):
         load_model(tmp_path, "cpu")

@@ -167,7 +167,7 @@ def test_a_full_disk_costs_the_model_and_not_the_result(data, tmp_path, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device", "head.safetensors")
 
-    monkeypatch.setattr(command, "save_model", full)
+    monkeypatch.setattr(command.Model, "save", full)
     with pytest.raises(OSError, match="No space left"):
         probe(data, "--out", tmp_path / "m", "--json", tmp_path / "r.json")
     assert result(tmp_path / "r.json")["n"] == 30 and "mean PCC" in capsys.readouterr().out

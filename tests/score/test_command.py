@@ -19,7 +19,7 @@ from clicv2lite.heads.icnet import IcnetHead, IcnetShape
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.models.by_name import SHIPPED, load_encoder
-from clicv2lite.models.model import Model, load_model, save_model
+from clicv2lite.models.model import Model, load_model
 from clicv2lite.score import scoring
 from clicv2lite.score.arguments import ImageRow, find_images
 from clicv2lite.score.maps import BAR
@@ -95,7 +95,7 @@ def models(tmp_path_factory):
         ("icnet", IcnetHead(IcnetShape(16, 4, channels=4))),
     ):
         (here / name).mkdir()
-        save_model(here / name, Model(encoder, head), "random")
+        Model(encoder, head).save(here / name)
     return here
 
 
