@@ -38,7 +38,8 @@ def learned(recipe: Recipe) -> dict[str, Any]:
 
     Left out are the name of the recipe, how it is executed, and what its method does not read.
     """
-    first, unread = json.loads(json.dumps(first_defaults())), {*EXECUTION, "name", *ignored(recipe)}
+    first = json.loads(json.dumps(first_defaults()))
+    unread = {*EXECUTION, "name", *(key for key, by in ignored(recipe).items() if by == "method")}
     settings: dict[str, Any] = json.loads(json.dumps(recipe.flat()))
     return {key: value for key, value in sorted(settings.items()) if key not in unread and value != first[key]}
 

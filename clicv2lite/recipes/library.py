@@ -97,7 +97,7 @@ def get_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     method = METHODS[changes.get("method", plain.method)]
     recipe = plain.changed({**method.brings, **_of_backbone(changes.get("backbone", plain.backbone))})
     changed = recipe.changed(changes)
-    reason = misfit(changed) or _unread(plain, changed, asked if "method" in asked else changes)
+    reason = misfit(changed) or _unread(plain, changed, asked, changes)
     if reason:
         of_file = is_recipe_file(name) and reason.partition("=")[0] not in asked
         raise UserError(f"--recipe {name}: {reason}" if of_file else f"--set {reason}")
@@ -113,13 +113,18 @@ def _of_backbone(name: str) -> dict[str, Any]:
     return {} if name == VIT or wrong_name(name) else shape(name)
 
 
-def _unread(base: Recipe, changed: Recipe, asked: Mapping[str, Any]) -> str | None:
-    """A setting that was asked for, and that the method does not read, as ``key=value: why``. Its default is no fault."""
+def _unread(base: Recipe, changed: Recipe, asked: Mapping[str, Any], changes: Mapping[str, Any]) -> str | None:
+    """A setting that was asked for, and that has no effect, as ``key=value: why``; or a warm-up that never ends.
+
+    Its default is no fault, and neither is a line of a recipe file that ``--set`` leaves without effect.
+    """
     own = {field.name: field.default for method in METHODS.values() for field in dataclasses.fields(method.settings)}
     default, now = own | base.flat(), changed.flat()
-    for key in sorted(ignored(changed) & asked.keys()):
-        if now[key] != default[key]:
-            return f"{key}={shown(now[key])}: method={changed.method} does not read it; leave it out"
+    for key, by in sorted(ignored(changed).items()):
+        if key in (asked if by in asked else changes) and now[key] != default[key]:
+            return f"{key}={shown(now[key])}: {by}={shown(now[by])} does not read it; leave it out"
+    if "warmup" in changes and changed.warmup > changed.passes:
+        return f"warmup={changed.warmup}: longer than the run, which has passes={changed.passes}; give fewer"
     return None
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from clicv2lite.encoders.config import FrozenConfig
@@ -20,6 +20,18 @@ RENAMED = {"weight": "auxiliary_weight", "key": "key_patches", "tile": "crop_mix
 """Old name -> name of a setting. Commands and files with the old names are still read."""
 DROPPED = {"reduction": "mean"}
 """Settings that are gone, with the only value that a stored run may have."""
+
+IDLE: tuple[tuple[str, Callable[[Recipe], bool], tuple[str, ...]], ...] = (
+    ("crop", lambda recipe: recipe.crop == "window", ("crop_min",)),
+    ("augment", lambda recipe: recipe.augment == "none" and not recipe.crop_mix, ("flip", "color", "blur")),
+    ("augment", lambda recipe: recipe.augment == "image" and not recipe.crop_mix, ("flip",)),
+    ("target", lambda recipe: recipe.target in ("pixels", "frequency", "none"), ("bins", "unit")),
+    ("target", lambda recipe: recipe.target == "none" and METHODS[recipe.method].decodes,
+     ("auxiliary_weight", "decoder_width", "decoder_depth", "decoder_heads")),
+    ("optimizer", lambda recipe: recipe.optimizer == "sgd", ("beta2",)),
+    ("fill", lambda recipe: recipe.fill != "zeros", ("zeros",)),
+)  # fmt: skip
+"""A setting, when its value leaves others without effect, and which."""
 
 
 def kinds() -> dict[str, Any]:
@@ -153,10 +165,12 @@ def _check_method(recipe: Recipe) -> str | None:
     return method.check(Run(recipe.learner, recipe.passes, recipe.batch, compared, recipe.negatives))
 
 
-def ignored(recipe: Recipe) -> set[str]:
-    """Names of the settings that the recipe's method does not read: some common ones, and the own ones of other methods."""
+def ignored(recipe: Recipe) -> dict[str, str]:
+    """Settings without effect in this recipe -> the one that says so: its method, or an entry of `IDLE`."""
     own = {name: {f.name for f in dataclasses.fields(method.settings)} for name, method in METHODS.items()}
-    return {*METHODS[recipe.method].ignores, *(set().union(*own.values()) - own[recipe.method])}
+    idle = {key: by for by, when, keys in IDLE if when(recipe) for key in keys}
+    unread = {*METHODS[recipe.method].ignores, *(set().union(*own.values()) - own[recipe.method])}
+    return idle | dict.fromkeys(unread, "method")
 
 
 def _check_shapes(recipe: Recipe) -> str | None:

@@ -117,6 +117,13 @@ def test_a_setting_that_the_method_does_not_read_stops_no_run(photos, tmp_path):
     assert "temperature" in resumed(tmp_path / "run", photos, recipe=replace(moco, temperature=0.5))
 
 
+def test_a_setting_that_another_leaves_idle_stops_no_run(photos, tmp_path):
+    begun = get_recipe("ci", ["augment=none"]).changed({"color": 0.9})  # as it was taken by earlier versions
+    assert resumed(tmp_path / "run", photos, recipe=begun) is None
+    assert resumed(tmp_path / "run", photos, recipe=get_recipe("ci", ["augment=none"])) is None
+    assert "augment none -> patch" in resumed(tmp_path / "run", photos, recipe=get_recipe("ci"))
+
+
 def pipe(path):
     os.mkfifo(path)
 

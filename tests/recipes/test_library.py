@@ -13,9 +13,10 @@ from clicv2lite.learners import METHODS
 from clicv2lite.method.clicv2 import ModelConfig
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.method.views import ViewConfig
+from clicv2lite.pretrain.optim import make_optimizer
 from clicv2lite.recipes.library import RECIPES, get_recipe
 from clicv2lite.recipes.recipe import EXECUTION, Recipe
-from clicv2lite.recipes.settings import check, describe, kinds, parse
+from clicv2lite.recipes.settings import check, describe, ignored, kinds, parse
 
 
 def one_line_of(*settings, recipe="ci"):
@@ -218,14 +219,25 @@ def test_no_absurd_value_of_any_number_is_taken(key, value):
     (["method=clic", "flip=0.1"], "flip=0.1: method=clic does not read it"),
     (["method=moco", "auxiliary_weight=1"], "auxiliary_weight=1.0: method=moco does not read it"),
     (["queue=32"], "queue=32: method=clicv2 does not read it"),
+    (["crop=window", "crop_min=0.2"], "crop_min=0.2: crop=window does not read it; leave it out"),
+    (["augment=none", "color=.9"], "color=0.9: augment=none does not read it"),
+    (["augment=image", "flip=0"], "flip=0.0: augment=image does not read it"),
+    (["target=pixels", "bins=7"], "bins=7: target=pixels does not read it"),
+    (["target=none", "auxiliary_weight=9"], "auxiliary_weight=9.0: target=none does not read it"),
+    (["optimizer=sgd", "beta2=.5"], "beta2=0.5: optimizer=sgd does not read it"),
+    (["fill=edge", "zeros=before"], "zeros=before: fill=edge does not read it"),
+    (["warmup=641"], "warmup=641: longer than the run, which has passes=640; give fewer"),
+    (["passes=64", "warmup=65"], "warmup=65: longer than the run"),
 ])  # fmt: skip
-def test_a_setting_that_the_method_does_not_read_is_refused(settings, line):
+def test_a_setting_without_effect_is_refused(settings, line):
     assert line in one_line_of(*settings)
 
 
 @pytest.mark.parametrize("settings", [
     ["method=moco", "negatives=batch"], ["method=moco", "decoder_width=16"], ["method=moco", "queue=32"], ["queue=64"],
-    ["method=clic", "auxiliary_weight=1"], ["method=moco", "color=0.1", "crop_min=0.3", "temperature=0.1"],
+    ["target=none", "auxiliary_weight=2"], ["augment=none", "crop_mix=0.5", "color=0.1"], ["warmup=640"],
+    ["method=clic", "auxiliary_weight=1"], ["optimizer=sgd", "beta1=0.5"],
+    ["method=moco", "color=0.1", "crop_min=0.3", "temperature=0.1"],
 ])  # fmt: skip
 def test_its_default_and_what_the_method_reads_are_taken(settings):
     assert get_recipe("ci", settings)
@@ -235,6 +247,10 @@ def test_a_method_on_the_command_line_may_be_tried_with_any_recipe_file(tmp_path
     file = tmp_path / "mine.toml"
     file.write_text('base = "ci"\nnegatives = "other-images"\n')
     assert get_recipe(str(file), ["method=moco"]).method == "moco"
+    file.write_text('base = "ci"\nbins = 7\n')
+    assert get_recipe(str(file), ["target=pixels"]).bins == 7, "its line is idle, not wrong"
+    file.write_text('base = "ci"\nbins = 7\ntarget = "pixels"\n')
+    assert "mine.toml: bins=7: target=pixels does not read it" in one_line_of(recipe=str(file))
     file.write_text('base = "ci"\nmethod = "moco"\nnegatives = "other-images"\n')
     assert "mine.toml: negatives=other-images: method=moco does not read it" in one_line_of(recipe=str(file))
 
@@ -256,6 +272,44 @@ def test_what_a_method_ignores_changes_nothing_that_it_makes():
             model = method.build(each.model, each.learner)
             losses.append(model(method.make_views(images, noise, each.views)).total)
         assert losses[0] == losses[1], name
+
+
+OTHERS = {
+    "crop_min": 0.1, "flip": 0.0, "color": 0.9, "blur": 0.0, "bins": 7, "unit": "normalised", "auxiliary_weight": 9.0,
+    "decoder_width": 32, "decoder_depth": 2, "decoder_heads": 1, "beta2": 0.5, "zeros": "before",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("by, settings, keys", [
+    ("crop", ["crop=window"], None), ("augment", ["augment=none"], None), ("augment", ["augment=image"], ["flip"]),
+    ("target", ["target=pixels"], None), ("target", ["target=frequency"], None), ("target", ["target=none"], None),
+    ("optimizer", ["optimizer=sgd"], None), ("fill", ["fill=edge"], None), ("fill", ["fill=image"], None),
+])  # fmt: skip
+def test_an_idle_setting_changes_nothing_and_another_one_something(by, settings, keys):
+    """What one step of training makes of a batch, with and without the change."""
+    recipe = get_recipe("ci", settings)
+    idle = {key for key, why in ignored(recipe).items() if why == by}
+    assert idle and (keys is None or idle == set(keys))
+    images = torch.randint(0, 256, (3, 3, 40, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+    def step(recipe):
+        torch.manual_seed(0)
+        method = METHODS[recipe.method]
+        model = method.build(recipe.model, recipe.learner)
+        views = method.make_views(images, torch.rand(3, method.draws_per_image(recipe.views)), recipe.views)
+        optimizer = make_optimizer(model, recipe)
+        for _ in range(2):
+            model(views).total.backward()
+            optimizer.step()
+        return torch.cat([p.detach().flatten() for p in model.query.parameters()])
+
+    was = step(recipe)
+    for key, other in OTHERS.items():
+        if key in idle:
+            assert step(recipe.changed({key: other})).equal(was), key
+    plain = step(get_recipe("ci"))
+    for key in idle - {"decoder_heads"}:
+        assert not step(get_recipe("ci").changed({key: OTHERS[key]})).equal(plain), key
 
 
 @pytest.mark.parametrize("settings", [
