@@ -43,8 +43,7 @@ class Feed:
     Args:
         images: the set.
         recipe: with `store` > 0, images are squares of that side; with 0, they are base crops of side `size`, cut from the
-            files, as many as its method takes of an image. `workers` threads decode; with 0, the calling thread decodes; -1
-            takes this rank's share of the cores.
+            files, as many as its method takes of an image. `workers` threads decode; -1 takes this rank's share of the cores.
         rank, ranks: index of this rank, and number of ranks. It gets samples rank * b .. rank * b + b - 1 of each global batch.
         start: the first step.
         progress: show a bar while squares are decoded into memory.
@@ -64,14 +63,13 @@ class Feed:
         self.waited = 0.0
         self._crop_draws = METHODS[recipe.method].crop_draws
         here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # ranks that share this machine
-        workers = recipe.workers if recipe.workers >= 0 else max(1, cores() // here)
+        workers = recipe.workers if recipe.workers > 0 else max(1, cores() // here)
         self._store: ImageStore | None = None
         self.bad: dict[str, str] = {}
         if recipe.store:
-            self._store = ImageStore(images, recipe.store, max(1, workers), MEMORY // here, progress)
-            self._store.close()  # its threads have decoded what fits into memory; the threads below decode the rest
+            self._store = ImageStore(images, recipe.store, workers, MEMORY // here, progress)
             self.bad = self._store.bad
-        self._pool = ThreadPoolExecutor(workers, "feed") if workers else None
+        self._pool = ThreadPoolExecutor(workers, "feed")
 
     def __enter__(self) -> "Feed":
         return self
@@ -81,15 +79,14 @@ class Feed:
 
     def close(self) -> None:
         """Drop the batches in preparation and end the threads."""
-        if self._pool:
-            self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)
 
     def __iter__(self) -> Iterator[Batch]:
         under_way: deque[tuple[Batch, list[Future[None]]]] = deque()
         following = iter(range(self.start, self.recipe.steps))
         while True:
             began = time.perf_counter()
-            while len(under_way) <= (AHEAD if self._pool else 0) and (step := next(following, None)) is not None:
+            while len(under_way) <= AHEAD and (step := next(following, None)) is not None:
                 under_way.append(self._begin(step))
             if not under_way:
                 return
@@ -110,9 +107,6 @@ class Feed:
         empty = torch.empty(b * crops, 3, side, side, dtype=torch.uint8, memory_format=layout)
         empty = empty if crops == 1 else empty.unflatten(0, (b, crops))
         batch = Batch(step, epoch[mine], index[mine], empty, self.images.names)
-        if self._pool is None:
-            self._fill(batch, slice(0, b))
-            return batch, []
         return batch, [self._pool.submit(self._fill, batch, slice(i, i + CHUNK)) for i in range(0, b, CHUNK)]
 
     def _fill(self, batch: Batch, part: slice) -> None:

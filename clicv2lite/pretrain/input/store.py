@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,40 +27,25 @@ class ImageStore:
     def __init__(self, images: ImageSet, side: int, workers: int, memory: int = MEMORY, progress: bool = True) -> None:
         self.images, self.side, self.progress = images, side, progress
         self.bad: dict[str, str] = {}
-        self.pool = ThreadPoolExecutor(workers)
-        self.cache: Tensor | None = None
-        if len(images) * 3 * side * side <= memory:
-            try:
-                self.cache = self._decode_all()
-            except BaseException:  # also Ctrl-C: the caller does not have this object yet and cannot end its threads
-                self.close()
-                raise
+        self.cache = self._decode_all(workers) if len(images) * 3 * side * side <= memory else None
 
     def __len__(self) -> int:
         return len(self.images)
-
-    def batch(self, index: np.ndarray) -> Tensor:
-        """The images at index (B,) int64: (B, 3, side, side) uint8."""
-        if self.cache is not None:
-            return self.cache[torch.from_numpy(index)]
-        return torch.stack(list(self.pool.map(self._decode, index.tolist())))
 
     def image(self, index: int) -> Tensor:
         """One image, (3, side, side) uint8, decoded in the calling thread."""
         return self._decode(index) if self.cache is None else self.cache[index]
 
-    def close(self) -> None:
-        """End the threads. `image` still works."""
-        self.pool.shutdown(cancel_futures=True)
-
-    def _decode_all(self) -> Tensor:
-        everything = range(len(self.images))
-        decoded = self.pool.map(self._decode, everything)
+    def _decode_all(self, workers: int) -> Tensor:
+        pool = ThreadPoolExecutor(workers)
         cache = torch.empty(len(self.images), 3, self.side, self.side, dtype=torch.uint8)
-        with progress(len(self.images), "reading", leave=False, disable=not self.progress) as bar:
-            for i, image in enumerate(decoded):
-                cache[i] = image
-                bar.update()
+        try:
+            with progress(len(self.images), "reading", leave=False, disable=not self.progress) as bar:
+                for i, image in enumerate(pool.map(self._decode, range(len(self.images)))):
+                    cache[i] = image
+                    bar.update()
+        finally:  # also after Ctrl-C
+            pool.shutdown(cancel_futures=True)
         return cache
 
     def _decode(self, index: int) -> Tensor:

@@ -1,6 +1,5 @@
 import shutil
 
-import numpy as np
 import pytest
 import torch
 
@@ -27,11 +26,11 @@ def damaged(photos, tmp_path):
 
 @pytest.mark.parametrize("memory", [2**30, 0])
 def test_images_are_the_squares_in_the_order_asked_for(photos, memory):
-    store, index = store_of(photos, memory=memory), np.array([7, 0, 7, 3])
+    store, index = store_of(photos, memory=memory), (7, 0, 7, 3)
     assert (store.cache is None) == (memory == 0) and len(store) == 10
-    batch = store.batch(index)
-    assert batch.shape == (4, 3, 16, 16) and batch.dtype == torch.uint8
-    for image, i in zip(batch, index, strict=True):
+    for i in index:
+        image = store.image(i)
+        assert image.shape == (3, 16, 16) and image.dtype == torch.uint8
         assert image.equal(to_square(read_image(photos / f"{i}.png"), 16))
     assert store.bad == {}
 
@@ -45,7 +44,7 @@ def test_images_are_held_in_memory_only_when_they_fit(photos):
 def test_an_image_that_cannot_be_decoded_is_replaced_by_the_next_and_listed(damaged, memory):
     store = store_of(damaged, memory=memory)
     whole = {i: to_square(read_image(damaged / f"{i}.png"), 16) for i in (0, 1, 4)}
-    got = store.batch(np.array([1, 2, 3, 4, 9]))
+    got = map(store.image, (1, 2, 3, 4, 9))
     for image, i in zip(got, (1, 4, 4, 4, 0), strict=True):
         assert image.equal(whole[i])
     assert set(store.bad) == {str(damaged / f"{i}.png") for i in (2, 3, 9)}
