@@ -74,3 +74,17 @@ def photos(tmp_path_factory):
         pixels = 128 + rng.uniform(-12 * i, 12 * i, (30 + i, 50 - i, 3))
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def on_seven():
+    """on_seven(table): a table beside it with the same ratings on a scale of 1 to 7."""
+
+    def scaled(table):
+        header, *rows = table.read_text().splitlines()
+        parts = [row.split(",") for row in rows]
+        path = table.with_name(f"{table.stem}_of_7.csv")
+        path.write_text("\n".join([header, *(f"{name},{1 + 6 * float(score)},{kind}" for name, score, kind in parts)]))
+        return path
+
+    return scaled

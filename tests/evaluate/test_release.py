@@ -124,15 +124,12 @@ def test_the_shipped_model_is_what_its_files_say():
     assert not any("/tmp" in p.read_text() for p in DEFAULT.glob("*.json"))
 
 
-def test_a_released_model_is_read_in_another_way_with_its_weights_as_they_are(made, tmp_path, capsys):
+def test_a_released_model_is_read_in_another_way_with_its_weights_as_they_are(made, tmp_path, capsys, on_seven):
     run, table = str(made / "runs" / "tiny"), ["--ratings", str(made / "ratings.csv")]
     two, again = tmp_path / "two", tmp_path / "again"
     assert main(["release", run, run, *table, "--out", str(two)]) == 0
     settings = ["pool_read=nearest", "pool_blocks=0,1", "pool_statistics=mean,std"]
-    header, *rows = (made / "ratings.csv").read_text().splitlines()
-    scaled = [f"{name},{1 + 6 * float(score):.4f},{kind}" for name, score, kind in (row.split(",") for row in rows)]
-    (made / "to7.csv").write_text("\n".join([header, *scaled]))
-    to7 = ["--ratings", str(made / "to7.csv"), "--score-range", "1", "7"]
+    to7 = ["--ratings", str(on_seven(made / "ratings.csv")), "--score-range", "1", "7"]
     assert main(["release", str(two), *to7, "--set", *settings, "--out", str(again)]) == 0
     assert "--score-range 1.0 7.0" in json.loads((again / "probe.json").read_text())["command"]
     assert {p.name for p in again.iterdir()} == {p.name for p in two.iterdir()}

@@ -53,16 +53,14 @@ def test_too_few_ratings_for_the_coverage_are_told_before_the_scoring(shard, mod
     assert not (tmp_path / "s.csv").exists()
 
 
-def test_ratings_of_another_scale_give_the_same_intervals(shard, models, tmp_path, capsys):
-    plain = tmp_path / "rated" / "r.csv"
-    header, *rows = plain.read_text().splitlines()
-    scaled = [f"{name},{1 + 6 * float(score)},{kind}" for name, score, kind in (row.split(",") for row in rows)]
-    (tmp_path / "rated" / "to7.csv").write_text("\n".join([header, *scaled]))
+def test_ratings_of_another_scale_give_the_same_intervals(shard, models, tmp_path, capsys, on_seven):
+    tables = {"r": tmp_path / "rated" / "r.csv"}
+    tables["to7"] = on_seven(tables["r"])
     words = ["norms", "--images", str(shard), "--name", "noise", "--model", models[0], "--csv", str(tmp_path / "s.csv")]
     found = {}
     for name, more in (("r", []), ("to7", ["--score-range", "1", "7"])):
         out = tmp_path / f"{name}.json"
-        assert main([*words, "--out", str(out), "--ratings", str(tmp_path / "rated" / f"{name}.csv"), *more]) == 0
+        assert main([*words, "--out", str(out), "--ratings", str(tables[name]), *more]) == 0
         found[name] = json.loads(out.read_text())["interval"]
     np.testing.assert_allclose(found["to7"]["half"], found["r"]["half"], atol=2e-6)
     np.testing.assert_allclose(found["to7"]["edges"], found["r"]["edges"], atol=2e-6)

@@ -11,19 +11,11 @@ from clicv2lite.baselines.measures.agreement import agreement, squares
 from clicv2lite.baselines.measures.basic import MEASURES, edge_density
 from clicv2lite.cli import main
 from clicv2lite.data.rated.table import read_ratings
-from clicv2lite.data.worlds import render
 
 
 @pytest.fixture
-def table(tmp_path):
-    rows = ["image,score,category"]
-    for i, level in enumerate((0.1, 0.3, 0.6, 0.9) * 2):
-        category = ("cells", "glyphs")[i // 4]
-        Image.fromarray(render(category, level, i, 48)).save(tmp_path / f"{i}.png")
-        rows.append(f"{i}.png,{level},{category}")
-    path = tmp_path / "ratings.csv"
-    path.write_text("\n".join(rows))
-    return path
+def table(rated):
+    return rated(8, 48)
 
 
 def test_agreement_is_pearsons_correlation_per_category():

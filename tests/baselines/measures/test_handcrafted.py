@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,7 +15,6 @@ from clicv2lite.baselines.measures.handcrafted import predict_by_measures
 from clicv2lite.cli import main
 from clicv2lite.data.images import read_square
 from clicv2lite.data.rated.table import read_ratings
-from clicv2lite.data.worlds import render
 from clicv2lite.errors import UserError
 from clicv2lite.heads.ridge import ALPHAS
 from clicv2lite.models.by_name import load_encoder
@@ -25,15 +23,8 @@ from clicv2lite.probe.metrics import pcc
 
 
 @pytest.fixture
-def table(tmp_path):
-    rows = ["image,score,category"]
-    for i, level in enumerate(np.linspace(0.05, 0.95, 20)):
-        category = ("cells", "glyphs")[i % 2]
-        Image.fromarray(render(category, level, i, 48)).save(tmp_path / f"{i}.png")
-        rows.append(f"{i}.png,{level:.3f},{category}")
-    path = tmp_path / "ratings.csv"
-    path.write_text("\n".join(rows))
-    return path
+def table(rated):
+    return rated(20, 48)
 
 
 def test_each_fold_is_predicted_by_a_ridge_that_did_not_see_it():

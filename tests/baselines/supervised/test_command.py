@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 from clicv2lite.baselines.supervised import folds as supervised
@@ -15,7 +14,6 @@ from clicv2lite.baselines.supervised.networks import BASELINES
 from clicv2lite.baselines.supervised.settings import SIZES, Baseline
 from clicv2lite.baselines.supervised.training import GRID, augment, learning_rate, make_optimizer, order, predict, train
 from clicv2lite.cli import main
-from clicv2lite.data.worlds import render
 from clicv2lite.errors import UserError
 from clicv2lite.probe.crossval import folds
 from clicv2lite.probe.task import Task
@@ -237,15 +235,8 @@ def test_sizes_differ_and_only_the_papers_asks_for_imagenet():
 
 
 @pytest.fixture
-def table(tmp_path):
-    rows = ["image,score,category"]
-    for i, level in enumerate(np.linspace(0.05, 0.95, 12)):
-        category = ("cells", "glyphs")[i % 2]
-        Image.fromarray(render(category, level, i, 32)).save(tmp_path / f"{i}.png")
-        rows.append(f"{i}.png,{level:.3f},{category}")
-    path = tmp_path / "ratings.csv"
-    path.write_text("\n".join(rows))
-    return path
+def table(rated):
+    return rated(12, 32)
 
 
 def test_the_command_reports_as_the_probe_does(table, tmp_path, tiny, monkeypatch):
