@@ -1,6 +1,7 @@
-"""Sphinx extension: what search engines and messengers show of a page: its title, and its first paragraph as the description.
+"""Sphinx extension: what search engines and messengers show of a page: its title, its first paragraph, and a picture.
 
-A page that names a ``description`` in its ``html_meta`` keeps it.
+A page that names a ``description`` in its ``html_meta`` keeps it. The picture needs the book's address
+(``html_baseurl``): without one there is none, because a messenger reads no relative address.
 """
 
 import re
@@ -12,6 +13,10 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 LONGEST, SHORTEST = 200, 60  # characters: more is cut off by everyone who shows it, fewer say nothing
+PICTURE = "picture.png"  # in html_static_path
+PICTURE_ALT = (
+    "A photograph, two views of it with every patch moved, the patches that the encoder sees, the entropy of the hidden ones."
+)
 LEFT_OUT = (nodes.math, nodes.raw, nodes.image, nodes.comment)
 
 
@@ -42,8 +47,10 @@ def _add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], do
         "og:title": unescape(re.sub("<[^>]+>", "", context["title"])),
         "og:description": about,
     }
+    if base := app.config.html_baseurl:
+        tags |= {"og:image": f"{base.rstrip('/')}/_static/{PICTURE}", "og:image:alt": PICTURE_ALT}
     lines = [f'<meta property="{key}" content="{escape(value)}">' for key, value in tags.items() if value]
-    lines += ['<meta name="twitter:card" content="summary">']
+    lines += [f'<meta name="twitter:card" content="{"summary_large_image" if base else "summary"}">']
     if about and 'name="description"' not in context["metatags"]:
         lines.append(f'<meta name="description" content="{escape(about)}">')
     context["metatags"] += "\n" + "\n".join(lines)

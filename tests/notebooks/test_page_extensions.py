@@ -35,13 +35,13 @@ def render(tmp_path, monkeypatch):
     """Render a notebook of some cells and return its page."""
     monkeypatch.syspath_prepend(str(EXT))
 
-    def page(*cells) -> str:
+    def page(*cells, **more) -> str:
         source = tmp_path / "source"
         source.mkdir()
         notebook = nbformat.v4.new_notebook(cells=list(cells))
         notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, source / "index.ipynb")
-        settings = {"extensions": ["myst_nb", *OURS], "nb_execution_mode": "off", "html_title": "A book"}
+        settings = {"extensions": ["myst_nb", *OURS], "nb_execution_mode": "off", "html_title": "A book", **more}
         settings["myst_enable_extensions"] = ["colon_fence", "dollarmath"]
         places = (source, None, tmp_path / "out", tmp_path / "trees")
         with docutils_namespace():  # what one build registers stays its own
@@ -112,6 +112,20 @@ def test_a_page_describes_itself_to_search_engines_without_mathematics_or_tags(r
     expected = "The first sentence of a text that goes on for a while, with in it and a &lt;b&gt; that is no tag."
     assert said["description"] == said["og:description"] == expected
     assert said["og:title"] == "1. One &amp; two" and said["og:site_name"] == "A book"
+
+
+@pytest.mark.parametrize(
+    ("base", "picture"),
+    [
+        ("", []),
+        ("https://a.org/b/", ["https://a.org/b/_static/picture.png"]),
+        ("https://a.org", ["https://a.org/_static/picture.png"]),
+    ],
+)
+def test_a_page_has_a_picture_where_the_book_has_an_address(render, base, picture):
+    page = render(markdown("# 1. One"), markdown(STORY), html_baseurl=base)
+    assert re.findall(r'<meta property="og:image" content="([^"]*)">', page) == picture
+    assert (EXT.parent / "_static" / "picture.png").is_file()
 
 
 def test_the_corner_of_a_data_frame_is_no_empty_header(render):

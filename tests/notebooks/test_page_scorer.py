@@ -36,6 +36,12 @@ def test_script_holds_the_files_of_the_model_and_the_text_of_the_engine(extensio
     assert base64.b64decode(parts["example"]).startswith(b"\xff\xd8\xff")
 
 
+def test_page_says_how_much_the_first_picture_loads(extension):
+    scorer = extension("page_scorer")
+    told = re.search(r'const LOADS = "(\d+) MB";', (scorer.HERE / "scorer.js").read_text(encoding="utf-8"))
+    assert int(told[1]) == round(len(scorer.model_script(DEFAULT)) / 1e6)
+
+
 @pytest.mark.parametrize(
     ("pooling", "said"),
     [

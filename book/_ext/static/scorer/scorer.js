@@ -6,6 +6,7 @@
   const beside = (name) => new URL(name, here).href, here = document.currentScript.src;
   const MOST_BYTES = 2 ** 30, MOST_PIXELS = 89_478_485; // as clicv2lite score
   const SHOWN = 640; // longest side of the picture in the page
+  const LOADS = "10 MB"; // the size of model.js
   const ADVICE = "choose a JPEG, PNG, WebP, GIF or BMP file";
 
   const element = (tag, attributes = {}, ...children) => {
@@ -63,7 +64,7 @@
   const facts = ({ score, flags, seconds, shares }, { norms }) => [
     ...flags.map((flag) => `Take care (${flag}): ${MISREAD[flag]}.`),
     `More complex than ${percentile(score, norms.quantiles).toFixed(0)} of 100 pictures in a set of ${norms.n.toLocaleString("en")} (${norms.reference}).`,
-    `Nine of ten people's ratings lie within ${halfWidth(score, norms).toFixed(2)} of such a score, on a scale of its kind of picture.`,
+    `For nine of ten rated pictures, the rating lies within ${halfWidth(score, norms).toFixed(2)} of the score, on a scale of its kind of picture.`,
     `The model says that the ${where(shares, 1)} adds most, and the ${where(shares, -1)} least.`,
     `It took ${seconds.toFixed(1)} seconds on this computer, and nothing was uploaded.`,
   ];
@@ -108,7 +109,7 @@
     const list = element("ol", { className: "scorer-list" });
     const before = element("div", { hidden: true }, element("p", { textContent: "Your pictures, from simple to complex:" }), list);
     const code = element("a", { href: beside("encoder.js"), textContent: "in JavaScript" });
-    const privacy = element("span", {}, "or drop one here. It stays on this computer: the model runs in the page, ", code, ", and nothing is uploaded.");
+    const privacy = element("span", {}, `or drop one here. The first one loads the model (${LOADS}). Your picture stays on this computer: the model runs in the page, `, code, ", and nothing is uploaded.");
     root.replaceChildren(
       element("div", { className: "scorer-ask" }, input("Choose a picture", {}), take, example, privacy),
       wait, problem, element("div", { className: "scorer-result" }, figure, element("div", {}, told, before)));
