@@ -1,13 +1,14 @@
 """Sphinx extension: the columns of a data frame's table say what they hold: words, intervals, or numbers (no class).
 
 book.css puts words on the left and numbers on the right, and keeps an interval on one line. A name with underscores may break
-after each of them in a heading.
+after each of them in a heading, and numbers get the minus sign that they have in the text.
 """
 
 import re
 from typing import Any
 
 from sphinx.application import Sphinx
+from stored_numbers import true_minus
 
 TABLE = re.compile(r'(<table\b[^>]*(?:class="dataframe|id="T_)[^>]*>)(.*?)(</table>)', re.DOTALL)
 ROW, CELL = re.compile(r"(<tr\b[^>]*>)(.*?)(</tr>)", re.DOTALL), re.compile(r"<(th|td)\b([^>]*)>(.*?)</\1>", re.DOTALL)
@@ -44,6 +45,8 @@ def _cells(row: str, words: set[int], width: int, heading: bool) -> str:
         place, left = left, left - 1
         if heading:
             text = re.sub(r"_(?=\w)(?![^<]*>)", "_<wbr>", text)
+        if tag == "td" and place not in words:
+            text = true_minus(text)
         kind = "interval" if INTERVAL.fullmatch(_text(text)) else "words" if place > width or place in words else ""
         return f"<{tag}{_with_class(attributes, kind)}>{text}</{tag}>"
 

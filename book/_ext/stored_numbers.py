@@ -1,10 +1,12 @@
 """Sphinx extension: the role ``{stored}``, a number out of a stored result, for pages that execute nothing.
 
 ``{stored}`clicv2lite/models/default/probe.json mean_pcc .2f``` is the file in the repository, the keys to the number with a
-slash between them, and Python's format of it. In a list, a key is an index, or the ``id`` of one of its objects.
+slash between them, and Python's format of it. In a list, a key is an index, or the ``id`` of one of its objects. Numbers that a
+chapter glues into a sentence get the same true minus sign.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
 ROOT = Path(__file__).parents[2]
+MINUS = re.compile(r"(?<![\w-])-(?=\d)")  # before a number, not within a word or a range
 
 
 def stored(text: str, root: Path = ROOT) -> str:
@@ -23,9 +26,20 @@ def stored(text: str, root: Path = ROOT) -> str:
         value: Any = json.loads((root / file).read_text(encoding="utf-8"))
         for key in keys.split("/"):
             value = _item(value, key)
-        return format(float(value), form).replace("-", "\N{MINUS SIGN}")
+        return true_minus(format(float(value), form))
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{text}: no such number ({error!r}); write FILE KEY/KEY FORMAT") from None
+
+
+def true_minus(text: str) -> str:
+    """The text with a minus sign in place of a hyphen before a number."""
+    return MINUS.sub("\N{MINUS SIGN}", text)
+
+
+def _mend_glued(app: Sphinx, doctree: nodes.document) -> None:
+    for glued in doctree.findall(lambda node: isinstance(node, nodes.inline) and "pasted-text" in node["classes"]):
+        for text in list(glued.findall(nodes.Text)):
+            text.parent.replace(text, nodes.Text(true_minus(text.astext())))
 
 
 def _item(value: Any, key: str) -> Any:
@@ -48,4 +62,5 @@ class Stored(SphinxRole):
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.add_role("stored", Stored())
+    app.connect("doctree-read", _mend_glued)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

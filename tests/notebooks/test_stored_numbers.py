@@ -26,6 +26,28 @@ def test_number_is_found_by_keys_ids_and_indices(extension, root, text, shown):
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("-0.002", "\N{MINUS SIGN}0.002"),
+        ("-0.01 to +0.02 (-1)", "\N{MINUS SIGN}0.01 to +0.02 (\N{MINUS SIGN}1)"),
+        ("ViT-32, 3-4, 1e-5, a -b", "ViT-32, 3-4, 1e-5, a -b"),
+    ],
+)
+def test_only_a_hyphen_before_a_number_is_a_minus_sign(extension, text, shown):
+    assert extension("stored_numbers").true_minus(text) == shown
+
+
+def test_glued_numbers_get_it_too(extension):
+    from docutils import nodes
+    from docutils.utils import new_document
+
+    document = new_document("page")
+    document += nodes.paragraph("", "", nodes.inline("", "-0.5", classes=["pasted-text"]), nodes.inline("", "-0.5"))
+    extension("stored_numbers")._mend_glued(None, document)
+    assert [one.astext() for one in document.findall(nodes.inline)] == ["\N{MINUS SIGN}0.5", "-0.5"]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "claims.json",
