@@ -109,7 +109,7 @@
     const list = element("ol", { className: "scorer-list" });
     const before = element("div", { hidden: true }, element("p", { textContent: "Your pictures, from simple to complex:" }), list);
     const code = element("a", { href: beside("encoder.js"), textContent: "in JavaScript" });
-    const privacy = element("span", {}, `or drop one here. The first one loads the model (${LOADS}). Your picture stays on this computer: the model runs in the page, `, code, ", and nothing is uploaded.");
+    const privacy = element("span", {}, `or drop one here. The first picture loads the model (${LOADS}). Your picture stays on this computer: the model runs in the page, `, code, ", and nothing is uploaded.");
     root.replaceChildren(
       element("div", { className: "scorer-ask" }, input("Choose a picture", {}), take, example, privacy),
       wait, problem, element("div", { className: "scorer-result" }, figure, element("div", {}, told, before)));
