@@ -132,7 +132,7 @@ def measure(run: Path, folder: Path, ratings: Ratings, device: torch.device) -> 
     untrained = _untrained(folder).to(device)
     moved = np.abs(model.score(paths) - Model(precise, model.head).score(paths))
 
-    images = torch.stack([read_square(path, recipe.store) for path in photographs().values()])
+    images = torch.stack([read_square(path, recipe.store or recipe.size) for path in photographs().values()])
     noise = torch.rand(len(images), draws_per_image(recipe.views), generator=torch.Generator().manual_seed(0))
     views = make_views(images, noise, recipe.views)
     query = whole.query_head(encode_visible(whole.query, views.query, views.visible))

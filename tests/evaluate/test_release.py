@@ -74,6 +74,13 @@ def test_a_second_run_joins_the_first(made, tmp_path):
     assert text.count("clicv2lite release ") == 1 and "--add" not in text
 
 
+def test_a_run_whose_crops_were_cut_from_the_files_is_released(made, tmp_path):
+    run, recipe = tmp_path / "run", replace(ci(), passes=64, save_every=2, store=0)
+    assert pretrain(Pretraining(recipe, ["embedded"], run, device="cpu", progress=False))
+    assert main(["release", str(run), "--ratings", str(made / "ratings.csv"), "--out", str(tmp_path / "model")]) == 0
+    assert json.loads((tmp_path / "model" / "release.json").read_text())["key"]["mean_cosine"] > 0.5
+
+
 def test_two_runs_at_once_are_one_and_then_another(made, tmp_path):
     run, table = str(made / "runs" / "tiny"), ["--ratings", str(made / "ratings.csv")]
     assert main(["release", run, run, *table, "--out", str(tmp_path / "at once")]) == 0
