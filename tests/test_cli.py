@@ -1,3 +1,4 @@
+import argparse
 import os
 import re
 import subprocess
@@ -66,6 +67,29 @@ def test_every_command_has_a_help(name, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([name, "--help"])
     assert stopped.value.code == 0 and f"usage: clicv2lite {name}" in capsys.readouterr().out
+
+
+def options_of(parser):
+    """Those of the subcommands, too."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for one in action.choices.values():
+                yield from options_of(one)
+        elif action.option_strings:
+            yield action
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_option_that_takes_a_list_and_is_given_twice_keeps_the_first_values(name):
+    parser = argparse.ArgumentParser()
+    cli.importlib.import_module(COMMANDS[name][0]).add_arguments(parser)
+    for action in options_of(parser):
+        if action.nargs in ("+", "*"):
+            args = argparse.Namespace(**{action.dest: action.default})
+            for value in ("a", "b"):
+                action(parser, args, [value], action.option_strings[0])
+            assert getattr(args, action.dest) == ["a", "b"], action.option_strings
+            assert action.default in (None, []), "whoever names some wants these alone"
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,9 @@ def startup() -> dict[str, float]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench-score`."""
-    parser.add_argument("--images", nargs="+", required=True, metavar="SRC", help="as `clicv2lite score` takes them")
+    parser.add_argument(
+        "--images", nargs="+", action="extend", required=True, metavar="SRC", help="as `clicv2lite score` takes them"
+    )
     parser.add_argument("--count", type=int, default=1000, metavar="N", help="score at most N of them (default 1000)")
     parser.add_argument("--model", default="default", metavar="M", help=MODELS)
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measure N times (default 3)")

@@ -40,7 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(part, "--out", folder=True, help="where to write train.csv and test.csv (default: ROOT)")
 
     part = datasets.add_parser("pack", help="write any images as tars of small JPEGs, to pretrain on")
-    part.add_argument("--images", nargs="+", required=True, metavar="SRC", help="folders, tars, brace patterns of tars, images")
+    part.add_argument(
+        "--images",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="SRC",
+        help="folders, tars, brace patterns of tars, images",
+    )
     add_output(part, "--out", folder=True, locked=False, required=True, help="where 000000.tar ... and manifest.csv go")
     add_form(part)
     text = "also mosaics of each image's crops, as CLIC has them: ten of each, or the three that its code leaves (default none)"

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the contract."""
     parser.add_argument("--suite", required=True, choices=list(EVERY_SUITE), help="which table, figure or study")
     parser.add_argument("--size", choices=list(SIZES), default="lite", help="ci (seconds), lite (hours), full (the paper's)")
-    parser.add_argument("--images", nargs="+", metavar="SRC", help="to pretrain on, as for `pretrain`")
+    parser.add_argument("--images", nargs="+", action="extend", metavar="SRC", help="to pretrain on, as for `pretrain`")
     parser.add_argument("--ratings", type=Path, metavar="CSV", help="table image,score[,category][,split] to measure on")
     parser.add_argument("--test", type=Path, metavar="CSV", help="table to test on; then --ratings is for fitting only")
     add_score_range(parser)
@@ -51,9 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("runs/evaluate"),
         help="of runs and results (runs/evaluate)",
     )
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="of the runs (default: the size's)")
-    parser.add_argument("--heads", nargs="+", choices=HEADS, help="the first one decides (default: the size's)")
-    parser.add_argument("--rows", nargs="+", metavar="LABEL", help="only these rows, and the one they are compared with")
+    parser.add_argument("--seeds", type=int, nargs="+", action="extend", metavar="N", help="of the runs (default: the size's)")
+    parser.add_argument(
+        "--heads", nargs="+", action="extend", choices=HEADS, help="the first one decides (default: the size's)"
+    )
+    parser.add_argument(
+        "--rows", nargs="+", action="extend", metavar="LABEL", help="only these rows, and the one they are compared with"
+    )
     add_output(parser, "--json", help="write the result here, too")
     imagenet_help = (
         "folder of train/CLASS/ and val/CLASS/, for our top-1 in table3 and table5 (default: what is measured already)"
@@ -63,9 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print hours and memory of the missing runs, and start none")
     parser.add_argument("--on", metavar="MACHINE", help="with --dry-run: the machine, such as '8 x A100' (as for `pretrain`)")
     adopt_help = "take finished runs of `pretrain` from here, each a run or a folder of runs, where a row lacks one"
-    parser.add_argument("--adopt", type=Path, nargs="+", metavar="DIR", help=adopt_help)
+    parser.add_argument("--adopt", type=Path, nargs="+", action="extend", metavar="DIR", help=adopt_help)
     known_help = "results of this command or of `supervised`, whose runs are taken, such as seeds of another machine"
-    parser.add_argument("--known", type=Path, nargs="+", metavar="JSON", help=known_help)
+    parser.add_argument("--known", type=Path, nargs="+", action="extend", metavar="JSON", help=known_help)
     only_help = "train nothing: report the seeds that are there, and the supervised baselines that --known holds"
     parser.add_argument("--only-finished", action="store_true", help=only_help)
     parser.epilog = (

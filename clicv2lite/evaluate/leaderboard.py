@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = (
         f"encoders as `probe --encoder` names them: plus, module:factory, random (untrained), {HANDCRAFTED} (formulas) included"
     )
-    parser.add_argument("--encoder", nargs="+", required=True, metavar="E", help=names)
+    parser.add_argument("--encoder", nargs="+", action="extend", required=True, metavar="E", help=names)
     parser.add_argument("--ratings", required=True, metavar="CSV", help="table image,score[,category][,split]")
     parser.add_argument("--test", metavar="CSV", help="table to test on; both tables are then used whole")
     parser.add_argument("--head", choices=sorted(KINDS), default="ridge", help="as for `probe`; formulas always have ridge")

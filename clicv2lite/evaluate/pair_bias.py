@@ -162,7 +162,9 @@ def _report(values: Floats) -> dict[str, Any]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `pairs`."""
-    parser.add_argument("--images", nargs="+", required=True, help="folder, tar, brace pattern, embedded or worlds:N")
+    parser.add_argument(
+        "--images", nargs="+", action="extend", required=True, help="folder, tar, brace pattern, embedded or worlds:N"
+    )
     parser.add_argument("--limit", type=int, default=150, help="images to take, evenly spaced (150)")
     parser.add_argument("--draws", type=int, default=4, help="pairs of every kind per image (4)")
     add_json(parser)

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratings", required=True, type=Path, metavar="CSV", help="table image,score[,category] to fit on")
     add_score_range(parser)
     pool_help = "how its tokens are read, where not as in the run: pool_read, pool_size, ...; no weight depends on it"
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=pool_help)
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=pool_help)
     parser.add_argument(
         "--add", action="store_true", help="put the first, too, beside the encoders that are there, in place of replacing them"
     )

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe", required=True, metavar="NAME", help=f"one of {', '.join(RECIPES)}, or a .toml file that changes one"
     )
     parser.add_argument(
-        "--images", nargs="+", metavar="SRC",
+        "--images", nargs="+", action="extend", metavar="SRC",
         help="folder, tar, brace pattern of tars, `embedded`, or `worlds:N` generated images",
     )  # fmt: skip
     add_output(parser, "--out", folder=True, unless="dry_run", help="folder of the run")

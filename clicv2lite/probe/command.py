@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pool_help = (
         "how its tokens are read, where not as stored: pool_read, pool_size, pool_statistics, pool_blocks, pool_halvings"
     )
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help=pool_help)
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=pool_help)
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--ratings", metavar="CSV", help="table image,score[,category][,split]")
     target.add_argument("--imagenet", metavar="DIR", help="folder of train/CLASS/ and val/CLASS/: classify instead of rating")

@@ -36,7 +36,12 @@ FOLDS, SEEDS = 5, (0, 1, 2)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `norms`."""
     parser.add_argument(
-        "--images", nargs="+", required=True, metavar="SRC", help="the reference: as `clicv2lite score` takes them"
+        "--images",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="SRC",
+        help="the reference: as `clicv2lite score` takes them",
     )
     parser.add_argument("--name", required=True, help="what these images are, in a few words")
     parser.add_argument("--model", default="default", metavar="M", help=MODELS)

@@ -19,7 +19,7 @@ from clicv2lite.provenance import stamped
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--growth`."""
     about = "measure how time and memory grow with the amount of work instead; some of: " + ", ".join(TOPICS)
-    parser.add_argument("--growth", nargs="*", choices=TOPICS, metavar="TOPIC", help=f"{about} (default all)")
+    parser.add_argument("--growth", nargs="*", action="extend", choices=TOPICS, metavar="TOPIC", help=f"{about} (default all)")
 
 
 def run(args: argparse.Namespace) -> int:

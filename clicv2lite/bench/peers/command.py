@@ -19,7 +19,7 @@ from clicv2lite.provenance import stamped
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--peers` and what belongs to it."""
     about = "measure this package beside others instead, in an environment that this makes; some of: " + ", ".join(TOPICS)
-    parser.add_argument("--peers", nargs="*", choices=TOPICS, metavar="TOPIC", help=f"{about} (default all)")
+    parser.add_argument("--peers", nargs="*", action="extend", choices=TOPICS, metavar="TOPIC", help=f"{about} (default all)")
     add_output(parser, "--markdown", help="with --peers: write the table to this file")
     add_output(
         parser, "--peers-dir", folder=True, help="with --peers: folder of that environment (default: in the user's cache)"

@@ -17,13 +17,17 @@ DISTRIBUTORS = ("multiprocessing", "pyspark", "ray")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--metadata", nargs="+", metavar="SRC", help="parquet files of photo addresses, or folders of them")
+    source.add_argument(
+        "--metadata", nargs="+", action="extend", metavar="SRC", help="parquet files of photo addresses, or folders of them"
+    )
     source.add_argument("--manifest", type=Path, metavar="CSV", help="build the set of this manifest again")
     add_output(parser, "--out", folder=True, locked=False, required=True, help="where the set is built: an empty or new folder")
     parser.add_argument("--count", type=int, metavar="N", help=f"photos to draw (default {COUNT})")
     parser.add_argument("--seed", type=int, metavar="N", help="of the draw (default 0)")
     licences = ", ".join(f"{key} {name}" for key, name in LICENCES.items())
-    parser.add_argument("--licence", nargs="+", metavar="N", help=f"only these, by Flickr's numbers: {licences}")
+    parser.add_argument(
+        "--licence", nargs="+", action="extend", metavar="N", help=f"only these, by Flickr's numbers: {licences}"
+    )
     add_form(parser)
     engine = parser.add_argument_group("download, by img2dataset")
     engine.add_argument(

@@ -19,10 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="of experiments (default: all that need not be asked for)")
     parser.add_argument("--list", action="store_true", help="print name, state, minutes and outputs of each, and make nothing")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="experiments at once, one core each (default 1)")
-    parser.add_argument("--force", nargs="+", default=[], metavar="NAME", help="make these although they are fresh")
+    parser.add_argument(
+        "--force", nargs="+", action="extend", default=[], metavar="NAME", help="make these although they are fresh"
+    )
     parser.add_argument("--only", action="store_true", help="not what the named ones depend on; that has to be fresh")
     parser.add_argument(
-        "--adopt", nargs="+", default=[], metavar="NAME",
+        "--adopt", nargs="+", action="extend", default=[], metavar="NAME",
         help="record what is stored as made by its command in the table, and make nothing: after a renamed option, say",
     )  # fmt: skip
     parser.add_argument("--slurm", choices=["print", "submit"], help="print a script of Slurm jobs, or submit them (submitit)")
