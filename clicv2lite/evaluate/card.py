@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clicv2lite.evaluate.card_meaning import flag_table, meaning
+from clicv2lite.evaluate.card_meaning import SAVOIAS, flag_table, meaning, option, table_name
 from clicv2lite.evaluate.stored import layouts_tried, read_json, read_results, stored_results
 from clicv2lite.json_object import read_object
+from clicv2lite.models.by_name import DEFAULT
 from clicv2lite.models.model import load_model
 from clicv2lite.pretrain.export import numbered_config
 from clicv2lite.provenance import code_version
@@ -28,32 +29,38 @@ TEMPLATE = Path(__file__).with_name("card_template.md")
 
 
 def card(folder: Path) -> str:
-    """The model card as Markdown, every number from the JSON files in `folder` and from the stored results."""
+    """The model card as Markdown, every number from the JSON files in `folder`.
+
+    That of our own pretraining and of Savoias also compares with the stored results.
+    """
     config, probe, release = (json.loads((folder / n).read_text("utf-8")) for n in ("config.json", PROBE, RELEASE))
-    stored = read_results(stored_results())
-    best = max(stored.measures, key=lambda name: stored.measures[name]["mean_pcc"])
+    table = table_name(probe["n"], probe["per_category"], probe["command"])
+    ours = table == SAVOIAS and config["images"] == read_json(DEFAULT / "config.json")["images"]
     model, same = load_model(folder, "cpu"), release["same_folds"]
     costs = [release["pretraining"], *release.get("added", [])]
     alone = {f"encoder {number} alone, read in the same way": r for number, r in enumerate(same.get("alone", []), 1)}
+    plain = "its tokens pooled as in chapter 8" if ours else "read as its recipe says"
     compared = {
         "**this model**: read as above, ridge": probe,
         **alone,
-        "encoder 1, its tokens pooled as in chapter 8, ridge": same["pooling_of_the_run"],
+        f"encoder 1, {plain}, ridge": same["pooling_of_the_run"],
         "the same architecture and reading, untrained": same["untrained"],
-        "eleven hand-crafted measures, ridge": read_json(stored_results() / "handcrafted_within.json"),
-        f"best single hand-crafted measure ({best.replace('_', ' ')})": stored.measures[best],
+        **(_stored_rows() if ours else {}),
     }
-    compared["EfficientNet-lite0, supervised on ImageNet, ridge"] = read_json(
-        stored_results() / "supervised" / "efficientnet_lite0_within.json"
-    )
     rows = [
         f"| {name} | {_number(r['mean_pcc'])} | {' to '.join(map(_number, r['mean_pcc_ci'] or [None]))} |"
         for name, r in compared.items()
     ]
     parts = probe["per_category"].items()
     by_category = [f"| {name} | {r['n']} | {_number(r['pcc'])} | {_number(r['srcc'])} |" for name, r in parts]
-    return TEMPLATE.read_text(encoding="utf-8").format(
+    marks = {"savoias" if ours else "other", *(["kinds"] if parts else [])}
+    return _marked(TEMPLATE.read_text(encoding="utf-8"), marks).format(
         recipe=config["recipe"],
+        side=model.encoder.size,
+        table=table,
+        within=f" within the categories of {table}" if parts else "",
+        mean=f", mean over its {len(parts)} categories" if parts else "",
+        pooled=_number(probe["pcc"]),
         config=config | {"commit": config.get("commit") or code_version(config)},
         probe=probe,
         files=", ".join(f"`{name}`" for name in release["bytes"]),
@@ -71,8 +78,28 @@ def card(folder: Path) -> str:
         categories="\n".join(by_category),
         meaning=meaning(folder),
         flags=flag_table(read_json(stored_results() / "flags.json")),
-        again=_again(folder, len(costs)),
+        again=_again(folder, len(costs), probe["command"]),
     )
+
+
+def _stored_rows() -> dict[str, Any]:
+    """What a card for Savoias compares with: stored results on its ratings."""
+    folder = stored_results()
+    measures = read_results(folder).measures
+    best = max(measures, key=lambda name: measures[name]["mean_pcc"])
+    return {
+        "eleven hand-crafted measures, ridge": read_json(folder / "handcrafted_within.json"),
+        f"best single hand-crafted measure ({best.replace('_', ' ')})": measures[best],
+        "EfficientNet-lite0, supervised on ImageNet, ridge": read_json(
+            folder / "supervised" / "efficientnet_lite0_within.json"
+        ),
+    }
+
+
+def _marked(template: str, marks: set[str]) -> str:
+    """The lines of a template without a mark, as `%other`, and those with one of these, without it."""
+    parts = re.findall(r"^(?:%(\w+) ?)?(.*\n)", template, re.M)
+    return "".join(line for mark, line in parts if not mark or mark in marks)
 
 
 def _reading(recipe: Mapping[str, Any], features: int) -> str:
@@ -108,15 +135,17 @@ def _shift(recipe: Recipe) -> str:
     return f"to {recipe.views.shift_limit} px" if recipe.views.shift_limit else "none"
 
 
-def _again(folder: Path, count: int) -> str:
-    """The commands that make the model."""
+def _again(folder: Path, count: int, probed: str) -> str:
+    """The commands that make the model, with the ratings of the command that fitted its head."""
     configs = [read_object((folder / numbered_config(number)).read_text("utf-8")) for number in range(1, count + 1)]
     trained = [str(config["command"]) for config in configs]
     made = [re.search(r"--out (\S+)", words) for words in trained]
     runs = " ".join(found[1] if found else "RUN" for found in made)
     pooling = {key: value for key, value in configs[0]["recipe"].items() if key.startswith("pool_")}
     settings = " ".join(f"{key}={','.join(map(str, v)) if isinstance(v, list) else v}" for key, v in pooling.items())
-    release = f'clicv2lite release {runs} \\\n    --ratings "$CLICV2LITE_DATA/savoias/ratings.csv" \\\n    --set {settings}'
+    scale = re.search(r" --score-range \S+ \S+", probed)
+    ratings = f'--ratings "{option(probed, "--ratings")}"{scale[0] if scale else ""}'
+    release = f"clicv2lite release {runs} \\\n    {ratings} \\\n    --set {settings}"
     return "\n".join([*trained, release])
 
 

@@ -1,12 +1,14 @@
 """The part of the model card that says what a score means: reference, intervals, flags (book chapter 12)."""
 
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from clicv2lite.data import flags as thresholds
-from clicv2lite.evaluate.stored import read_json
+from clicv2lite.evaluate.stored import read_json, stored_results
 from clicv2lite.models.head_file import read_head
 from clicv2lite.models.norms import NORMS_FILE, own_norms
 from clicv2lite.provenance import code_version
@@ -19,7 +21,26 @@ RULES = {
     "drawn": f"4 of 4,096 colours cover {thresholds.DRAWN_COLOURS:.0%}; {thresholds.DRAWN_EQUAL:.0%} of neighbours are equal",
     "text": f"one level covers {thresholds.TEXT_GROUND:.0%}; {thresholds.TEXT_CHANGES} changes to ink or back a row; gray",
 }
+SAVOIAS = "Savoias"
 PHOTOGRAPHS = ("photo", "scene", "interior")
+
+
+def table_name(n: int, categories: Iterable[str], command: str) -> str:
+    """Savoias, if a table of ratings has its number and its categories, as the stored results count them; else the file's name.
+
+    Args:
+        n, categories: of the table. command: as stored, with its `--ratings`.
+    """
+    stored = read_json(stored_results() / "handcrafted_within.json")
+    if (n, set(categories)) == (stored["n"], set(stored["per_category"])):
+        return SAVOIAS
+    return f"`{Path(option(command, '--ratings')).name}`"
+
+
+def option(command: str, name: str) -> str:
+    """The value of an option in a stored command."""
+    words = shlex.split(command)
+    return words[words.index(name) + 1]
 
 
 def meaning(folder: Path) -> str:
@@ -35,17 +56,21 @@ def meaning(folder: Path) -> str:
         f"of each kind, and number of images: {', '.join(medians)}.\n"
         f"Made at {code_version(norms)}.\n"
     )
-    return text + (_intervals(norms["interval"]) if norms["interval"] else "")
+    return text + (_intervals(norms["interval"], norms["command"]) if norms["interval"] else "")
 
 
-def _intervals(interval: dict[str, Any]) -> str:
+def _intervals(interval: dict[str, Any], command: str) -> str:
     covered = interval["coverage"]
+    table = table_name(interval["n"], covered["share"].keys() - {"overall"}, command)
+    kinds = (
+        " A rating there is scaled\nto 0..1 *within its category*: the interval says nothing on a scale that all kinds share."
+    )
     rows = [f"| {name} | {' '.join(f'{share:.3f}' for share in shares)} |" for name, shares in covered["share"].items()]
     return (
         f"\n`uncertainty` is the half-width of an interval around the score: {', '.join(f'{h:.2f}' for h in interval['half'])} "
         f"for scores below {', '.join(f'{e:.2f}' for e in interval['edges'])} and above.\n"
-        f"Nine of ten ratings of images like the {interval['n']} of Savoias should lie within it. A rating there is scaled\n"
-        "to 0..1 *within its category*: the interval says nothing on a scale that all kinds share. Share of ratings inside,\n"
+        f"Nine of ten ratings of images like the {interval['n']} of {table} should lie within it."
+        f"{kinds if table == SAVOIAS else ''} Share of ratings inside,\n"
         "nested cross-validation "
         f"(no part of an interval saw the rating), {covered['folds']} folds, seeds {', '.join(map(str, covered['seeds']))}, "
         f"nominal {covered['level']:.2f}, mean half-width {covered['half']:.2f}:\n\n"

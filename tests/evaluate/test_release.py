@@ -121,6 +121,23 @@ def test_the_card_of_the_shipped_model_is_made_of_its_files():
     assert not re.search(r"\{[a-z]|/tmp|/work|\bnan\b", text)
 
 
+def test_a_card_says_of_the_ratings_of_others_only_what_was_measured(made, tmp_path):
+    text = (made / "model" / "model_card.md").read_text()
+    before, _, after = re.split("## (?:Flags|What was rounded)", text)
+    assert not re.search(
+        r"Savoias|seven|hand-crafted|EfficientNet|chosen among|one CPU thread|Suprematism|(?m:^%)", before + after
+    )
+    categories = json.loads((made / "model" / "probe.json").read_text())["per_category"]
+    assert f"40 ratings of `ratings.csv`, 5-fold cross-validation, mean over its {len(categories)} categories" in text
+    assert all(f"| {name} | {found['n']} |" in before for name, found in categories.items())
+    assert re.search(r'--ratings "\S+/ratings\.csv" ', after) and "input 32 x 32 px" in before
+    shutil.copytree(made / "model", tmp_path / "plain")
+    probe = json.loads((tmp_path / "plain" / "probe.json").read_text()) | {"per_category": {}}
+    (tmp_path / "plain" / "probe.json").write_text(json.dumps(probe))
+    plain = card(tmp_path / "plain")
+    assert "categor" not in re.split("## (?:What a score|Use)", plain)[0] and "| head | ridge |" in plain
+
+
 def test_the_shipped_model_is_what_its_files_say():
     recipe, release = load_recipe(), json.loads((DEFAULT / "release.json").read_text())
     assert (recipe.name, recipe.passes) == ("lite", release["pretraining"]["passes"])
