@@ -1,6 +1,7 @@
 """`clicv2lite claims`: what the paper says of its tables and figures, each with a verdict from our runs (book chapter 15).
 
-The command reads ``data/results/suites/*.json`` and, in the repository, writes data/claims.json. Every claim is a set of
+The command reads ``data/results/suites/*.json`` and, in the repository, writes data/claims.json; results of one's own
+(`--suites`) go to the screen, or where `--json` says. Every claim is a set of
 "left lies above right". Each pair is compared by :mod:`clicv2lite.evaluate.paired`, with the same seeds, images and folds:
 
 - *agrees*: every left is above its right. The claim's p-value is the largest of its pairs'.
@@ -156,15 +157,16 @@ def _evidence(path: Path) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `claims`."""
     parser.add_argument("--suites", type=Path, help="folder of results (default: the stored ones, data/results/suites)")
-    default = CHECKOUT.parent / "claims.json" if CHECKOUT.is_dir() else None
-    add_output(parser, "--json", default=default, help="output (default: data/claims.json of the repository, else the screen)")
+    json_help = "output (default: data/claims.json of the repository; with --suites, or outside of it, the screen)"
+    add_output(parser, "--json", help=json_help)
 
 
 def run(args: argparse.Namespace) -> int:
     """Judge every claim and write the file; exit status 0."""
     found = claims(args.suites or stored_results() / "suites")
-    put_json(args.json, found)
-    if args.json is None:
+    stored = CHECKOUT.parent / "claims.json" if CHECKOUT.is_dir() and not args.suites else None
+    put_json(args.json or stored, found)
+    if not (args.json or stored):
         return 0
     print(counted(found))
     for head in dict.fromkeys(head for row in found for head in row.get("by_head", ())):

@@ -308,6 +308,21 @@ def test_the_evidence_is_the_file_that_was_read_and_outside_the_repository_nothi
     assert {path.name for path in tmp_path.iterdir()} == {"_results"}
 
 
+def test_results_of_ones_own_leave_the_stored_claims_alone(tmp_path, monkeypatch, capsys):
+    stored, mine = tmp_path / "data" / "results", tmp_path / "mine"
+    for folder, ours in ((stored / "suites", 0.6), (mine, 0.8)):
+        folder.mkdir(parents=True)
+        (folder / "table4.json").write_text(json.dumps(result("table4", **{PATCH: 0.7, IMAGE: ours})))
+    monkeypatch.setattr("clicv2lite.evaluate.claims.CHECKOUT", stored)
+    monkeypatch.setattr("clicv2lite.evaluate.stored.CARRIED", stored)
+    assert main(["claims"]) == 0 and "1 agree" in capsys.readouterr().out
+    before = (tmp_path / "data" / "claims.json").read_bytes()
+    assert main(["claims", "--suites", str(mine)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["verdict"] for row in printed if row["id"] == "patch-beats-image"] == ["disagrees"]
+    assert (tmp_path / "data" / "claims.json").read_bytes() == before
+
+
 def test_the_stored_file_is_what_the_stored_results_say():
     stored = json.loads(STORED.read_text())
     assert rounded(stored) == rounded(claims(STORED.parent / "results" / "suites"))
