@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 
 from clicv2lite.arrays import Floats
-from clicv2lite.data.rated.table import read_ratings
 from clicv2lite.data.tars.index import TarImages
 from clicv2lite.data.tars.remote import is_address
 from clicv2lite.device import add_device, choose_device, cores
 from clicv2lite.errors import UserError, check_counts
 from clicv2lite.files import put_json
-from clicv2lite.models.model import MODELS, Model, load_model, pooled
+from clicv2lite.models.model import MODELS, Model, load_model
 from clicv2lite.models.norms import fingerprint, quantiles
 from clicv2lite.outputs import add_output
 from clicv2lite.probe.conformal import coverage, half_widths, held_out
 from clicv2lite.probe.crossval import check_inner, left_by
+from clicv2lite.probe.encoding import encode_task
 from clicv2lite.probe.metrics import report
-from clicv2lite.probe.task import add_score_range, add_within_categories, groups
+from clicv2lite.probe.task import add_score_range, add_within_categories, load_task
 from clicv2lite.provenance import stamped
 from clicv2lite.score.arguments import ImageRow, expand, find_images
 from clicv2lite.score.resume import recalled, score_places
@@ -70,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     if args.ratings and model.head.kind != "ridge":
         raise UserError(f"--ratings {args.ratings}: only a ridge head can be fitted again here; leave them out")
     rows = find_images(expand(args.images))
+    if len(rows) < FEWEST:
+        raise UserError(f"--images: there are {len(rows)}; a reference needs {FEWEST} or more")
     interval = _interval(model, args) if args.ratings else None
     scored = _scored(rows, model, args)
     scores = np.array([row.score for row in scored if row.score is not None])
@@ -123,20 +125,21 @@ def _by_kind(rows: Sequence[ImageRow]) -> dict[str, Any]:
 
 def _interval(model: Model, args: argparse.Namespace) -> dict[str, Any]:
     """Half-widths for new images, and how often intervals made in this way hold a rating that they have not seen."""
-    ratings = read_ratings(str(args.ratings), args.score_range)
-    within = groups(args.within_categories, ratings.categories, args.ratings)
-    check_inner(left_by(len(ratings), FOLDS), FOLDS, f"--ratings {args.ratings}")
-    inputs = pooled(model.encoder, list(ratings.paths))
-    predictions = held_out(inputs, ratings.scores, ratings.categories, within, FOLDS, 0)
-    edges, half = half_widths(predictions, ratings.scores)
-    agreement = report(ratings.scores, predictions, ratings.categories, 0, 0)
+    task = load_task(str(args.ratings), None, FOLDS, args.score_range, args.within_categories)
+    check_inner(left_by(len(task.paths), FOLDS), FOLDS, f"--ratings {args.ratings}")
+    inputs, task, skipped = encode_task(model.encoder, "ridge", task, 32)
+    check_inner(left_by(len(task.paths), FOLDS), FOLDS, f"--ratings {args.ratings}")
+    predictions = held_out(inputs, task.scores, task.categories, task.groups, FOLDS, 0)
+    edges, half = half_widths(predictions, task.scores)
+    agreement = report(task.scores, predictions, task.categories, 0, 0)
     return {
-        "n": len(ratings),
+        "n": len(task.paths),
+        "skipped": skipped,
         "edges": _rounded(edges),
         "half": _rounded(half),
         "within": agreement["mean_pcc"],
         "pooled": agreement["pcc"],
-        "coverage": coverage(inputs, ratings.scores, ratings.categories, within, FOLDS, SEEDS),
+        "coverage": coverage(inputs, task.scores, task.categories, task.groups, FOLDS, SEEDS),
     }
 
 

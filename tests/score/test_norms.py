@@ -69,6 +69,22 @@ def test_ratings_of_another_scale_give_the_same_intervals(shard, models, tmp_pat
     assert "--score-range: this says what --ratings mean; give a table of them" in capsys.readouterr().err
 
 
+def test_a_rated_image_that_cannot_be_read_is_skipped(shard, models, tmp_path, capsys):
+    (tmp_path / "rated" / "7.png").write_bytes(b"no image")
+    words = ["norms", "--images", str(shard), "--name", "noise", "--model", models[0], "--out", str(tmp_path / "n.json")]
+    assert main([*words, "--ratings", str(tmp_path / "rated" / "r.csv"), "--within-categories"]) == 0
+    interval = json.loads((tmp_path / "n.json").read_text())["interval"]
+    assert interval["n"] == 39 and interval["skipped"] == [str(tmp_path / "rated" / "7.png")]
+    assert "1 of 40 images skipped" in capsys.readouterr().err
+
+
+def test_too_small_a_reference_is_told_before_anything_is_scored(shard, models, tmp_path, capsys):
+    words = ["norms", "--images", str(tmp_path / "rated"), "--name", "noise", "--model", models[0]]
+    assert main([*words, "--out", str(tmp_path / "n.json"), "--csv", str(tmp_path / "s.csv")]) == 2
+    assert capsys.readouterr().err == "clicv2lite: --images: there are 40; a reference needs 50 or more\n"
+    assert not (tmp_path / "s.csv").exists()
+
+
 def test_norms_are_the_quantiles_of_the_scores_and_turn_a_score_into_its_rank(shard, models, tmp_path, capsys):
     out, ratings = tmp_path / "norms.json", tmp_path / "rated" / "r.csv"
     words = ["norms", "--images", str(shard), "--name", "noise", "--model", models[0], "--out", str(out)]

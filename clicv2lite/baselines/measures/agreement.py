@@ -6,19 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from numpy.typing import ArrayLike
-from tqdm import tqdm
+from torch import Tensor
 
 from clicv2lite.arrays import Floats
 from clicv2lite.baselines.measures.basic import Pixels, measure
 from clicv2lite.baselines.measures.sets import SETS
+from clicv2lite.data.batches import map_images
 from clicv2lite.data.images import read_square
-from clicv2lite.data.rated.table import Ratings, read_ratings
+from clicv2lite.data.rated.table import Ratings
 from clicv2lite.errors import UserError
 from clicv2lite.files import put_json
 from clicv2lite.outputs import add_json
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.task import add_score_range
+from clicv2lite.probe.task import Task, add_score_range, keep_rows, load_task
 from clicv2lite.provenance import stamped
 
 
@@ -59,9 +62,26 @@ def check_size(size: int) -> None:
         raise UserError(f"--size {size}: the measures need at least 16 pixels a side")
 
 
-def measured(ratings: Ratings, size: int, chosen: str) -> dict[str, Floats]:
-    """Each measure of a set, of every rated image at this side: measure -> (n,). ImageError for one that cannot be read."""
-    return measure(tqdm(squares(ratings, size), "measuring", len(ratings), unit="img", disable=None), SETS[chosen])
+def measure_task(task: Task, size: int, chosen: str) -> tuple[dict[str, Floats], Task, list[str]]:
+    """Measure every image of a task at this side.
+
+    Args:
+        chosen: which set of measures.
+
+    Returns:
+        measure -> (m,) of the images that could be read; the task on these; the names of the others.
+
+    Raises:
+        UserError: if fewer than 2 could be read, or a measure needs a package that is not installed.
+    """
+
+    def values(images: Tensor) -> Tensor:  # (B, 3, S, S) uint8 -> (B, measures) float64
+        found = measure(images.permute(0, 2, 3, 1).contiguous().numpy(), SETS[chosen])
+        return torch.from_numpy(np.stack(list(found.values()), axis=1))
+
+    found, read, skipped = map_images(values, task.paths, size, 32, "measuring")
+    kept = keep_rows(task, read)
+    return dict(zip(SETS[chosen], found.T.numpy(), strict=True)), kept, skipped
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,17 +94,18 @@ def run(args: argparse.Namespace) -> int:
     """Measure every image of a rating table and report the agreement; exit status 0.
 
     Raises:
-        UserError: for a table or an image that cannot be used, a size too small, or an output that cannot be written.
+        UserError: for a table that cannot be used, a size too small, or an output that cannot be written.
     """
     began = time.perf_counter()
     check_size(args.size)
-    ratings = read_ratings(args.ratings, args.score_range)
-    values = measured(ratings, args.size, args.set)
+    task = load_task(args.ratings, None, 5, args.score_range)
+    values, task, skipped = measure_task(task, args.size, args.set)
     result = {
         "metric": "mean_pcc",
-        "n": len(ratings),
+        "n": len(task.paths),
         "size": args.size,
-        "measures": agreement(values, ratings.scores, ratings.categories),
+        "measures": agreement(values, task.scores, task.categories),
+        "skipped": skipped,
     }
     put_json(args.json, stamped(result, began))
     return 0

@@ -10,19 +10,18 @@ import torch
 from numpy.typing import ArrayLike
 
 from clicv2lite.arrays import Floats
-from clicv2lite.baselines.measures.agreement import add_measuring, check_size, measured
+from clicv2lite.baselines.measures.agreement import add_measuring, check_size, measure_task
 from clicv2lite.baselines.measures.sets import SETS
-from clicv2lite.data.rated.table import read_ratings
 from clicv2lite.device import add_device, choose_device
-from clicv2lite.errors import check_seed
+from clicv2lite.errors import UserError, check_seed
 from clicv2lite.files import put_json
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.outputs import add_json
 from clicv2lite.probe.crossval import cross_validate, folds
-from clicv2lite.probe.encoding import encode
+from clicv2lite.probe.encoding import encode_task
 from clicv2lite.probe.metrics import RESAMPLES, report
-from clicv2lite.probe.task import add_within_categories, groups
+from clicv2lite.probe.task import add_within_categories, groups, load_task
 from clicv2lite.provenance import stamped
 
 
@@ -69,22 +68,23 @@ def run(args: argparse.Namespace) -> int:
     """Measure every image, cross-validate the ridge, report as ``probe`` does; exit status 0.
 
     Raises:
-        UserError: for a table or an image that cannot be used, a size too small, or an output that cannot be written.
+        UserError: for a table that cannot be used, a size too small, or an output that cannot be written.
     """
     began = time.perf_counter()
     check_size(args.size)
     check_seed(args.seed)
-    ratings = read_ratings(args.ratings, args.score_range)
-    tests = folds(len(ratings), 5, ratings.categories, args.seed)  # refuses too few images before the long part
-    groups(args.within_categories, ratings.categories, args.ratings)
+    task = load_task(args.ratings, None, 5, args.score_range, args.within_categories)
+    tests = folds(len(task.paths), 5, task.categories, args.seed)  # refuses too few images before the long part
     device = choose_device(args.device)
     encoder = load_encoder(args.encoder, args.seed).to(device) if args.encoder else None
-    values = measured(ratings, args.size, args.set)
+    values, task, skipped = measure_task(task, args.size, args.set)
     if encoder:
-        features, _, _ = encode(encoder, "ridge", ratings.paths, 32)
+        features, task, failed = encode_task(encoder, "ridge", task, 32)
+        if failed:
+            raise UserError(f"--ratings: {failed[0]} could be read, and now it cannot; run the command again")
         values |= {f"feature {i}": column for i, column in enumerate(features.T.numpy())}
-    predictions = predict_by_measures(values, ratings.scores, ratings.categories, 5, args.seed, args.within_categories)
-    result: dict[str, Any] = report(ratings.scores, predictions, ratings.categories, RESAMPLES, args.seed) | {
+    predictions = predict_by_measures(values, task.scores, task.categories, 5, args.seed, args.within_categories)
+    result: dict[str, Any] = report(task.scores, predictions, task.categories, RESAMPLES, args.seed) | {
         "head": "ridge",
         "within_categories": args.within_categories,
         "measures": list(SETS[args.set]),
@@ -92,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
         "size": args.size,
         "evaluation": "cross-validation",
         "folds": len(tests),
+        "skipped": skipped,
         "seed": args.seed,
     }
-    put_json(args.json, stamped(result, began))
+    put_json(args.json, stamped(result, began, device if encoder else None))
     return 0

@@ -49,6 +49,17 @@ def test_without_a_file_the_report_is_printed(table, capsys):
     assert json.loads(capsys.readouterr().out)["size"] == 16
 
 
+def test_an_image_that_cannot_be_read_is_skipped_and_named(table, tmp_path, capsys):
+    (tmp_path / "3.png").write_bytes(b"no image")
+    assert main(["measures", "--ratings", str(table), "--size", "48"]) == 0
+    out, err = capsys.readouterr()
+    result, ratings = json.loads(out), read_ratings(table)
+    assert result["n"] == 7 and result["skipped"] == [str(ratings.paths[3])] and "1 of 8 images skipped" in err
+    rows = [i for i in range(8) if i != 3]
+    want = [edge_density(np.array(Image.open(ratings.paths[i]))) for i in rows]
+    assert result["measures"]["edge_density"]["pcc"] == pytest.approx(pearsonr(ratings.scores[rows], want)[0])
+
+
 def test_a_set_of_measures_can_be_chosen_and_keeps_the_eight(table, tmp_path):
     for name in ("eight", "plain"):
         assert main(["measures", "--ratings", str(table), "--size", "32", "--set", name, "--json", str(tmp_path / name)]) == 0

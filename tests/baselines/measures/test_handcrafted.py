@@ -89,6 +89,22 @@ def test_an_encoders_features_join_the_measures(table, tmp_path, monkeypatch):
     assert result["encoder"] == "random" and result["measures"] == list(MEASURES)
 
 
+def test_an_image_that_cannot_be_read_is_skipped_beside_an_encoder_too(table, tmp_path, capsys):
+    (tmp_path / "3.png").write_bytes(b"no image")
+    assert main(["handcrafted", "--ratings", str(table), "--size", "48", "--encoder", "random"]) == 0
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert result["n"] == 19 and result["skipped"] == [str(tmp_path / "3.png")] and "1 of 20 images skipped" in err
+
+
+@pytest.mark.parametrize("words, hardware", [([], None), (["--encoder", "random"], torch.device("cpu"))])
+def test_the_hardware_is_the_device_of_the_encoder(table, monkeypatch, words, hardware):
+    seen = []
+    monkeypatch.setattr(handcrafted, "stamped", lambda result, began, device=None: seen.append(device) or result)
+    assert main(["handcrafted", "--ratings", str(table), "--size", "16", "--device", "cpu", *words]) == 0
+    assert seen == [hardware]
+
+
 def test_without_a_file_the_report_is_printed(table, capsys):
     assert main(["handcrafted", "--ratings", str(table), "--size", "16"]) == 0
     assert json.loads(capsys.readouterr().out)["size"] == 16
