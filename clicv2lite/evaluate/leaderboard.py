@@ -116,15 +116,17 @@ def run(args: argparse.Namespace) -> int:
     if args.nested:
         check_inner(left_by(len(task.paths), k) if task.test is None else int(task.train.sum()), k, "--nested")
     encoders = {name: load_encoder(name, args.seed) for name in args.encoder}  # all names are checked first
+    heads = {name: "ridge" if name == HANDCRAFTED else args.head for name in encoders}
+    for name, encoder in encoders.items():
+        fitter(heads[name], encoder, args.seed)  # refuses what this head cannot read, before the long part
     candidates: dict[str, Candidate] = {}
     skipped: list[str] = []
     for name, encoder in encoders.items():
-        head = "ridge" if name == HANDCRAFTED else args.head
-        inputs, task, failed = encode_task(encoder.to(device), head, task, args.batch_size)
+        inputs, task, failed = encode_task(encoder.to(device), heads[name], task, args.batch_size)
         if candidates and failed:
             raise UserError(f"--ratings: {failed[0]} could be read, and now it cannot; run the command again")
         skipped += failed
-        candidates[name] = Candidate(inputs, fitter(head, encoder, args.seed))
+        candidates[name] = Candidate(inputs, fitter(heads[name], encoder, args.seed))
         encoder.to(torch.device("cpu"))  # the next one may need the room
     predictions: dict[str, Floats] = {}
     for name, one in candidates.items():

@@ -91,6 +91,7 @@ def _train(what: Pretraining, ranks: Ranks, began: float) -> bool:
     """The part of `pretrain` between joining and leaving the ranks. Its objects must be gone before `join` ends."""
     recipe, out = what.recipe, what.out
     ranks.share(recipe.batch)  # fail early, before the images are read
+    ranks.first_alone(what.watch.check)
     ranks.first_alone(lambda: check_memory(recipe, ranks.device, ranks.size))
     images = _open(what, ranks)
     model, optimizer = _build(recipe, ranks.device)

@@ -41,6 +41,11 @@ class Watch:
     ratings: Path | None = None
     probe_every: int = 0
 
+    def check(self) -> None:
+        """Raise UserError for a table without an interval, or the other way round."""
+        if (self.ratings is None) != (self.probe_every == 0) or self.probe_every < 0:
+            raise UserError(f"--probe-every {self.probe_every}: give it above 0 and together with --probe-ratings TABLE.csv")
+
     def need_packages(self) -> None:
         """Refuse what a package is missing for, before the folder of the run is made.
 
@@ -68,7 +73,7 @@ class Monitor:
         seconds: time that earlier parts of the run took, up to the last row that was kept.
 
     Raises:
-        UserError: if TensorBoard is not installed, or the ratings or probe_every cannot be used.
+        UserError: if TensorBoard is not installed, or the ratings cannot be used.
     """
 
     def __init__(
@@ -77,8 +82,6 @@ class Monitor:
         watch = watch or Watch()
         self.recipe, self.device, self.probe_every = recipe, device, watch.probe_every
         self.auxiliary = METHODS[recipe.method].auxiliary(recipe.views)
-        if (watch.ratings is None) != (watch.probe_every == 0) or watch.probe_every < 0:
-            raise UserError(f"--probe-every {watch.probe_every}: give it above 0 and together with --probe-ratings TABLE.csv")
         self.rated = RatedSquares(watch.ratings, recipe) if watch.ratings else None
         self.board = _board(out / "tensorboard", step) if watch.tensorboard else None
         self.log = Log(out / "metrics.jsonl", step)

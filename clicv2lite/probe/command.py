@@ -75,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
     encoder = load_encoder(args.encoder, args.seed).read_as(read_settings(args.set, "pool_")).to(device)
     if args.out:
         encoder.check_storable("--out")
-    inputs, task, skipped = encode_task(encoder, args.head, task, args.batch_size)
     fit = fitter(args.head, encoder, args.seed, args.epochs, args.lr, args.channels)
+    inputs, task, skipped = encode_task(encoder, args.head, task, args.batch_size)
     if task.test is None:
         found, by_fold = _cross_validated(fit, inputs, task, k, args.seed)
         every = np.ones(len(task.paths), dtype=bool)  # the saved head may use every rating
@@ -126,6 +126,9 @@ def _check_options(args: argparse.Namespace) -> None:
         value = getattr(args, option)
         if value is not None and args.head != "icnet":
             raise UserError(f"--{option} {value}: only --head icnet has it")
+    unread = [word for word in args.set if args.head == "icnet" and word.partition("=")[0] != "pool_size"]
+    if unread:
+        raise UserError(f"--set {' '.join(unread)}: --head icnet reads the last tokens as they are; only pool_size is for it")
     if args.imagenet_batch is not None:
         raise UserError(f"--imagenet-batch {args.imagenet_batch}: an option of --imagenet; leave it out with --ratings")
     check_positive(epochs=args.epochs, lr=args.lr, channels=args.channels)

@@ -143,6 +143,13 @@ def test_a_mistake_is_one_line(data, more, said, capsys):
     assert out == "" and err.count("\n") == 1 and said in err
 
 
+def test_a_head_that_reads_one_encoder_refuses_two_before_the_encoding(data, monkeypatch, capsys):
+    monkeypatch.setattr("clicv2lite.evaluate.leaderboard.encode_task", lambda *_: pytest.fail("encoded"))
+    words = ["--ratings", str(data / "r.csv"), "--head", "icnet", "--encoder", "handcrafted", str(data / "e0"), "default"]
+    assert main(["leaderboard", *words]) == 2
+    assert "--encoder default: ICNet's head reads the tokens of one encoder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("more", [["--ratings", "few.csv"], ["--ratings", "less.csv", "--test", "rest.csv"]])
 def test_nested_asks_for_enough_ratings_before_the_encoding(data, more, monkeypatch, capsys):
     monkeypatch.chdir(data)

@@ -167,9 +167,9 @@ def test_a_probe_finds_the_noise_and_leaves_the_training_as_it_was(tmp_path, rat
 
 
 @pytest.mark.parametrize("every, table", [(0, True), (3, False), (-1, True)])
-def test_ratings_and_their_interval_come_together(tmp_path, rated, every, table):
+def test_ratings_and_their_interval_come_together(rated, every, table):
     with pytest.raises(UserError, match="--probe-every"):
-        Monitor(tmp_path, CI, CPU, watch=Watch(ratings=rated if table else None, probe_every=every))
+        Watch(ratings=rated if table else None, probe_every=every).check()
 
 
 def test_tensorboard_can_read_the_same_numbers(tmp_path):

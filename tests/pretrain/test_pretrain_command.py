@@ -127,6 +127,9 @@ def test_mistakes_about_a_run_are_one_line_and_status_2(photos, tmp_path, capsys
 def test_a_run_that_failed_before_its_first_row_can_be_corrected(photos, tmp_path, capsys):
     out = tmp_path / "run"
     assert main(words(photos, out, "passes=16", "--probe-every", "5")) == 2 and "--probe-every 5" in one_line(capsys)
+    assert not out.exists(), "it is refused before the images are opened"
+    probes = ("--probe-every", "5", "--probe-ratings", "no.csv")
+    assert main(words(photos, out, "passes=16", *probes)) == 2 and "no.csv" in one_line(capsys)
     assert main(words(photos, out, "passes=16", "batch=8")) == 0 and (out / "encoder.safetensors").is_file()
 
 

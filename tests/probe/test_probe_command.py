@@ -127,6 +127,12 @@ def test_nothing_readable_is_one_line(data, tmp_path):
         probe(data, ratings=tmp_path / "t.csv")
 
 
+def test_a_head_that_reads_one_encoder_refuses_two_before_the_encoding(data, monkeypatch):
+    monkeypatch.setattr(command, "encode_task", lambda *_: pytest.fail("encoded"))
+    with pytest.raises(UserError, match="ICNet's head reads the tokens of one encoder"):
+        probe(data, "--encoder", "{0}+{0}".format(data / "encoder"), "--head", "icnet")
+
+
 @pytest.mark.parametrize("options, message", [
     (["--batch-size", 0], "--batch-size 0"),
     (["--epochs", 5], "only --head icnet"),
@@ -142,6 +148,7 @@ def test_nothing_readable_is_one_line(data, tmp_path):
     (["--set", "pool_halvings=3"], "--set pool_size=32: patches of 8 px do not tile it halved 3 times"),
     (["--set", "pool_blocks=1"], "pool_blocks: with depth=1 they must be in -1..0"),
     (["--set", "depth=2"], "--set depth=2"),
+    (["--head", "icnet", "--set", "pool_size=40", "pool_read=likeness"], "--set pool_read=likeness: --head icnet reads the"),
 ])  # fmt: skip
 def test_mistakes_are_one_line_each(data, tmp_path, options, message):
     (tmp_path / "file").touch()
