@@ -72,11 +72,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a file that a command reads or writes, and no fault of ours
         print(f"clicv2lite: {_what(error)}; correct that and run the command again", file=sys.stderr)
         return 2
-    except (MemoryError, RuntimeError) as error:
-        if not _lacks_memory(error):
-            raise
-        print("clicv2lite: not enough memory; lower --batch-size or --jobs (of pretrain: --set micro=...)", file=sys.stderr)
-        return 2
 
 
 def _run(words: list[str]) -> int:
@@ -94,8 +89,13 @@ def _run(words: list[str]) -> int:
         if words and words[0] == name:  # import only what is used: a start-up of torch costs seconds
             importlib.import_module(module).add_arguments(command)
     args = parser.parse_args(words)
-    with claimed(outputs_of(args), _read_by(args), args.command):
-        status: int = importlib.import_module(COMMANDS[args.command][0]).run(args)
+    try:
+        with claimed(outputs_of(args), _read_by(args), args.command):
+            status: int = importlib.import_module(COMMANDS[args.command][0]).run(args)
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        raise UserError(f"not enough memory; {_advice(args)}") from None
     return status
 
 
@@ -132,6 +132,13 @@ def _lacks_memory(error: Exception) -> bool:
     """Whether Python, a GPU or, in torch's words, the processor had no room; torch is not imported here: it takes seconds."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or "you tried to allocate" in str(error)
+
+
+def _advice(args: argparse.Namespace) -> str:
+    """How a command takes less memory, by the options that it has."""
+    options = [f"--{name.replace('_', '-')}" for name in ("batch_size", "jobs") if name in vars(args)]
+    options = ["--set micro=..."] if args.command == "pretrain" else options
+    return f"lower {' or '.join(options)}" if options else "end other programs, or take a machine with more of it"
 
 
 def _forget_output() -> None:

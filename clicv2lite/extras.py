@@ -10,11 +10,18 @@ missing, the error is one line that says what to install.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 
 from clicv2lite.errors import UserError
 
 DISTRIBUTIONS = {"coral_pytorch": "coral-pytorch", "skimage": "scikit-image", "sklearn": "scikit-learn"}
 """Name in an import -> name for pip, where the two differ."""
+
+
+def install(name: str) -> str:
+    """The command that installs an extra: of a checkout, as its README has it, or of the package by its name."""
+    source = "." if (Path(__file__).parents[1] / "pyproject.toml").is_file() else "clicv2lite"
+    return f"pip install '{source}[{name}]'"
 
 
 class MissingPackage(UserError, ImportError):
@@ -32,7 +39,7 @@ class MissingPackage(UserError, ImportError):
     def needed_by(self, command: str) -> str:
         """The line, for a command."""
         name = DISTRIBUTIONS.get(self.package, self.package)
-        return f"{self.who or command} needs the package {name}, which is not installed; pip install 'clicv2lite[{self.extra}]'"
+        return f"{self.who or command} needs the package {name}, which is not installed; {install(self.extra)}"
 
 
 @contextmanager
@@ -59,7 +66,7 @@ def extra(name: str, who: str = "") -> Iterator[None]:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"a package of clicv2lite[{name}] is installed, but cannot be imported ({reason}); perhaps its version does not "
-            f"fit that of torch: pip install --upgrade torch 'clicv2lite[{name}]'"
+            f"fit that of torch: {install(name)} --upgrade torch"
         ) from error
 
 

@@ -165,7 +165,23 @@ def test_too_little_memory_is_one_line(command, capsys, error):
 
     command(fail)
     assert main(["toy"]) == 2
-    assert one_line(capsys).startswith("clicv2lite: not enough memory; lower --batch-size or --jobs")
+    assert one_line(capsys) == "clicv2lite: not enough memory; end other programs, or take a machine with more of it\n"
+
+
+@pytest.mark.parametrize("words, options", [
+    (["score", "a.png"], "--batch-size or --jobs"),
+    (["pretrain", "--recipe", "ci"], "--set micro=..."),
+    (["norms", "--images", "a.png", "--name", "mine", "--out", "n.json"], "--jobs"),
+    (["label-curve", "--encoder", "random", "--ratings", "r.csv"], None),
+])  # fmt: skip
+def test_too_little_memory_names_the_options_that_the_command_has(monkeypatch, tmp_path, capsys, words, options):
+    def fail(args):
+        raise MemoryError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(f"{COMMANDS[words[0]][0]}.run", fail)
+    assert main(words) == 2
+    assert one_line(capsys).startswith(f"clicv2lite: not enough memory; {f'lower {options}' if options else 'end other'}")
 
 
 def test_another_runtime_error_is_a_fault_of_ours(command):

@@ -17,9 +17,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
 
+from clicv2lite import extras
 from clicv2lite.cli import COMMANDS
 from clicv2lite.errors import UserError
-from clicv2lite.extras import DISTRIBUTIONS, MissingPackage, extra
+from clicv2lite.extras import DISTRIBUTIONS, MissingPackage, extra, install
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -246,7 +247,7 @@ def test_without_a_package_one_line_says_what_to_install(folder):
         front = "" if isinstance(words, str) else "clicv2lite: "
         package = NAMES.get(module, module)
         line = f"{front}{who or 'this part of clicv2lite'} needs the package {package}, which is not installed; "
-        if (status, error) != (2, f"{line}pip install 'clicv2lite[{name}]'\n"):
+        if (status, error) != (2, f"{line}pip install '.[{name}]'\n"):
             wrong.append((module, words, status, error))
     assert wrong == []
     assert {path.name for path in folder.iterdir()} == there  # nothing half-written
@@ -260,6 +261,12 @@ def test_every_command_is_tried_above_or_scores():
 def test_a_missing_module_of_ours_is_our_fault_and_stays_an_import_error():
     with pytest.raises(ModuleNotFoundError, match="nowhere"), extra("train"):
         import clicv2lite.nowhere  # noqa: F401
+
+
+def test_an_extra_is_installed_from_the_checkout_or_by_the_name_of_the_package(tmp_path, monkeypatch):
+    assert install("train") == "pip install '.[train]'"
+    monkeypatch.setattr(extras, "__file__", str(tmp_path / "clicv2lite" / "extras.py"))  # as in site-packages
+    assert install("train") == "pip install 'clicv2lite[train]'"
 
 
 def test_a_package_that_is_there_and_broken_is_one_line():

@@ -11,7 +11,7 @@ from clicv2lite.evaluate.keys import learned
 from clicv2lite.evaluate.known import Kept
 from clicv2lite.evaluate.sizes import SuiteSize
 from clicv2lite.evaluate.suites import Suite, SuiteRow
-from clicv2lite.extras import DISTRIBUTIONS
+from clicv2lite.extras import DISTRIBUTIONS, install
 from clicv2lite.pretrain.cost.hardware import Machine
 from clicv2lite.pretrain.cost.plan import Plan, plan, refusal
 
@@ -53,7 +53,7 @@ def missing_packages(rows: Sequence[SuiteRow]) -> list[str]:
     """Packages that the rows need and that are not installed, each with what installs it."""
     wanted = PACKAGES | (OF_BASELINES if any(row.baseline for row in rows) else {})
     lacking = [(name, of) for of, names in wanted.items() for name in names if find_spec(name) is None]
-    return [f"{DISTRIBUTIONS.get(name, name)}: pip install 'clicv2lite[{of}]'" for name, of in lacking]
+    return [f"{DISTRIBUTIONS.get(name, name)}: {install(of)}" for name, of in lacking]
 
 
 def lines(found: dict[str, Any], missing: Sequence[str]) -> list[str]:

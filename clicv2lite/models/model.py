@@ -276,8 +276,11 @@ def load_model(spec: str | Path = "default", device: str | torch.device = "auto"
         make = "`clicv2lite probe --encoder E --ratings CSV --head ridge --out DIR`"
         if spec in SHIPPED:
             raise UserError(f"model {spec}: {path} is missing; install clicv2lite again, or make a model with {make}")
-        hub = "for one on the Hugging Face Hub, call clicv2lite.ComplexityModel.from_pretrained"
-        raise UserError(f"model {spec}: there is no {HEAD_FILE} in it; make a model with {make}; {hub}")
+        if not folder.exists():
+            known = " or ".join(SHIPPED)
+            hub = "one on the Hugging Face Hub is loaded by clicv2lite.ComplexityModel.from_pretrained"
+            raise UserError(f"model {spec}: there is no such folder; name one, or {known}; {make} makes one; {hub}")
+        raise UserError(f"model {spec}: there is no {HEAD_FILE} in it; make a model with {make}")
     head = read_head(folder)
     encoder = load_encoder(str(folder))
     check_fits(path, head, encoder)

@@ -210,11 +210,20 @@ def test_an_empty_folder_beside_images_is_an_error_row_and_alone_a_mistake(folde
     (["x.png", "--csv", "a", "--json", "b"], "not allowed with"),
     (["x.png", "--csv", "{tmp}"], "this is a folder"),
     (["x.png", "--model", "{tmp}"], "there is no head.safetensors"),
+    (["x.png", "--model", "defualt"], "model defualt: there is no such folder; name one, or default or plus; `"),
 ])  # fmt: skip
 def test_mistakes_are_one_line_and_status_2(arguments, message, tmp_path, capsys):
     assert main(["score", *(a.format(tmp=tmp_path) for a in arguments)]) == 2
     captured = capsys.readouterr()
     assert message in captured.err and len(captured.err.splitlines()) == 1 and captured.out == ""
+
+
+def test_where_the_scores_are_is_said_at_the_end(folder, models, tmp_path, capsys):
+    words = ["score", "--model", str(models / "ridge"), "--csv", str(tmp_path / "s.csv")]
+    images = [str(folder / "one.png"), str(folder / "alpha.png")]
+    assert main([*words, *images]) == 0
+    out, err = capsys.readouterr()
+    assert out == "" and err.splitlines()[-1] == f"clicv2lite: 2 images scored: {tmp_path / 's.csv'}"
 
 
 def test_without_a_file_the_scores_are_a_table(folder, models, capsys):

@@ -129,5 +129,5 @@ def test_import_without_anywidget_says_what_to_install():
     got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert got.returncode and got.stderr.splitlines()[-1] == (
         "clicv2lite.extras.MissingPackage: this part of clicv2lite needs the package anywidget, which is not installed; "
-        "pip install 'clicv2lite[notebooks]'"
+        "pip install '.[notebooks]'"
     )

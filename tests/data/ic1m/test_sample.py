@@ -215,5 +215,5 @@ def test_missing_empty_and_damaged_tables_are_one_line(tmp_path):
 
 def test_without_pyarrow_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    with pytest.raises(UserError, match=r"pip install 'clicv2lite\[ic1m\]'"):
+    with pytest.raises(UserError, match=r"pip install '\.\[ic1m\]'"):
         metadata.parquet()

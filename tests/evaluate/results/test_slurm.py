@@ -129,8 +129,7 @@ def test_without_submitit_one_line_names_the_extra(repository, monkeypatch, caps
     repository.table(TABLE)
     assert repository.results("--slurm", "submit") == 2
     assert (
-        "--slurm submit needs the package submitit, which is not installed; pip install 'clicv2lite[cluster]'"
-        in capsys.readouterr().err
+        "--slurm submit needs the package submitit, which is not installed; pip install '.[cluster]'" in capsys.readouterr().err
     )
 
 
