@@ -56,7 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--heads", nargs="+", action="extend", choices=HEADS, help="the first one decides (default: the size's)"
     )
     parser.add_argument(
-        "--rows", nargs="+", action="extend", metavar="LABEL", help="only these rows, and the one they are compared with"
+        "--rows",
+        nargs="+",
+        action="extend",
+        metavar="LABEL",
+        help="only these rows, by the first letters of their labels; and the one they are compared with",
     )
     add_output(parser, "--json", help="write the result here, too")
     imagenet_help = (
@@ -85,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
     seeds, heads = tuple(args.seeds or size.seeds), tuple(args.heads or size.heads)
     kinds, device = (*heads, *suite.measures), choose_device(args.device)
     _check(args, suite, seeds)
-    chosen = [row for row in suite.rows if not args.rows or row.label in (*args.rows, suite.reference)]
+    labels = [_label(word, suite) for word in args.rows or ()]
+    chosen = [row for row in suite.rows if not labels or row.label in (*labels, suite.reference)]
     if args.dry_run:
         return _dry_run(args, suite, chosen, seeds, kinds, device)
     need("evaluate", "matplotlib")  # refused before the long part
@@ -183,7 +188,12 @@ def _check(args: argparse.Namespace, suite: Suite, seeds: tuple[int, ...]) -> No
     if args.imagenet and "classes" not in suite.measures:
         having = " and ".join(name for name, one in EVERY_SUITE.items() if "classes" in one.measures)
         raise UserError(f"--imagenet {args.imagenet}: only {having} have a column top-1; leave it out")
+
+
+def _label(word: str, suite: Suite) -> str:
+    """The label of a row, of which the first letters are enough where no other row has them."""
     labels = [row.label for row in suite.rows]
-    for label in args.rows or ():
-        if label not in labels:
-            raise UserError(f"--rows {label!r}: --suite {suite.name} has {', '.join(map(repr, labels))}")
+    found = [word] if word in labels else [label for label in labels if word and label.startswith(word)]
+    if len(found) != 1:
+        raise UserError(f"--rows {word!r}: --suite {suite.name} has {', '.join(map(repr, found or labels))}; name one of them")
+    return found[0]

@@ -103,9 +103,8 @@ def markdown(result: Mapping[str, Any]) -> str:
     if any(row["paper"] for row in rows):
         words = "; ".join(f"*{word}*: {meaning}" for word, meaning in MEANINGS.items())
         lines[-1] += (
-            f" Directions are the verdicts of `clicv2lite claims` ({words}), here one by one: a claim's is corrected for"
+            f" Directions are of each row by itself ({words}), not corrected for their number; `clicv2lite claims` corrects."
         )
-        lines[-1] += " the number of claims."
     seeds = ", ".join(map(str, result["seeds"]))
     images = f"{result['n']} rated images, {result['metric']}"
     lines += ["", f"Size {result['size']}, seeds {seeds}; {images}; {code_version(result)}; `{result['command']}`", ""]

@@ -352,6 +352,7 @@ def test_the_untrained_vit_is_that_of_the_seed(tmp_path):
     [
         (["--seeds", "0", "0"], "--seeds 0 0: give different whole numbers"),
         (["--rows", "nothing"], "--rows 'nothing': --suite table4 has 'image-wise'"),
+        (["--rows", ""], "--rows '': --suite table4 has 'image-wise'"),
         (["--ratings", "nowhere.csv"], "nowhere.csv"),
     ],
 )
@@ -365,7 +366,7 @@ def test_mistakes_are_one_line(tmp_path, capsys, words, what):
 def test_matplotlib_is_asked_for_before_the_long_part(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert evaluate(tmp_path, "table4") == 2
-    assert "needs the package matplotlib, which is not installed; pip install 'clicv2lite[evaluate]'" in capsys.readouterr().err
+    assert "needs the package matplotlib, which is not installed; pip install '.[evaluate]'" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 

@@ -76,8 +76,8 @@ def test_what_does_not_fit_or_has_no_known_cost_says_so_in_its_row(tmp_path, cap
 
 def test_packages_that_are_missing_are_named_with_what_installs_them(monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None if name in ("timm", "coral_pytorch") else object())
-    assert missing_packages(SUITES["table4"].rows) == ["timm: pip install 'clicv2lite[train]'"]
-    assert missing_packages(SUITES["table1"].rows)[1:] == ["coral-pytorch: pip install 'clicv2lite[supervised]'"]
+    assert missing_packages(SUITES["table4"].rows) == ["timm: pip install '.[train]'"]
+    assert missing_packages(SUITES["table1"].rows)[1:] == ["coral-pytorch: pip install '.[supervised]'"]
 
 
 def test_on_is_for_a_dry_run(tmp_path, capsys):
@@ -85,6 +85,16 @@ def test_on_is_for_a_dry_run(tmp_path, capsys):
     assert "--on 8 x H100: works only with --dry-run" in capsys.readouterr().err
     assert evaluate(tmp_path, "table4", "--on", "8 x nothing") == 2
     assert "--on 8 x nothing: write it as" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "labels"),
+    [(["(f)"], ["(a) none", "(f) SP + PwIN + MEM"]), (["(b) SP", "unt"], ["(a) none", "(b) SP", "untrained ViT"])],
+)
+def test_the_first_letters_of_a_label_are_enough(tmp_path, words, labels):
+    options = ["--suite", "table2", "--size", "ci", "--dry-run", "--json", str(tmp_path / "f.json"), "--out", str(tmp_path)]
+    assert main(["evaluate", *options, "--rows", *words]) == 0
+    assert [row["label"] for row in json.loads((tmp_path / "f.json").read_text())["rows"]] == labels
 
 
 def test_ci_writes_nothing_and_needs_nothing(tmp_path, capsys):

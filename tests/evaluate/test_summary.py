@@ -89,7 +89,8 @@ def test_markdown_has_a_line_a_row_with_as_many_cells():
     assert "| w (a note) | " in lines[-1] and "| y |" in lines[3] and all("not built" in lines[i] for i in (3, 5))
     assert "Reference: x. Differences are paired" in text
     foot = next(line for line in text.splitlines() if line.startswith("Reference: "))
-    assert all(foot.count(f"*{word}*: ") == 1 for word in get_args(Verdict)) and "`clicv2lite claims`" in foot
+    assert all(foot.count(f"*{word}*: ") == 1 for word in get_args(Verdict))
+    assert "not corrected for their number; `clicv2lite claims`" in foot
     assert "| not run: not built |" in lines[3]
     paired = "minus reference | 95 % over seeds | 95 % over images | direction"
     assert f"| paper top-1 on ImageNet, % | ours, category probe, % [range] | {paired} |" in text

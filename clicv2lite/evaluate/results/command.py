@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     table = read_table(root)
     if args.jobs < 1:
         raise UserError(f"--jobs {args.jobs}: give 1 or more")
+    _check_together(args)
     if args.list:
         print_list(table, root, args.names)
         return 0
@@ -60,6 +61,15 @@ def run(args: argparse.Namespace) -> int:
         print(script(steps, root) if args.slurm == "print" else "\n".join(submit(steps, root)))
         return 0
     return _make(steps, table, root, args.jobs)
+
+
+def _check_together(args: argparse.Namespace) -> None:
+    """Refuse what `--list` and `--adopt`, which make nothing, would ignore."""
+    making = {"--force": args.force, "--only": args.only, "--slurm": args.slurm}
+    ignored = making | {"--adopt": args.adopt} if args.list else making | {"NAME": args.names} if args.adopt else {}
+    if given := [option for option, value in ignored.items() if value]:
+        alone = "--list" if args.list else "--adopt"
+        raise UserError(f"{alone} makes nothing; leave {' and '.join(given)} out")
 
 
 def print_list(table: Table, root: Path, names: list[str]) -> None:

@@ -58,6 +58,9 @@ def test_adopt_makes_a_renamed_command_fresh(repository):
         (["nothing"], "results nothing: no experiment; --list names all"),
         (["--force", "fist"], "results fist: no experiment; first is one"),
         (["--jobs", "0"], "--jobs 0: give 1 or more"),
+        (["--list", "--force", "nope", "--slurm", "print"], "--list makes nothing; leave --force and --slurm out"),
+        (["--list", "--adopt", "first"], "--list makes nothing; leave --adopt out"),
+        (["first", "--adopt", "first", "--only"], "--adopt makes nothing; leave --only and NAME out"),
     ],
 )
 def test_mistakes_are_one_line(repository, capsys, words, what):
