@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         scored = _score(rows, model, table, args)
         say_meaning(scored, norms, args.model, bool(table or args.json or page))
         _write(scored, model, norms, table, page, args)
-    return _count_failed(scored)
+    return _close(scored, [path for path in (args.csv, args.json, page) if path])
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -188,10 +188,12 @@ def _print(rows: Sequence[ImageRow]) -> None:
         print("   -   " if row.score is None else f"{row.score:.4f} ", one_line(row.image))
 
 
-def _count_failed(rows: Sequence[ImageRow]) -> int:
-    """Say how many images have no score; the exit status."""
+def _close(rows: Sequence[ImageRow], written: Sequence[Path]) -> int:
+    """Say how many images have no score, or that all have one, and where; the exit status."""
     if failed := _failed(rows):
         print(f"clicv2lite: {failed} of {len(rows)} images could not be scored", file=sys.stderr)
+    elif written:
+        print(f"clicv2lite: {len(rows)} images scored: {', '.join(one_line(str(path)) for path in written)}", file=sys.stderr)
     if unmapped := sum(row.map_error is not None for row in rows):
         print(f"clicv2lite: {unmapped} of {len(rows)} maps could not be written", file=sys.stderr)
     return 1 if failed or unmapped else 0
