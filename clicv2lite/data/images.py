@@ -85,7 +85,10 @@ def read_square(
 
     Raises:
         ImageError: as `read_image`.
+        ValueError: for a size below 1, which is no fault of the file.
     """
+    if size < 1:
+        raise ValueError(f"a square has a side of 1 pixel or more, not {size}")
     with _decoded(source, name, round(size * REDUCING_GAP), note) as (image, label):
         if sized:
             sized(image.size)

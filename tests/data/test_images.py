@@ -129,6 +129,12 @@ def test_palette_without_transparency_keeps_its_colours():
     np.testing.assert_array_equal(pixels(read_image(encoded(image, "PNG"))), [[[10, 20, 30], [200, 100, 50]]])
 
 
+def test_a_size_that_is_none_is_not_blamed_on_the_file():
+    with pytest.raises(ValueError, match="a side of 1 pixel or more, not 0") as error:
+        read_square(encoded(Image.new("RGB", (2, 1)), "PNG"), 0)
+    assert not isinstance(error.value, ImageError)
+
+
 @pytest.mark.parametrize("transparency", [1, bytes([255, 0])], ids=["one index", "alpha per index"])
 def test_transparent_palette_entries_become_white(transparency):
     image = Image.new("P", (2, 1))
