@@ -278,7 +278,7 @@ def load_model(spec: str | Path = "default", device: str | torch.device = "auto"
             raise UserError(f"model {spec}: {path} is missing; install clicv2lite again, or make a model with {make}")
         if not folder.exists():
             known = " or ".join(SHIPPED)
-            hub = "one on the Hugging Face Hub is loaded by clicv2lite.ComplexityModel.from_pretrained"
+            hub = "for one on the Hugging Face Hub, call clicv2lite.ComplexityModel.from_pretrained"
             raise UserError(f"model {spec}: there is no such folder; name one, or {known}; {make} makes one; {hub}")
         raise UserError(f"model {spec}: there is no {HEAD_FILE} in it; make a model with {make}")
     head = read_head(folder)
