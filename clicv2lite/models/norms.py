@@ -59,7 +59,7 @@ class Norms:
         return 100 * (above - 1 + (score - low) / (high - low)) / last
 
     def half_width(self, score: float) -> float | None:
-        """Half the width of the interval around a score that holds nine of ten people's ratings; None if not known.
+        """Half the width of the interval around a score that holds the rating of nine of ten rated images; None if not known.
 
         A rating is the mean of a crowd that compared images of one category, scaled to 0..1 within that category.
         """
