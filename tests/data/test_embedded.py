@@ -31,5 +31,5 @@ def test_listing_imports_neither_package():
 
 def test_without_the_wheels_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"embedded needs the package scikit-image, .*'clicv2lite\[data\]'"):
+    with pytest.raises(UserError, match=r"embedded needs the package scikit-image, .*'\.\[data\]'"):
         photographs()

@@ -188,7 +188,7 @@ def test_tensorboard_can_read_the_same_numbers(tmp_path):
 
 def test_missing_tensorboard_is_one_line_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UserError, match=r"pip install 'clicv2lite\[tensorboard\]'"):
+    with pytest.raises(UserError, match=r"pip install '\.\[tensorboard\]'"):
         Monitor(tmp_path, CI, CPU, watch=Watch(tensorboard=True))
     assert not list(tmp_path.iterdir())
 

@@ -320,7 +320,8 @@ def test_a_map_that_cannot_be_written_costs_no_score(models, tmp_path, monkeypat
     assert main([*words, "--csv", str(tmp_path / "s.csv")]) == 1
     assert all(row["score"] and not row["error"] for row in scored(tmp_path / "s.csv").values())
     lines = [line for line in capsys.readouterr().err.splitlines() if "no norms" not in line]
-    assert len(lines) == 2 and "--map" in lines[0] and lines[1] == "clicv2lite: 1 of 2 maps could not be written"
+    assert len(lines) == 3 and "--map" in lines[0] and "clicv2lite: 1 of 2 maps could not be written" in lines
+    assert f"clicv2lite: 2 images scored: {tmp_path / 's.csv'}" in lines
     assert [p.name for p in (tmp_path / "m").iterdir() if p.is_file()] == ["a.png.png"]
 
 

@@ -104,7 +104,8 @@ def test_a_member_with_a_name_of_244_bytes_gets_its_row_and_its_map(photos, mode
     assert len([path for path in maps.rglob("*.png") if path.is_file()]) == 2
     assert (
         "no norms" in (said := capsys.readouterr().err)
-        and len(said.splitlines()) == 1
+        and "2 images scored" in said
+        and len(said.splitlines()) == 2
         and (tmp_path / "s.csv").read_text().count(",0.") == 2
     )
 
