@@ -108,3 +108,12 @@ def test_readme_says_what_the_study_of_the_shift_found():
     assert decided == {"pwin-alone-hurts": "disagrees", "sp-alone-helps": "disagrees"} | dict.fromkeys(held, "agrees")
     for name, sign in (("sp-alone-helps", 1), ("pwin-alone-hurts", -1), *((name, 1) for name in held)):
         assert f"({sign * verdicts[name]['pairs'][0]['mean']:+.3f}" in said
+
+
+def test_readme_has_the_rows_of_table_1():
+    (said,) = re.findall(r"Of Table 1 .*?(?=\n\n)", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    rows = json.loads((RESULTS / "suites" / "table1.json").read_text(encoding="utf-8"))["rows"]
+    first = {row["label"]: f"{row['ours']['ridge']['pcc']['mean']:.3f}" for row in rows}
+    named = ("MoCo ResNet50", "CLIC ResNet50", "CLICv2 ViT-S/32", "CLICv2 ViT-B/32", "CLICv2 ViT-L/16")
+    assert re.findall(r"0\.\d{3}", said) == [first[label] for label in named]
+    assert len(first) == 7 and {len(row["runs"]) for row in rows} == {2}
