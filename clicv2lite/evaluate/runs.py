@@ -153,7 +153,7 @@ class RatedImages:
         """The encoder read by token self-similarity; of a network whose maps get smaller, the last two maps.
 
         A ViT has 784 tokens at 448 px in each block. The last two maps of a ResNet have as many places and a quarter of that;
-        its first one has 12,544, and comparing each pair of them took half an hour for a thousand images.
+        its first one has 12,544, and comparing all pairs of them takes about half an hour of a core for a thousand images.
 
         Raises:
             UserError: if it has no tokens and no maps.
