@@ -36,12 +36,14 @@ NOT_EXECUTED = {  # how a command line of the README starts -> why
     "clicv2lite data savoias": "needs a network",
     "clicv2lite/launch/": "needs the repository",
     "clicv2lite pretrain --recipe mine.toml": "its file is yours",
+    "clicv2lite evaluate --suite table2 --images photos/ --ratings savoias/ratings.csv --known": "needs the repository",
 }
 SHORT = {
     "clicv2lite pretrain --recipe lite": " --set passes=64 batch=32",
     "clicv2lite probe --encoder runs/lite --imagenet": "",  # no folds there
     "clicv2lite probe": " --folds 2",
     "clicv2lite leaderboard": " --folds 2",
+    "clicv2lite evaluate --suite table2 --images photos/ --ratings savoias/ratings.csv --rows": " --size ci",
 }  # not minutes, and not the hundreds of ratings that a reader has
 
 
@@ -106,14 +108,14 @@ def folder(tmp_path_factory):
     rng = np.random.default_rng(0)
     places = ("holiday", "photos", "flickr", "path/to/photos", "savoias")
     places += tuple(f"imagenet/{split}/{kind}" for split in ("train", "val") for kind in ("a", "b"))
-    for name in ("photo.jpg", *(f"{place}/{i}.jpg" for place in places for i in range(8))):
+    for name in ("photo.jpg", *(f"{place}/{i}.jpg" for place in places for i in range(12))):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (160, 200, 3), dtype=np.uint8)).save(folder / name)
     (folder / "tars").mkdir()
     for number in range(10):
         with tarfile.open(folder / "tars" / f"{number:03d}.tar", "w") as tar:
             tar.add(folder / "photo.jpg", "photo.jpg")
-    rows = ["image,score", *(f"{i}.jpg,{i / 8}" for i in range(8))]
+    rows = ["image,score", *(f"{i}.jpg,{i / 12}" for i in range(12))]
     (folder / "savoias" / "ratings.csv").write_text("\n".join(rows), encoding="utf-8")
     return folder
 
