@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from page_body import change_body
 from sphinx.application import Sphinx
 
 CITATION = 'role="doc-biblioentry"'  # withdrawn from DPUB-ARIA: a list has list items
@@ -14,12 +15,6 @@ def accessible(body: str) -> str:
     return EMPTY_HEADER.sub("<td></td>", body.replace(CITATION, 'role="listitem"'))
 
 
-def _mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    if "body" in context:
-        context["body"] = accessible(context["body"])
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
-    app.connect("html-page-context", _mend)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return change_body(app, accessible)

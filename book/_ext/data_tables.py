@@ -7,6 +7,7 @@ after each of them in a heading, and numbers get the minus sign that they have i
 import re
 from typing import Any
 
+from page_body import change_body
 from sphinx.application import Sphinx
 from stored_numbers import true_minus
 
@@ -65,12 +66,6 @@ def _text(html: str) -> str:
     return re.sub("<[^>]+>", "", html).strip()
 
 
-def _tell(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    if "body" in context:
-        context["body"] = told(context["body"])
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
-    app.connect("html-page-context", _tell)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return change_body(app, told)

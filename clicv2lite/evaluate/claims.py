@@ -165,8 +165,9 @@ def run(args: argparse.Namespace) -> int:
     """Judge every claim and write the file; exit status 0."""
     found = claims(args.suites or stored_results() / "suites")
     stored = CHECKOUT.parent / "claims.json" if CHECKOUT.is_dir() and not args.suites else None
-    put_json(args.json or stored, found)
-    if not (args.json or stored):
+    out = args.json or stored
+    put_json(out, found)
+    if out is None:
         return 0
     print(counted(found))
     for head in dict.fromkeys(head for row in found for head in row.get("by_head", ())):

@@ -27,7 +27,7 @@ from clicv2lite.heads.base import KINDS
 from clicv2lite.models.by_name import HANDCRAFTED, load_encoder
 from clicv2lite.outputs import add_output
 from clicv2lite.probe.crossval import check_inner, folds, left_by, predicted
-from clicv2lite.probe.encoding import encode_task
+from clicv2lite.probe.encoding import encode_again, encode_task
 from clicv2lite.probe.fitting import fitter
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import add_score_range, add_within_categories, load_task
@@ -122,10 +122,10 @@ def run(args: argparse.Namespace) -> int:
     candidates: dict[str, Candidate] = {}
     skipped: list[str] = []
     for name, encoder in encoders.items():
-        inputs, task, failed = encode_task(encoder.to(device), heads[name], task, args.batch_size)
-        if candidates and failed:
-            raise UserError(f"--ratings: {failed[0]} could be read, and now it cannot; run the command again")
-        skipped += failed
+        if candidates:
+            inputs = encode_again(encoder.to(device), heads[name], task, args.batch_size)
+        else:
+            inputs, task, skipped = encode_task(encoder.to(device), heads[name], task, args.batch_size)
         candidates[name] = Candidate(inputs, fitter(heads[name], encoder, args.seed))
         encoder.to(torch.device("cpu"))  # the next one may need the room
     predictions: dict[str, Floats] = {}

@@ -18,7 +18,8 @@ from clicv2lite.extras import extra
 from clicv2lite.ranges import shown
 
 ALPHAS = np.logspace(-2, 6, 25)  # three per decade; the one with the smallest leave-one-out error is used
-ALONE = 100, 0.25  # from so many rows on, a feature with more than this share of its variance in one row has no weight
+ALONE = 0.25  # a feature with more than this share of its variance in one row has no weight ...
+MANY = 100  # ... among so many rows and more
 
 
 @dataclass(frozen=True)
@@ -96,18 +97,17 @@ def fit_ridge(features: Tensor, scores: Floats, groups: NDArray[np.str_] | None 
 
     scaler = StandardScaler()
     x, y = scaler.fit_transform(features.detach().cpu().numpy().astype(np.float64)), np.array(scores, dtype=np.float64)
-    rows, share = ALONE
-    if len(x) >= rows:
-        x[:, np.square(x).max(0) > share * len(x)] = 0  # the mean square of a standardised feature is 1
+    if len(x) >= MANY:
+        x[:, np.square(x).max(0) > ALONE * len(x)] = 0  # the mean square of a standardised feature is 1
     _, member, size = np.unique(np.zeros(len(y)) if groups is None else groups, return_inverse=True, return_counts=True)
     if size.max() < 2:
         raise UserError(
             "ratings: no group has two of them, so there is no difference within one to fit; rate two or more of a kind"
         )
     for group in range(len(size)):
-        inside = member == group
-        x[inside] -= x[inside].mean(0)
-        y[inside] -= y[inside].mean()
+        rows = member == group
+        x[rows] -= x[rows].mean(0)
+        y[rows] -= y[rows].mean()
     u, s, vt = np.linalg.svd(x, full_matrices=False)
     kept = s**2 / (s**2 + ALPHAS[:, None])  # (penalties, directions): the share of a direction that a penalty keeps
     residual = y - kept * (u.T @ y) @ u.T

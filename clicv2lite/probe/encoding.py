@@ -48,3 +48,15 @@ def encode_task(encoder: FrozenEncoder, head: str, task: Task, batch_size: int) 
     """
     found, read, skipped = encode(encoder, head, task.paths, batch_size)
     return found, keep_rows(task, read), skipped
+
+
+def encode_again(encoder: FrozenEncoder, head: str, task: Task, batch_size: int) -> Tensor:
+    """What `encode` gives of a task whose images have all been read before.
+
+    Raises:
+        UserError: as `encode`, and if one of them cannot be read now: rows would no longer belong together.
+    """
+    found, _, failed = encode(encoder, head, task.paths, batch_size)
+    if failed:
+        raise UserError(f"--ratings: {failed[0]} could be read, and now it cannot; run the command again")
+    return found

@@ -13,13 +13,13 @@ from clicv2lite.arrays import Floats
 from clicv2lite.baselines.measures.agreement import add_measuring, check_size, measure_task
 from clicv2lite.baselines.measures.sets import SETS
 from clicv2lite.device import add_device, choose_device
-from clicv2lite.errors import UserError, check_seed
+from clicv2lite.errors import check_seed
 from clicv2lite.files import put_json
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.outputs import add_json
 from clicv2lite.probe.crossval import cross_validate, folds
-from clicv2lite.probe.encoding import encode_task
+from clicv2lite.probe.encoding import encode_again
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import add_within_categories, groups, load_task
 from clicv2lite.provenance import stamped
@@ -79,9 +79,7 @@ def run(args: argparse.Namespace) -> int:
     encoder = load_encoder(args.encoder, args.seed).to(device) if args.encoder else None
     values, task, skipped = measure_task(task, args.size, args.set)
     if encoder:
-        features, task, failed = encode_task(encoder, "ridge", task, 32)
-        if failed:
-            raise UserError(f"--ratings: {failed[0]} could be read, and now it cannot; run the command again")
+        features = encode_again(encoder, "ridge", task, 32)
         values |= {f"feature {i}": column for i, column in enumerate(features.T.numpy())}
     predictions = predict_by_measures(values, task.scores, task.categories, 5, args.seed, args.within_categories)
     result: dict[str, Any] = report(task.scores, predictions, task.categories, RESAMPLES, args.seed) | {
