@@ -60,6 +60,10 @@ class Ranks:
         dist.all_reduce(total)
         return total / self.size
 
+    def any(self, value: bool) -> bool:
+        """Whether it is true on any rank. Every rank gets it."""
+        return bool(self.mean(torch.tensor(float(value), device=self.device)) > 0)
+
     def from_first(self, value: Any) -> Any:
         """A small value of the first rank. Every rank gets it."""
         if self.size == 1:

@@ -1,7 +1,6 @@
 """Image files in batches, each image squared; a file that cannot be read is reported, not raised."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from clicv2lite.arrays import Mask
 from clicv2lite.data.images import ImageError, read_square
 from clicv2lite.device import cores
+from clicv2lite.interrupts import Threads
 from clicv2lite.lines import Notes, progress, say
 
 
@@ -42,13 +42,13 @@ def batches(
         label: what the bar says. reader: how a file becomes a square.
     """
     with (
-        ThreadPoolExecutor(max_workers=min(16, cores())) as pool,
+        Threads(min(16, cores())) as threads,
         progress(len(paths), label) as bar,
         closing(Notes()) as note,
     ):
         for start in range(0, len(paths), batch_size):
             group = paths[start : start + batch_size]
-            read = dict(enumerate(pool.map(partial(_read, reader, size=size, note=note), group), start))
+            read = dict(enumerate(threads.map(partial(_read, reader, size=size, note=note), group), start))
             good = {i: r for i, r in read.items() if isinstance(r, Tensor)}
             images = torch.stack(list(good.values())) if good else torch.empty(0, 3, size, size, dtype=torch.uint8)
             yield ImageBatch(list(good), images, {i: r for i, r in read.items() if isinstance(r, str)})

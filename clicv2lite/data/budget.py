@@ -26,7 +26,8 @@ class Budget:
     def __init__(self, limit: int = PIXEL_BYTES) -> None:
         self.limit = limit
         self.taken = 0
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # taken in one step; a Ctrl-C while a Condition is taken may leave it taken for ever
+        self._changed = threading.Condition(self._lock)
         self._queue: deque[object] = deque()  # the threads that wait
         self._mine = _Mine()
 
@@ -39,7 +40,7 @@ class Budget:
         finally:
             self._mine.depth -= 1
             if self._mine.depth == 0 and self._mine.bytes:
-                with self._changed:
+                with self._lock:
                     self.taken -= self._mine.bytes
                     self._changed.notify_all()
                 self._mine.bytes = 0
@@ -48,7 +49,7 @@ class Budget:
         """Take `size` bytes, inside `hold`; waits until they are free if this thread holds none."""
         if self._mine.depth == 0:
             raise RuntimeError("take room inside hold(), which gives it back")
-        with self._changed:
+        with self._lock:
             if not self._mine.bytes:
                 place = object()
                 self._queue.append(place)

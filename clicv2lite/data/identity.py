@@ -3,12 +3,12 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from clicv2lite.data.parts import Embedded, Files, Part, Worlds
 from clicv2lite.data.sources import REQUESTS, ImageSet
 from clicv2lite.data.tars.index import TarImages
+from clicv2lite.interrupts import Threads
 
 AT_ONCE = 1024  # files that a thread asks the size of in one task
 
@@ -49,8 +49,8 @@ def _files(part: Files) -> Iterator[str]:
     def sizes(start: int) -> list[int]:
         return [_size(part.name(i)) for i in range(start, min(len(part), start + AT_ONCE))]
 
-    with ThreadPoolExecutor(REQUESTS) as pool:  # a file system over a network answers many at once
-        found = (size for some in pool.map(sizes, range(0, len(part), AT_ONCE)) for size in some)
+    with Threads(REQUESTS) as threads:  # a file system over a network answers many at once
+        found = (size for some in threads.map(sizes, range(0, len(part), AT_ONCE)) for size in some)
         for i, size in enumerate(found):
             yield f"{part.paths[i] if part.root else os.path.basename(part.paths[i])}\t{size}"
 

@@ -1,7 +1,6 @@
 """Paths, PIL images, arrays and tensors -> the squares that an encoder sees (book chapter 12)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from clicv2lite.data.regular import MOST_BYTES
 from clicv2lite.data.rgb import check_floats
 from clicv2lite.device import cores
 from clicv2lite.errors import UserError
+from clicv2lite.interrupts import Threads
 from clicv2lite.lines import Notes
 
 KINDS = "a path, a PIL image, a NumPy array (H, W, 3) or (H, W), a tensor (C, H, W), a file's bytes, or a list of them"
@@ -116,9 +116,9 @@ def squares(
             failed(i, error)
             return torch.zeros(3, size, size, dtype=torch.uint8)
 
-    with ThreadPoolExecutor(max_workers=min(16, cores())) as pool, closing(Notes()) as note:
+    with Threads(min(16, cores())) as threads, closing(Notes()) as note:
         for start in range(0, len(images), batch_size):
-            yield torch.stack(list(pool.map(one, range(start, min(start + batch_size, len(images))))))
+            yield torch.stack(list(threads.map(one, range(start, min(start + batch_size, len(images))))))
 
 
 def _content(file: Any, name: str) -> bytes:

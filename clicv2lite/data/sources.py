@@ -10,7 +10,6 @@ import os
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import overload
 
@@ -22,6 +21,7 @@ from clicv2lite.data.tars.braces import expand_braces
 from clicv2lite.data.tars.index import TarImages, index_tar
 from clicv2lite.data.tars.remote import is_address
 from clicv2lite.errors import UserError
+from clicv2lite.interrupts import Threads
 from clicv2lite.lines import say
 
 REQUESTS = 16  # tars elsewhere that are indexed at once
@@ -120,8 +120,8 @@ def _parts(source: str) -> Iterator[Part]:
     elif source.startswith("worlds:"):
         yield worlds_of(source)
     elif is_address(source):
-        with ThreadPoolExecutor(REQUESTS) as pool:
-            yield from map(_told, pool.map(_elsewhere, expand_braces(source)))
+        with Threads(REQUESTS) as threads:
+            yield from map(_told, threads.map(_elsewhere, expand_braces(source)))
     elif "{" in source and not os.path.exists(source):
         for path in _existing(source):
             yield _part(path)

@@ -19,6 +19,7 @@ from clicv2lite.distributed import Ranks, join, without_exchange
 from clicv2lite.encoders.config import FrozenConfig
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.extras import need
+from clicv2lite.interrupts import Stop
 from clicv2lite.learners import METHODS
 from clicv2lite.lines import progress
 from clicv2lite.method.clicv2 import Keys, Output
@@ -33,7 +34,6 @@ from clicv2lite.pretrain.input.feed import Batch, Feed
 from clicv2lite.pretrain.monitor import Monitor, Watch
 from clicv2lite.pretrain.optim import learning_rate, make_optimizer
 from clicv2lite.pretrain.products import bfloat16_products
-from clicv2lite.pretrain.stop import Stop
 from clicv2lite.recipes.recipe import Recipe
 
 LOSSES = ("total", "contrast", "auxiliary")
@@ -134,7 +134,7 @@ def _loop(
                 bar.set_postfix_str(losses, refresh=False)  # the bar itself says when: every 30 s in a log file
             if monitor and monitor.probe_due(batch.step):
                 monitor.probe(batch.step, model)
-            stopping = stop.anywhere(ranks)
+            stopping = ranks.any(stop.asked > 0)
             if step % recipe.save_every == 0 or step == recipe.steps or stopping:
                 if ranks.first:
                     checkpoint.save(what.out / "checkpoints", step, model, optimizer)

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from clicv2lite.data.tars.remote import is_address
 from clicv2lite.errors import UserError, one_line
 from clicv2lite.extras import extra
 from clicv2lite.files import atomic, remove_leftovers, shortened
+from clicv2lite.interrupts import Threads
 from clicv2lite.models.model import Model
 from clicv2lite.models.norms import Norms, fingerprint
 from clicv2lite.score.arguments import ImageRow, find_images, members
@@ -100,9 +100,9 @@ def finished(parts: Sequence[Part], out: Path, model: str) -> dict[str, dict[str
     remove_leftovers(out, lambda name: name.endswith(".parquet"))
     names = set(os.listdir(out))
     there = [part for part in parts if part.path.name in names]
-    with ThreadPoolExecutor(READERS) as pool:
-        headers = list(pool.map(lambda part: read_header(part.path), there))
-        sources = list(pool.map(lambda part: part.opened().source, there))  # workers kept the indexes of the tars
+    with Threads(READERS) as threads:
+        headers = list(threads.map(lambda part: read_header(part.path), there))
+        sources = list(threads.map(lambda part: part.opened().source, there))  # workers kept the indexes of the tars
     for part, header, source in zip(there, headers, sources, strict=True):
         if header["model"] != model:
             raise UserError(f"--out {out}: {part.path.name} is of another model or norms; name another folder")

@@ -6,7 +6,6 @@ barrier inside a matrix product, and the score of an image depends neither on it
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -23,6 +22,7 @@ from clicv2lite.data.images import ImageError
 from clicv2lite.errors import UserError, one_line
 from clicv2lite.files import atomic, make_folder, reason, shortened
 from clicv2lite.heads.heatmap import overlay, relative, smooth
+from clicv2lite.interrupts import Task, Threads
 from clicv2lite.lines import Notes, progress, say
 from clicv2lite.models.model import Model
 from clicv2lite.score.arguments import ImageRow
@@ -51,25 +51,22 @@ def score_rows(
     targets = [maps / name if maps and name else None for name in names]
     parts = [slice(start, start + batch_size) for start in range(0, len(rows), batch_size)]
     bar = progress(len(rows), "scoring", smoothing=0.05)
-    with bar, closing(Notes()) as notes, shared_cores(min(jobs, len(parts))), ThreadPoolExecutor(jobs) as pool:
-        waiting: deque[Future[list[ImageRow]]] = deque()
+    with bar, closing(Notes()) as notes, shared_cores(min(jobs, len(parts))), Threads(jobs) as threads:
+        waiting: deque[Task[list[ImageRow]]] = deque()
         queue = iter(parts)
-        try:
-            while True:
-                for part in islice(queue, 2 * jobs - len(waiting)):  # only so many batches are in memory
-                    waiting.append(pool.submit(_score, rows[part], targets[part], model))
-                if not waiting:
-                    return
-                done = waiting.popleft().result()
-                for row in done:
-                    if said := row.error or row.map_error:
-                        say(said)
-                    if row.note:
-                        notes(row.note)
-                bar.update(len(done))
-                yield done
-        finally:  # an interrupt does not wait for batches that have not begun
-            pool.shutdown(wait=False, cancel_futures=True)
+        while True:
+            for part in islice(queue, 2 * jobs - len(waiting)):  # only so many batches are in memory
+                waiting.append(threads.submit(_score, rows[part], targets[part], model))
+            if not waiting:
+                return
+            done = waiting.popleft().result()
+            for row in done:
+                if said := row.error or row.map_error:
+                    say(said)
+                if row.note:
+                    notes(row.note)
+            bar.update(len(done))
+            yield done
 
 
 @contextmanager

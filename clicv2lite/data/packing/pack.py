@@ -28,6 +28,7 @@ from clicv2lite.data.packing.shards import FIELDS, Images, is_done, read_rows, w
 from clicv2lite.data.sources import ImageSet
 from clicv2lite.errors import UserError, check_counts
 from clicv2lite.files import atomic, make_folder, remove_leftovers, write_json
+from clicv2lite.interrupts import Stop
 from clicv2lite.outputs import locked
 
 STATE = ".pack"  # a folder: what was asked for, and the manifest of each finished shard
@@ -171,29 +172,33 @@ def _in_processes(
     context = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
     if hasattr(context, "set_forkserver_preload"):
         context.set_forkserver_preload([__name__])
-    done = context.Value("q", 0)
-    executor: Executor = ProcessPoolExecutor(jobs, context, _start_worker, (images, out, form, done))
+    done, over = context.Value("q", 0), context.Value("b", 0)
+    executor: Executor = ProcessPoolExecutor(jobs, context, _start_worker, (images, out, form, done, over))
     shown = 0
-    try:
-        futures: set[Future[None]] = {executor.submit(_work, name, which) for name, which in missing.items()}
-        while futures:
-            finished, futures = wait(futures, timeout=0.2, return_when="FIRST_EXCEPTION")
-            update(done.value - shown)
-            shown = done.value
-            for future in finished:
-                future.result()
-    except BrokenProcessPool:
-        raise UserError(f"{out}: a process was killed (out of memory?); run the command again with fewer --jobs") from None
-    finally:
-        executor.shutdown(cancel_futures=True)
+    with Stop(signal.SIGINT) as stop:  # a Ctrl-C inside the executor could lock it up
+        try:
+            futures: set[Future[None]] = {executor.submit(_work, name, which) for name, which in missing.items()}
+            while futures:
+                finished, futures = wait(futures, timeout=0.2, return_when="FIRST_EXCEPTION")
+                update(done.value - shown)
+                shown = done.value
+                for future in finished:
+                    future.result()
+                if stop.asked:
+                    raise KeyboardInterrupt
+        except BrokenProcessPool:
+            raise UserError(f"{out}: a process was killed (out of memory?); run the command again with fewer --jobs") from None
+        finally:
+            over.value = 1
+            executor.shutdown(cancel_futures=True)
 
 
-_job: tuple[Images, Path, Form, "Synchronized[int]"]
+_job: tuple[Images, Path, Form, "Synchronized[int]", "Synchronized[int]"]
 
 
-def _start_worker(images: Images, out: Path, form: Form, done: "Synchronized[int]") -> None:
+def _start_worker(images: Images, out: Path, form: Form, done: "Synchronized[int]", over: "Synchronized[int]") -> None:
     global _job
-    _job = images, out, form, done
+    _job = images, out, form, done, over
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to every process: only the parent reports it
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -206,11 +211,13 @@ def _end_with_parent() -> None:
 
 
 def _work(name: str, which: range) -> None:
-    images, out, form, done = _job
+    images, out, form, done, over = _job
 
     def tick() -> None:
         with done.get_lock():
             done.value += 1
+        if over.value:
+            raise RuntimeError(f"shard {name} is not needed any more")
 
     _one_shard(images, which, out, name, form, tick)
 

@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +24,7 @@ from clicv2lite.evaluate.results.checkout import changed, code, commit
 from clicv2lite.evaluate.results.plan import DATA, Step
 from clicv2lite.evaluate.results.record import inputs, keeps_are_here, read_record, state, store
 from clicv2lite.evaluate.results.table import WORK, Experiment, Table
+from clicv2lite.interrupts import Stop
 
 PATIENCE = 120.0  # seconds that a stopped command has for saving
 DIRTY = '+changes"'  # the end of a commit in provenance, in JSON
@@ -64,7 +64,7 @@ def make(steps: Sequence[Step], table: Table, root: Path, jobs: int) -> dict[str
     waiting, running = list(steps), list[Job]()
     failed: dict[str, str] = {}
     (root / WORK).mkdir(parents=True, exist_ok=True)
-    with _Stop() as stop:
+    with Stop() as stop:  # so that no command is lost between its start and its end
         try:
             while (waiting or running) and not stop.asked:
                 for job in [job for job in running if job.process.poll() is not None]:
@@ -86,24 +86,6 @@ def make(steps: Sequence[Step], table: Table, root: Path, jobs: int) -> dict[str
         if stop.asked:
             raise KeyboardInterrupt
     return failed
-
-
-class _Stop:
-    """While it is open, Ctrl-C and SIGTERM are counted, so that no command is lost between its start and its end."""
-
-    asked = 0
-
-    def __enter__(self) -> "_Stop":
-        numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-        self.before = {number: signal.signal(number, self._ask) for number in numbers}
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: object) -> None:
-        self.asked += 1
 
 
 @contextmanager
@@ -212,7 +194,7 @@ def _last_line(log: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def _end(running: Sequence[Job], stop: _Stop) -> None:
+def _end(running: Sequence[Job], stop: Stop) -> None:
     """End commands and what they started; those that can save do so first, unless the user asks once more."""
     began, asked = time.monotonic(), stop.asked
     for job in running:

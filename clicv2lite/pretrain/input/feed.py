@@ -4,7 +4,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from clicv2lite.data.sources import ImageSet
 from clicv2lite.device import cores
+from clicv2lite.interrupts import Task, Threads
 from clicv2lite.learners import METHODS
 from clicv2lite.method.views import CROP_DRAWS, crop_shares, uniform
 from clicv2lite.pretrain.input.order import samples
@@ -69,7 +69,7 @@ class Feed:
         if recipe.store:
             self._store = ImageStore(images, recipe.store, workers, MEMORY // here, progress)
             self.bad = self._store.bad
-        self._pool = ThreadPoolExecutor(workers, "feed")
+        self._threads = Threads(workers, "feed")
 
     def __enter__(self) -> "Feed":
         return self
@@ -79,10 +79,10 @@ class Feed:
 
     def close(self) -> None:
         """Drop the batches in preparation and end the threads."""
-        self._pool.shutdown(cancel_futures=True)
+        self._threads.close()
 
     def __iter__(self) -> Iterator[Batch]:
-        under_way: deque[tuple[Batch, list[Future[None]]]] = deque()
+        under_way: deque[tuple[Batch, list[Task[None]]]] = deque()
         following = iter(range(self.start, self.recipe.steps))
         while True:
             began = time.perf_counter()
@@ -96,7 +96,7 @@ class Feed:
             self.waited += time.perf_counter() - began
             yield batch
 
-    def _begin(self, step: int) -> tuple[Batch, list[Future[None]]]:
+    def _begin(self, step: int) -> tuple[Batch, list[Task[None]]]:
         total = self.recipe.batch
         epoch, index = samples(self.recipe.seed, len(self.images), step * total, total)
         b = total // self.ranks
@@ -107,7 +107,7 @@ class Feed:
         empty = torch.empty(b * crops, 3, side, side, dtype=torch.uint8, memory_format=layout)
         empty = empty if crops == 1 else empty.unflatten(0, (b, crops))
         batch = Batch(step, epoch[mine], index[mine], empty, self.images.names)
-        return batch, [self._pool.submit(self._fill, batch, slice(i, i + CHUNK)) for i in range(0, b, CHUNK)]
+        return batch, [self._threads.submit(self._fill, batch, slice(i, i + CHUNK)) for i in range(0, b, CHUNK)]
 
     def _fill(self, batch: Batch, part: slice) -> None:
         epoch, index, out = batch.epoch[part], batch.index[part], batch.images[part]

@@ -1,7 +1,6 @@
 """Training images as uint8 squares: decoded once and kept in memory if they fit, otherwise decoded when needed."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from clicv2lite.data.budget import PIXELS
 from clicv2lite.data.images import ImageError, read_image, to_square
 from clicv2lite.data.sources import ImageSet
 from clicv2lite.errors import UserError
+from clicv2lite.interrupts import Threads
 from clicv2lite.lines import progress
 
 MEMORY = 4 * 2**30  # bytes that decoded images may take
@@ -37,15 +37,12 @@ class ImageStore:
         return self._decode(index) if self.cache is None else self.cache[index]
 
     def _decode_all(self, workers: int) -> Tensor:
-        pool = ThreadPoolExecutor(workers)
         cache = torch.empty(len(self.images), 3, self.side, self.side, dtype=torch.uint8)
-        try:
-            with progress(len(self.images), "reading", leave=False, disable=not self.progress) as bar:
-                for i, image in enumerate(pool.map(self._decode, range(len(self.images)))):
-                    cache[i] = image
-                    bar.update()
-        finally:  # also after Ctrl-C
-            pool.shutdown(cancel_futures=True)
+        bar = progress(len(self.images), "reading", leave=False, disable=not self.progress)
+        with bar, Threads(workers) as threads:
+            for i, image in enumerate(threads.map(self._decode, range(len(self.images)))):
+                cache[i] = image
+                bar.update()
         return cache
 
     def _decode(self, index: int) -> Tensor:

@@ -4,9 +4,11 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
+import textwrap
 import time
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from PIL import Image
 from clicv2lite.data.images import read_image
 from clicv2lite.data.packing import shards
 from clicv2lite.data.packing.form import Form
-from clicv2lite.data.packing.pack import Opened, Packed, pack, shard_pattern
+from clicv2lite.data.packing.pack import STATE, Opened, Packed, pack, shard_pattern
 from clicv2lite.data.packing.shards import FIELDS, small_jpeg
 from clicv2lite.data.sources import open_images
 from clicv2lite.data.worlds import sample
@@ -184,6 +186,23 @@ def test_a_killed_run_of_two_processes_leaves_whole_shards_and_goes_on_to_the_by
     assert there and all((whole / name).read_bytes() == data for name, data in there.items())
     done = packed(source, out, side=32, shard=5)
     assert done.made <= 60 and tree(out) == tree(whole)
+
+
+def test_ctrl_c_ends_two_processes_in_the_middle_of_their_shards_and_the_next_run_goes_on(tmp_path):
+    out = tmp_path / "out"
+    script = f"""
+        import signal, sys
+        from clicv2lite.cli import main
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to it
+        sys.exit(main("data pack --images worlds:40000:3 --out {out} --jobs 2 --side 32 --shard 20000".split()))
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.PIPE, text=True)
+    while not list(out.glob(".0*.tmp")) and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=120)[1] == "" and process.returncode == 130
+    assert not list((out / STATE).glob("*.csv"))  # no shard was whole
+    assert packed("worlds:20:3", tmp_path / "small", jobs=2, side=32, shard=5).good == 20
 
 
 def test_a_full_disk_is_one_line_and_the_next_run_goes_on(folder, tmp_path, monkeypatch):

@@ -1,0 +1,146 @@
+"""Ctrl-C at any moment: threads that it cannot lock up, and loops that end where they can."""
+
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Threads:
+    """Threads that take tasks from one queue. Use them as a context manager; its end drops what has not begun, and waits.
+
+    Not those of concurrent.futures: their locks are written in Python, and a Ctrl-C just after one was taken, before it is
+    used, leaves it taken. Their threads then wait for ever, and the process with them: three in 391 interrupts, where the main
+    thread does nothing but give them tasks. All that these wait for is one step of the interpreter.
+
+    Args:
+        number: how many, 1 or more.
+        name: of each thread, for a debugger.
+    """
+
+    def __init__(self, number: int, name: str = "worker") -> None:
+        self._tasks: SimpleQueue[Task[Any] | None] = SimpleQueue()
+        # daemons: a second Ctrl-C, during the wait in `close`, ends the process although they still work
+        self._threads = [threading.Thread(target=_work, args=(self._tasks,), name=name, daemon=True) for _ in range(number)]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> "Threads":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def submit(self, work: Callable[..., Result], *args: Any) -> "Task[Result]":
+        """Have a thread call `work(*args)`.
+
+        Raises:
+            RuntimeError: after `close`.
+        """
+        if not self._threads:
+            raise RuntimeError("these threads have ended")
+        task = Task(partial(work, *args))
+        self._tasks.put(task)
+        return task
+
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """What `work` makes of each item, in order; all are given to the threads at once."""
+        tasks = deque([self.submit(work, item) for item in items])
+        return (tasks.popleft().result() for _ in range(len(tasks)))
+
+    def close(self) -> None:
+        """Drop the tasks that have not begun, wait for the others, and end the threads."""
+        with suppress(Empty):
+            while True:
+                if task := self._tasks.get_nowait():
+                    task.drop()
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+
+
+class Task(Generic[Result]):
+    """A call that a thread makes.
+
+    Args:
+        work: what is called.
+    """
+
+    def __init__(self, work: Callable[[], Result]) -> None:
+        self._work = work
+        self._error: BaseException | None = None
+        self._over = threading.Lock()
+        self._over.acquire()
+
+    def run(self) -> None:
+        """Make the call; only once."""
+        try:
+            self._value = self._work()
+        except BaseException as error:
+            self._error = error
+        self._over.release()
+        del self  # an error's traceback holds this frame, and would keep what the call was given
+
+    def drop(self) -> None:
+        """Let it be known that there will be no call."""
+        self._error = RuntimeError("dropped, for its threads have ended")
+        self._over.release()
+
+    def result(self) -> Result:
+        """Wait for the call, and give back what it returned.
+
+        Raises:
+            BaseException: the one that the call raised; RuntimeError if the call was dropped.
+        """
+        with self._over:
+            pass
+        try:
+            if self._error:
+                raise self._error
+            return self._value
+        finally:
+            del self  # as in `run`
+
+
+def _work(tasks: "SimpleQueue[Task[Any] | None]") -> None:
+    while task := tasks.get():
+        task.run()
+        del task  # its images are not kept while this thread waits
+
+
+class Stop:
+    """While it is open, Ctrl-C and SIGTERM are counted, so that a loop can end, and save, where nothing is half done.
+
+    Args:
+        numbers: the signals.
+
+    Attributes:
+        asked: how many of them came.
+    """
+
+    def __init__(self, *numbers: signal.Signals) -> None:
+        self.asked = 0
+        self._numbers = numbers or (signal.SIGINT, signal.SIGTERM)
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Stop":
+        if threading.current_thread() is threading.main_thread():  # Python handles signals only there
+            self._before = {number: signal.signal(number, self._ask) for number in self._numbers}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked += 1
