@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clicv2lite.arrays import Floats, Mask, Names
+from clicv2lite.arrays import Floats, Mask, Names, Rows
 from clicv2lite.data.rated.table import Ratings, read_ratings
 from clicv2lite.errors import UserError
 
@@ -53,7 +53,7 @@ def load_task(
     """Read the tables and decide what tests what.
 
     With a test table: both tables whole. Else, if no number of folds is asked for, the split column if it has both
-    train and test rows (rows of other splits are left out). Else cross-validation of all rows.
+    train and test rows, in letters of any case (rows of other splits are left out). Else cross-validation of all rows.
 
     Args:
         within: ridge is to be fitted to differences within the categories of the table `ratings`.
@@ -79,9 +79,10 @@ def load_task(
             test=np.arange(n + len(other.paths)) >= n,
             groups=None if parted is None else np.concatenate([parted, np.full(len(other.paths), "")]),  # those fit nothing
         )
-    if k is None and table.splits is not None and {"train", "test"} <= set(table.splits):
-        table = _rows(table, [i for i, split in enumerate(table.splits) if split in ("train", "test")])
-        split = np.array(table.splits)
+    split = np.array([name.casefold() for name in table.splits or ()])
+    if k is None and {"train", "test"} <= {*split}:
+        chosen = np.flatnonzero((split == "train") | (split == "test"))
+        table, split = _rows(table, chosen), split[chosen]
         parted = groups(within, table.categories, ratings)
         return Task(table.paths, table.scores, table.categories, split == "train", split == "test", parted)
     return Task(table.paths, table.scores, table.categories, np.ones(n, dtype=bool), None, parted)
@@ -107,7 +108,7 @@ def keep_rows(task: Task, read: Mask) -> Task:
     return kept
 
 
-def _rows(table: Ratings, rows: list[int]) -> Ratings:
+def _rows(table: Ratings, rows: Rows) -> Ratings:
     names, splits = table.categories, table.splits
     return Ratings(
         [table.paths[i] for i in rows],

@@ -69,6 +69,12 @@ def test_a_split_column_decides_without_folds(tmp_path):
     assert len(asked.paths) == 4 and asked.test is None
 
 
+def test_a_split_in_capitals_is_the_same_split(tmp_path):
+    path = table(tmp_path, "t.csv", ["1.jpg,0.1,Train", "2.jpg,0.2,TEST", "3.jpg,0.3,Val"], "image,score,split")
+    task = load_task(path, None, None, None)
+    assert names(task.paths) == ["1.jpg", "2.jpg"] and task.test.tolist() == [False, True]
+
+
 def test_a_split_column_without_test_rows_means_cross_validation(tmp_path):
     path = table(tmp_path, "t.csv", ["1.jpg,0.1,train", "2.jpg,0.2,train"], "image,score,split")
     assert load_task(path, None, None, None).test is None
