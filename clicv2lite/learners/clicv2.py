@@ -1,6 +1,7 @@
 """The method CLICv2: shifted patches are compared within the batch, masked patches are predicted (book chapter 7)."""
 
 from clicv2lite.learners.base import Method, NoSettings, Price, Run, Step
+from clicv2lite.method.backbone import VIT
 from clicv2lite.method.clicv2 import CLICv2, ModelConfig
 from clicv2lite.method.infonce import GPU_TILE
 from clicv2lite.method.views import draws_per_image, make_views
@@ -34,6 +35,8 @@ def check(run: Run) -> str | None:
     return f"batch={run.batch}: leaves no negatives (negatives={run.negatives}); take a batch of 2 or more"
 
 
+PATCHES = {"backbone": VIT}  # it hides and compares single patches, which only the tokens of a ViT allow
+
 METHOD = Method(
     build=lambda model, own: CLICv2(model),
     draws_per_image=draws_per_image,
@@ -41,6 +44,8 @@ METHOD = Method(
     price=price,
     compared=compared,
     auxiliary=lambda views: None if views.target == "none" else views.target,
+    brings=PATCHES,
+    fixed=PATCHES,
     decodes=True,
     check=check,
 )

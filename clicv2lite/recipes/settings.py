@@ -154,10 +154,9 @@ def _check_method(recipe: Recipe) -> str | None:
     method = METHODS[recipe.method]
     for key, only in method.fixed.items():
         if getattr(recipe, key) != only:
-            return f"{key}={getattr(recipe, key)}: method={recipe.method} has {key}={only}; leave it out"
-    if recipe.backbone != VIT and recipe.method == "clicv2":
-        why = "method=clicv2 hides and compares single patches, which only the tokens of backbone=vit allow"
-        return f"backbone={shown(recipe.backbone)}: {why}; take that, or method=moco or method=clic"
+            others = " or ".join(name for name, other in METHODS.items() if key not in other.fixed)
+            what = f"{key}={shown(getattr(recipe, key))}: method={recipe.method} has {key}={only}"
+            return f"{what}; leave it out{others and f', or take method={others}'}"
     if recipe.compare == "image" and recipe.negatives == "same-image":
         return "negatives=same-image: with compare=image an image has only one feature, so it has no such negatives"
     visible = visible_count((recipe.size // recipe.patch) ** 2, recipe.mask_ratio)

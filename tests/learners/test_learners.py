@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import clicv2lite.learners as room
+from clicv2lite.errors import UserError
 from clicv2lite.learners import METHODS
 from clicv2lite.learners.base import Step
 from clicv2lite.recipes.library import get_recipe
@@ -27,6 +28,15 @@ def test_what_a_method_sets_are_settings(name):
     assert not own & {field.name for field in dataclasses.fields(Recipe)}, "a name of every method"
     assert own <= kinds().keys() and typing.get_type_hints(method.settings).keys() == own
     check(get_recipe("ci", [f"method={name}"]))
+
+
+def test_a_method_made_of_clicv2s_record_refuses_a_network_without_patches(monkeypatch):
+    monkeypatch.setitem(METHODS, "mine", dataclasses.replace(METHODS["clicv2"]))
+    assert get_recipe("ci", ["method=mine"]).backbone == "vit"
+    with pytest.raises(UserError) as caught:
+        get_recipe("ci", ["method=mine", "backbone=resnet-lite", "size=64"])
+    said = "backbone=resnet-lite: method=mine has backbone=vit; leave it out, or take method=clic"
+    assert str(caught.value).startswith(f"--set {said}") and "clicv2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", METHODS)
