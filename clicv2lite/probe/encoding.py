@@ -33,7 +33,8 @@ def encode(encoder: FrozenEncoder, head: str, paths: Sequence[Path], batch_size:
     if not read.any():
         raise UserError(f"--ratings: none of the {len(paths)} rated images could be read; check the image column")
     if not all(part.isfinite().all() for part in found.split(batch_size)):
-        raise UserError("--encoder: what it makes of these images is not finite; is it a diverged run? use another")
+        what = "what it makes of these images is not finite; is it a diverged run? use another"
+        raise UserError(f"--encoder {encoder.name}: {what}")
     return found, read, skipped
 
 

@@ -68,7 +68,8 @@ class FeatureShards:
                 [paths[i] for i in missing], encoder.size, batch_size, label, read_centre,
             )  # fmt: skip
             if not found.isfinite().all():
-                raise UserError("--encoder: what it makes of these images is not finite; is it a diverged run? use another")
+                what = "what it makes of these images is not finite as float16; is it a diverged run? use another"
+                raise UserError(f"--encoder {encoder.name}: {what}")
             if read.any():
                 shard[missing[read]] = found.numpy()
             if read.any() or whole is None:
