@@ -1,5 +1,7 @@
 """Ctrl-C at any moment: threads that it cannot lock up, and loops that end where they can."""
 
+import atexit
+import os
 import signal
 import threading
 from collections import deque
@@ -22,16 +24,15 @@ class Threads:
     thread does nothing but give them tasks. All that these wait for is one step of the interpreter.
 
     Args:
-        number: how many, 1 or more.
+        number: how many at most, 1 or more; each begins with a task.
         name: of each thread, for a debugger.
     """
 
     def __init__(self, number: int, name: str = "worker") -> None:
+        self._number, self._name, self._closed = number, name, False
         self._tasks: SimpleQueue[Task[Any] | None] = SimpleQueue()
-        # daemons: a second Ctrl-C, during the wait in `close`, ends the process although they still work
-        self._threads = [threading.Thread(target=_work, args=(self._tasks,), name=name, daemon=True) for _ in range(number)]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        _open.add(self)
 
     def __enter__(self) -> "Threads":
         return self
@@ -45,10 +46,15 @@ class Threads:
         Raises:
             RuntimeError: after `close`.
         """
-        if not self._threads:
+        if self._closed:
             raise RuntimeError("these threads have ended")
         task = Task(partial(work, *args))
         self._tasks.put(task)
+        if len(self._threads) < self._number:
+            # a daemon: nothing waits for one whose start a Ctrl-C cut off
+            thread = threading.Thread(target=_work, args=(self._tasks,), name=self._name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
         return task
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -58,15 +64,15 @@ class Threads:
 
     def close(self) -> None:
         """Drop the tasks that have not begun, wait for the others, and end the threads."""
+        self._closed = True
         with suppress(Empty):
             while True:
                 if task := self._tasks.get_nowait():
                     task.drop()
-        for _ in self._threads:
-            self._tasks.put(None)
+        self._tasks.put(None)
         for thread in self._threads:
             thread.join()
-        self._threads = []
+        _open.discard(self)
 
 
 class Task(Generic[Result]):
@@ -116,6 +122,23 @@ def _work(tasks: "SimpleQueue[Task[Any] | None]") -> None:
     while task := tasks.get():
         task.run()
         del task  # its images are not kept while this thread waits
+    tasks.put(None)  # for the next thread
+
+
+_open: set[Threads] = set()
+
+
+@atexit.register
+def _end() -> None:
+    """End the threads of a generator that is still open, or that a second Ctrl-C left at work.
+
+    The interpreter may not end before them: it would abort if one is inside torch then, and wait for ever for the others.
+    """
+    try:
+        for threads in list(_open):
+            threads.close()
+    except KeyboardInterrupt:  # one more
+        os._exit(130)
 
 
 class Stop:

@@ -109,6 +109,50 @@ def test_an_interrupt_at_any_moment_leaves_threads_that_end():
     assert (done.stdout, done.stderr) == ("400\n", "")
 
 
+def test_a_program_ends_although_it_holds_an_unfinished_generator_with_threads():
+    script = """
+        from clicv2lite.interrupts import Threads
+
+        def squares():
+            with Threads(2) as threads:
+                yield from threads.map(int, range(4))
+
+        held = squares()
+        next(held)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+def test_the_interpreter_does_not_end_under_a_thread_that_works():
+    script = """
+        import atexit, threading, time
+        atexit.register(lambda: print(done))  # the first that is registered runs last
+        from clicv2lite.interrupts import Threads
+
+        begun, done = threading.Event(), []
+        Threads(1).submit(lambda: (begun.set(), time.sleep(0.3), done.append(1)))
+        begun.wait()
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("[1]\n", "", 0)
+
+
+def test_a_ctrl_c_in_the_last_wait_ends_the_process():
+    script = """
+        import atexit, signal, threading, time
+        from clicv2lite.interrupts import Threads
+
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        atexit.register(signal.setitimer, signal.ITIMER_REAL, 0.3)
+        begun = threading.Event()
+        Threads(1).submit(lambda: (begun.set(), time.sleep(600)))
+        begun.wait()
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 130)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_are_counted_while_it_is_open_and_raised_again_afterwards(number):
     before = signal.getsignal(number)
