@@ -14,6 +14,7 @@ from clicv2lite.data.tars.braces import expand_braces
 from clicv2lite.errors import UserError, one_line
 from clicv2lite.extras import MissingPackage
 from clicv2lite.files import reason
+from clicv2lite.interrupts import interruptible
 from clicv2lite.outputs import claimed, inputs_of, outputs_of
 
 FIRST = {
@@ -55,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     _open_streams()
     try:
-        status = _run(words)
+        with interruptible():
+            status = _run(words)
         sys.stdout.flush()  # now, where a full disk is still one line
         return status
     except MissingPackage as error:

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -141,6 +141,9 @@ def _end() -> None:
         os._exit(130)
 
 
+FOREIGN = (None, signal.SIG_IGN)  # handlers that stay: one of a program that Python runs in, or a job that is to be deaf
+
+
 class Stop:
     """While it is open, Ctrl-C and SIGTERM are counted, so that a loop can end, and save, where nothing is half done.
 
@@ -158,12 +161,40 @@ class Stop:
 
     def __enter__(self) -> "Stop":
         if threading.current_thread() is threading.main_thread():  # Python handles signals only there
-            self._before = {number: signal.signal(number, self._ask) for number in self._numbers}
+            taken = [number for number in self._numbers if signal.getsignal(number) not in FOREIGN]
+            self._before = {number: signal.signal(number, self._ask) for number in taken}
         return self
 
     def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in reversed(self._before.items()):  # Ctrl-C is the last that can break in here
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked += 1
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let a Ctrl-C that ends the block be a KeyboardInterrupt, whatever a library makes of it.
+
+    C code may take it for an error of its own: of one while a file of weights is loaded, safetensors makes a ValueError.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    came = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        signal.default_int_handler(number, frame)
+
+    try:
+        if before is signal.default_int_handler and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt)
+        yield
+    except Exception:
+        if came:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, before)

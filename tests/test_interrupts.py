@@ -11,8 +11,10 @@ import weakref
 from contextlib import suppress
 
 import pytest
+from PIL import Image
 
-from clicv2lite.interrupts import Stop, Threads
+from clicv2lite.cli import main
+from clicv2lite.interrupts import Stop, Threads, interruptible
 
 
 def test_map_keeps_the_order_and_each_item_is_worked_on_once():
@@ -181,3 +183,46 @@ def test_beside_the_main_thread_no_signal_is_touched():
 
     with Threads(1) as threads:
         assert threads.submit(look).result() == (0, True)
+
+
+def test_a_signal_that_the_job_is_deaf_to_stays_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in `clicv2lite pretrain ... &` of a script
+    try:
+        with Stop() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(1000):
+                pass
+            assert stop.asked == 0
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _mistaken():
+    """An interrupt, as safetensors passes it on."""
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise ValueError("could not determine the shape") from None
+
+
+def test_an_interrupt_that_a_library_takes_for_an_error_is_one():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            _mistaken()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        with pytest.raises(ValueError, match="own"), interruptible():
+            raise ValueError("its own")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_command_whose_library_mistakes_an_interrupt_ends_as_interrupted(monkeypatch, tmp_path):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr("clicv2lite.models.by_name.safetensors.torch.load_file", lambda path: _mistaken())
+    try:
+        Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+        assert main(["score", str(tmp_path / "a.png")]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
