@@ -12,9 +12,10 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -177,7 +178,8 @@ def _in_processes(
     shown = 0
     with Stop(signal.SIGINT) as stop:  # a Ctrl-C inside the executor could lock it up
         try:
-            futures: set[Future[None]] = {executor.submit(_work, name, which) for name, which in missing.items()}
+            with _unheard():
+                futures: set[Future[None]] = {executor.submit(_work, name, which) for name, which in missing.items()}
             while futures:
                 finished, futures = wait(futures, timeout=0.2, return_when="FIRST_EXCEPTION")
                 update(done.value - shown)
@@ -191,6 +193,19 @@ def _in_processes(
         finally:
             over.value = 1
             executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Put Ctrl-C off; processes that are started meanwhile never hear it, not even before `_start_worker`."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _job: tuple[Images, Path, Form, "Synchronized[int]", "Synchronized[int]"]

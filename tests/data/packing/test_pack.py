@@ -15,6 +15,7 @@ from pathlib import Path
 import bracex
 import filelock
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -203,6 +204,24 @@ def test_ctrl_c_ends_two_processes_in_the_middle_of_their_shards_and_the_next_ru
     assert process.communicate(timeout=120)[1] == "" and process.returncode == 130
     assert not list((out / STATE).glob("*.csv"))  # no shard was whole
     assert packed("worlds:20:3", tmp_path / "small", jobs=2, side=32, shard=5).good == 20
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no process groups")
+def test_ctrl_c_of_a_terminal_while_its_processes_start_is_heard_by_the_command_alone(tmp_path):
+    script = f"""
+        import signal, sys
+        from clicv2lite.cli import main
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.exit(main("data pack --images worlds:400:3 --out {tmp_path}/out --jobs 2 --side 32 --shard 20".split()))
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    about = psutil.Process(process.pid)
+    while not any("forkserver" in " ".join(child.cmdline()) for child in about.children()) and process.poll() is None:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to every process of the command
+    assert process.communicate(timeout=120)[1] == "" and process.returncode == 130
 
 
 def test_a_full_disk_is_one_line_and_the_next_run_goes_on(folder, tmp_path, monkeypatch):
