@@ -3,12 +3,14 @@
 # ruff: noqa: E402 (the number of threads is set before torch is imported)
 import os
 import shutil
+import signal
 
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; the commands that tests start inherit it
 settings.register_profile("clicv2lite", deadline=None, max_examples=25, derandomize="CI" in os.environ)
 settings.load_profile("clicv2lite")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest in the background is born deaf to it
 
 import numpy as np
 import pytest
