@@ -23,6 +23,9 @@ momentum_for = Exercise(
         "1 - 1 / n is the momentum whose memory is about n steps; the half-life is shorter": lambda steps, share: (
             1 - 1 / (share * steps)
         ),
+        "this solves the approximation ln 2 / (1 - m); solve the exact half-life, ln 2 / -ln m": lambda steps, share: (
+            1 - math.log(2) / (share * steps)
+        ),
         "this half-life is the whole run; take its share": lambda steps, share: 0.5 ** (1 / steps),
         "this is the half-life in steps; which momentum m has m ** half-life = 1 / 2?": lambda steps, share: share * steps,
     },

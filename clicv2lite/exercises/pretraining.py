@@ -29,10 +29,14 @@ chance = Exercise(
         "you count the keys of one image; the keys of the whole batch compete": lambda batch, side, ratio: math.log(
             visible_count(side**2, ratio)
         ),
+        "the visible patches are rounded down; round the masked ones, and the others are visible": (
+            lambda batch, side, ratio: math.log(batch * math.floor(side**2 * (1 - ratio)))
+        ),
         "this is in bits; the loss is in nats": lambda batch, side, ratio: math.log2(batch * visible_count(side**2, ratio)),
     },
     where="ln N with clicv2lite.method.masking.visible_count",
     tolerance=1e-6,
+    trials=20,
 )
 
 

@@ -64,4 +64,5 @@ sign_flips = Exercise(
         ),
     },
     where="all patterns of signs, counted",
+    trials=15,
 )

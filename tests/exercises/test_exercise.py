@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import clicv2lite.exercises
+from clicv2lite.exercises import pretraining, shift_study
 from clicv2lite.exercises.exercise import Exercise
 
 double = Exercise(
@@ -38,6 +39,12 @@ def test_reference_is_right_and_every_mistake_is_named(exercise):
         answer = wrong() if exercise.inputs is None else lambda *x, wrong=wrong: wrong(*x)
         verdict = exercise.check(answer, seed=0)
         assert not verdict and verdict.text == text
+
+
+@pytest.mark.parametrize("exercise", [pretraining.chance, shift_study.sign_flips])
+def test_wrong_answer_that_is_often_right_by_chance_is_refused(exercise):
+    for wrong in exercise.mistakes.values():
+        assert not any(exercise.check(lambda *x, wrong=wrong: wrong(*x), seed) for seed in range(100))
 
 
 def stub(x):
