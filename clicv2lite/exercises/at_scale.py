@@ -72,7 +72,7 @@ first_image = Exercise(
 
 
 def _two_parts(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    top = 8 * torch.randn(2, 6, dtype=torch.float64, generator=generator)
+    top = 800 + 8 * torch.randn(2, 6, dtype=torch.float64, generator=generator)  # exp(800) is beyond float64
     weight = 1 + 5 * torch.rand(2, 6, dtype=torch.float64, generator=generator)
     return top[0], weight[0], top[1], weight[1]
 
@@ -100,6 +100,9 @@ merge_tiles = Exercise(
                 torch.maximum(top_a, top_b),
                 a * (torch.maximum(top_a, top_b) - top_a).exp() + b * (torch.maximum(top_a, top_b) - top_b).exp(),
             )
+        ),
+        "exp of a logit of 800 overflows: take only exp of differences, which are at most 0": (
+            lambda top_a, a, top_b, b: (torch.maximum(top_a, top_b), a * top_a.exp() / torch.maximum(top_a, top_b).exp() + b)
         ),
         "maxima do not add up; the largest logit of both tiles is the larger of the two": (
             lambda top_a, a, top_b, b: (top_a + top_b, _merge(top_a, a, top_b, b)[1])
@@ -150,5 +153,5 @@ break_even = Exercise(
         ),
     },
     where="clicv2lite.pretrain.cost.budget.image_flops",
-    tolerance=0.01,
+    tolerance=0.02,  # two digits are enough
 )

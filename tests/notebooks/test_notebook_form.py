@@ -253,6 +253,22 @@ def test_stub_and_solution_differ_only_where_the_reader_writes(path):
         assert fills(stub, solution), f"{heading}: the solution changes more than the lines marked {MARK!r}"
 
 
+def imported(code: list) -> set[str]:
+    """Names that some cells import."""
+    nodes = (node for cell in code for node in ast.walk(ast.parse(TransformerManager().transform_cell(cell.source))))
+    return {name.asname or name.name for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for name in node.names}
+
+
+@every_chapter
+def test_a_stub_needs_no_import_of_its_solution(path):
+    known = imported([cell for cell in code_cells(path) if "solution" not in tags(cell)])
+    for heading, group in exercises(path):
+        stub = next(cell.source for cell in group if "exercise" in tags(cell))
+        read = {node.id for node in ast.walk(ast.parse(stub)) if isinstance(node, ast.Name)}
+        lent = imported([cell for cell in group if "solution" in tags(cell)]) - known
+        assert not read & lent, f"{heading}: a reader's function has no {read & lent} before the solution is run"
+
+
 def fills(stub: str, solution: str) -> bool:
     """Whether a text is the stub with one or more lines in place of each run of marked lines."""
     pattern, marked = "", False
