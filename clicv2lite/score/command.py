@@ -190,10 +190,12 @@ def _print(rows: Sequence[ImageRow]) -> None:
 
 def _close(rows: Sequence[ImageRow], written: Sequence[Path]) -> int:
     """Say how many images have no score, or that all have one, and where; the exit status."""
+    where = ", ".join(one_line(str(path)) for path in written)
     if failed := _failed(rows):
-        print(f"clicv2lite: {failed} of {len(rows)} images could not be scored", file=sys.stderr)
+        others = f"; the others are in {where}" if where and failed < len(rows) else ""
+        print(f"clicv2lite: {failed} of {len(rows)} images could not be scored{others}", file=sys.stderr)
     elif written:
-        print(f"clicv2lite: {len(rows)} images scored: {', '.join(one_line(str(path)) for path in written)}", file=sys.stderr)
+        print(f"clicv2lite: {len(rows)} image{'s' if len(rows) > 1 else ''} scored: {where}", file=sys.stderr)
     if unmapped := sum(row.map_error is not None for row in rows):
         print(f"clicv2lite: {unmapped} of {len(rows)} maps could not be written", file=sys.stderr)
     return 1 if failed or unmapped else 0

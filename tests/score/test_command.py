@@ -218,12 +218,22 @@ def test_mistakes_are_one_line_and_status_2(arguments, message, tmp_path, capsys
     assert message in captured.err and len(captured.err.splitlines()) == 1 and captured.out == ""
 
 
-def test_where_the_scores_are_is_said_at_the_end(folder, models, tmp_path, capsys):
-    words = ["score", "--model", str(models / "ridge"), "--csv", str(tmp_path / "s.csv")]
-    images = [str(folder / "one.png"), str(folder / "alpha.png")]
-    assert main([*words, *images]) == 0
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["one.png", "alpha.png"], "2 images scored: {}"),
+        (["one.png"], "1 image scored: {}"),
+        (["one.png", "broken.png"], "1 of 2 images could not be scored; the others are in {}"),
+        (["broken.png"], "1 of 1 images could not be scored"),
+    ],
+)
+def test_where_the_scores_are_is_said_at_the_end(names, said, folder, models, tmp_path, capsys):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    images = [str((tmp_path if name == "broken.png" else folder) / name) for name in names]
+    words = ["score", "--model", str(models / "ridge"), "--csv", str(tmp_path / "s.csv"), *images]
+    assert main(words) == ("broken.png" in names)
     out, err = capsys.readouterr()
-    assert out == "" and err.splitlines()[-1] == f"clicv2lite: 2 images scored: {tmp_path / 's.csv'}"
+    assert out == "" and err.splitlines()[-1] == "clicv2lite: " + said.format(tmp_path / "s.csv")
 
 
 def test_without_a_file_the_scores_are_a_table(folder, models, capsys):
