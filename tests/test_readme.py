@@ -117,3 +117,9 @@ def test_readme_has_the_rows_of_table_1():
     named = ("MoCo ResNet50", "CLIC ResNet50", "CLICv2 ViT-S/32", "CLICv2 ViT-B/32", "CLICv2 ViT-L/16")
     assert re.findall(r"0\.\d{3}", said) == [first[label] for label in named]
     assert len(first) == 7 and {len(row["runs"]) for row in rows} == {2}
+
+
+def test_the_data_card_names_every_stored_result():
+    card = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    unnamed = [path.name for path in sorted(RESULTS.iterdir()) if not re.search(rf"[`/]{re.escape(path.stem)}[./_]", card)]
+    assert unnamed == ["pairs_photos.json", "pairs_savoias.json"] and "`results/pairs_*.json`" in card
