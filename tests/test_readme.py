@@ -76,6 +76,14 @@ def test_readme_counts_the_categories_where_plus_is_better():
     assert "higher in all seven categories" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_readme_says_how_long_ten_thousand_images_take():
+    speed = json.loads((RESULTS / "score_speed.json").read_text(encoding="utf-8"))
+    assert speed["jobs"] == 2
+    minutes = 10_000 / speed["images_per_second"]["score"] / 60
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"Two cores score ten thousand small files in about {minutes:.0f} minutes." in text
+
+
 def test_readme_says_what_plus_adds_to_default():
     plus, default = (mean_pcc(ROOT / "clicv2lite" / "models" / name / "probe.json") for name in ("plus", "default"))
     said = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -104,6 +112,8 @@ def test_readme_says_what_the_study_of_the_shift_found():
     assert min(asked) < 0.05 < min(adjusted(asked)) and "that is a hint and not a verdict" in flat
     verdicts = {row["id"]: row for row in json.loads((ROOT / "data" / "claims.json").read_text(encoding="utf-8"))}
     decided = {name: row["verdict"] for name, row in verdicts.items() if row["verdict"] in ("agrees", "disagrees")}
+    by_likeness = [row["by_head"]["likeness"]["verdict"] for row in verdicts.values() if "by_head" in row]
+    assert not {"agrees", "disagrees"} & {*by_likeness} and by_likeness and "(with likeness none is)" in flat
     held = ("mem-adds", "patch-beats-image", "pwin-needs-sp")
     assert decided == {"pwin-alone-hurts": "disagrees", "sp-alone-helps": "disagrees"} | dict.fromkeys(held, "agrees")
     for name, sign in (("sp-alone-helps", 1), ("pwin-alone-hurts", -1), *((name, 1) for name in held)):
