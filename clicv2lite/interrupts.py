@@ -29,7 +29,7 @@ class Threads:
     """
 
     def __init__(self, number: int, name: str = "worker") -> None:
-        self._number, self._name, self._closed = number, name, False
+        self.number, self._name, self._closed = number, name, False
         self._tasks: SimpleQueue[Task[Any] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         _open.add(self)
@@ -50,7 +50,7 @@ class Threads:
             raise RuntimeError("these threads have ended")
         task = Task(partial(work, *args))
         self._tasks.put(task)
-        if len(self._threads) < self._number:
+        if len(self._threads) < self.number:
             # a daemon: nothing waits for one whose start a Ctrl-C cut off
             thread = threading.Thread(target=_work, args=(self._tasks,), name=self._name, daemon=True)
             thread.start()
