@@ -59,6 +59,11 @@ def run_folder(runs: Path, recipe: Recipe, images: Sequence[str]) -> Path:
     return runs / run_key(recipe, images)
 
 
+def untrained_key(shape: Sequence[str], seed: int) -> str:
+    """The key of an untrained encoder of a seed: of its configuration, and of how it is read, as a result keeps them."""
+    return digest(json.dumps([*shape, seed]).encode())
+
+
 def is_finished(folder: Path) -> bool:
     """Whether a run's encoder is there: `pretrain` writes it last."""
     return (folder / WEIGHTS).is_file()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.keys import baseline_key, is_finished, run_key
+from clicv2lite.evaluate.keys import baseline_key, is_finished, run_key, untrained_key
 from clicv2lite.evaluate.pairing import PREDICTED
 from clicv2lite.evaluate.sizes import SIZES
 from clicv2lite.evaluate.stored import read_json
@@ -124,8 +124,9 @@ def _runs(result: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, One]:
     for row in result["rows"]:
         for place, about in enumerate(row["runs"]):
             measured = {kind: _measured(result, row, kind, place) for kind in (*kinds, TOP1)}
-            if "key" in about and all(measured[kind] for kind in kinds):
-                found[about["key"]] = about, {kind: one for kind, one in measured.items() if one}
+            key = about.get("key") or untrained_key(about["shape"], about["seed"])
+            if all(measured[kind] for kind in kinds):
+                found[key] = about, {kind: one for kind, one in measured.items() if one}
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.keys import is_finished, run_folder
+from clicv2lite.evaluate.keys import is_finished, run_folder, untrained_key
 from clicv2lite.evaluate.known import TOP1, Kept, One, baseline_run
 from clicv2lite.evaluate.pairing import OF_A_MAP
 from clicv2lite.evaluate.runs import RatedImages, about_run, supervised, supervised_key, top1, train, untrained
@@ -131,6 +131,9 @@ def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> One:
         encoder = untrained(recipe)
         folder = run_folder(plan.kept.runs / "untrained", recipe, plan.kept.images)
         about = {"shape": [str(value) for value in (recipe.encoder, recipe.pool)]}
+        if there := plan.kept.known.get(untrained_key(about["shape"], seed)):
+            about, known = there
+            return about, known | ({} if TOP1 in known else _top1(plan, folder, encoder, seed, rated))
     measured = {kind: _numbered(kind, one, metric) for kind, one in rated.measure(folder, encoder, kinds, seed).items()}
     return about, measured | _top1(plan, folder, encoder, seed, rated)
 

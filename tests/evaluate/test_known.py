@@ -55,6 +55,14 @@ def test_seeds_of_two_results_are_the_table_of_both(made, tmp_path, untrained):
     assert not (tmp_path / "runs").exists()
 
 
+def test_what_is_known_is_not_measured_again_an_untrained_encoder_neither(made, tmp_path, monkeypatch):
+    words = ["--rows", "untrained ViT", "--seeds", "0", "1"]
+    assert evaluate(tmp_path / "once", "table5", *words) == 0
+    monkeypatch.setattr(runs.RatedImages, "measure", None)
+    assert evaluate(tmp_path / "again", "table5", *words, "--known", str(tmp_path / "once" / "table5.json")) == 0
+    assert rows_of(tmp_path / "again" / "table5.json") == rows_of(tmp_path / "once" / "table5.json")
+
+
 def test_only_the_seeds_that_no_result_holds_are_trained(made, tmp_path, monkeypatch):
     trained, pretrain = [], runs.pretrain
     monkeypatch.setattr(runs, "pretrain", lambda one: trained.append(one.recipe.seed) or pretrain(one))
