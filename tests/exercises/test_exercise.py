@@ -94,6 +94,16 @@ def test_right_answer_may_be_of_another_library_or_precision():
         assert repr(verdict) == "Right: agrees with a.b on 5 random inputs"
 
 
+def test_several_values_may_come_in_a_list_and_an_array_as_a_tuple():
+    both = Exercise(lambda x: (x.mean(), x.var()), lambda g: (torch.rand(5, generator=g),))
+    one = Exercise(lambda x: torch.stack([x.mean(), x.var()]), lambda g: (torch.rand(5, generator=g),))
+    for wanted in (both, one):
+        for form in (tuple, list):
+            verdict = wanted.check(lambda x, form=form: form((x.mean(), x.var())))
+            assert verdict, verdict
+            assert not wanted.check(lambda x, form=form: form((x.var(), x.mean())))
+
+
 def test_number_to_find_is_compared_with_its_tolerance():
     third = Exercise(lambda: 1 / 3, tolerance=0.01, mistakes={"upside down": lambda: 3.0}, where="a.b")
     assert third.check(0.333)
