@@ -182,7 +182,7 @@ def interruptible() -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
     came = False
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def interrupt(number: int, frame: Any) -> None:
         nonlocal came
         came = True
         signal.default_int_handler(number, frame)
