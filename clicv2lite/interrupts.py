@@ -20,8 +20,8 @@ class Threads:
     """Threads that take tasks from one queue. Use them as a context manager; its end drops what has not begun, and waits.
 
     Not those of concurrent.futures: their locks are written in Python, and a Ctrl-C just after one was taken, before it is
-    used, leaves it taken. Their threads then wait for ever, and the process with them: three in 391 interrupts, where the main
-    thread does nothing but give them tasks. All that these wait for is one step of the interpreter.
+    used, leaves it taken. Their threads then wait for ever, and the process with them. All that these wait for is one step of
+    the interpreter.
 
     Args:
         number: how many at most, 1 or more; each begins with a task.
@@ -198,3 +198,16 @@ def interruptible() -> Iterator[None]:
     finally:
         if signal.getsignal(signal.SIGINT) is interrupt:
             signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Put Ctrl-C off; processes that are started meanwhile never hear it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -12,10 +12,9 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -29,7 +28,7 @@ from clicv2lite.data.packing.shards import FIELDS, Images, is_done, read_rows, w
 from clicv2lite.data.sources import ImageSet
 from clicv2lite.errors import UserError, check_counts
 from clicv2lite.files import atomic, make_folder, remove_leftovers, write_json
-from clicv2lite.interrupts import Stop
+from clicv2lite.interrupts import Stop, unheard
 from clicv2lite.outputs import locked
 
 STATE = ".pack"  # a folder: what was asked for, and the manifest of each finished shard
@@ -178,7 +177,7 @@ def _in_processes(
     shown = 0
     with Stop(signal.SIGINT) as stop:  # a Ctrl-C inside the executor could lock it up
         try:
-            with _unheard():
+            with unheard():
                 futures: set[Future[None]] = {executor.submit(_work, name, which) for name, which in missing.items()}
             while futures:
                 finished, futures = wait(futures, timeout=0.2, return_when="FIRST_EXCEPTION")
@@ -193,19 +192,6 @@ def _in_processes(
         finally:
             over.value = 1
             executor.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Put Ctrl-C off; processes that are started meanwhile never hear it, not even before `_start_worker`."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _job: tuple[Images, Path, Form, "Synchronized[int]", "Synchronized[int]"]
