@@ -119,8 +119,8 @@ def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> One:
         key, work = supervised_key(row.baseline, rated, seed), plan.kept.runs / "supervised"
         return plan.kept.known.get(key) or baseline_run(supervised(row.baseline, rated, work, seed), kinds, metric)
     recipe = rated.size.recipe(row, seed)
-    folder, encoder = plan.kept.folder(recipe), None
     if row.trained:
+        folder, encoder = plan.kept.folder(recipe), None
         print(f"{plan.suite}: {row.label}, seed {seed}, {folder}", file=sys.stderr)
         if folder.name in plan.kept.known:
             about, known = plan.kept.known[folder.name]
@@ -128,8 +128,7 @@ def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> One:
         train(recipe, plan.kept.images, folder, str(rated.device))
         about = {"key": folder.name, **about_run(folder)}
     else:
-        encoder = untrained(recipe)
-        folder = run_folder(plan.kept.runs / "untrained", recipe, plan.kept.images)
+        folder, encoder = run_folder(plan.kept.runs / "untrained", recipe, plan.kept.images), untrained(recipe)
         about = {"shape": [str(value) for value in (recipe.encoder, recipe.pool)]}
         if there := plan.kept.known.get(untrained_key(about["shape"], seed)):
             about, known = there
