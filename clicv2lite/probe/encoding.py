@@ -1,6 +1,6 @@
 """Rated images to what a head reads, each encoded once by the frozen encoder (book chapter 8)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -32,10 +32,19 @@ def encode(encoder: FrozenEncoder, head: str, paths: Sequence[Path], batch_size:
     found, read, skipped = map_images(inputs, paths, encoder.size, batch_size, "encoding")
     if not read.any():
         raise UserError(f"--ratings: none of the {len(paths)} rated images could be read; check the image column")
-    if not all(part.isfinite().all() for part in found.split(batch_size)):
-        what = "what it makes of these images is not finite; is it a diverged run? use another"
-        raise UserError(f"--encoder {encoder.name}: {what}")
+    check_finite(encoder, found.split(batch_size))
     return found, read, skipped
+
+
+def check_finite(encoder: FrozenEncoder, found: Iterable[Tensor], how: str = "finite") -> None:
+    """Take no features or tokens that are not finite, of any shape.
+
+    Raises:
+        UserError: which names the encoder, and how they should be finite.
+    """
+    if not all(part.isfinite().all() for part in found):
+        what = f"what it makes of these images is not {how}; is it a diverged run? use another"
+        raise UserError(f"--encoder {encoder.name}: {what}")
 
 
 def encode_task(encoder: FrozenEncoder, head: str, task: Task, batch_size: int) -> tuple[Tensor, Task, list[str]]:

@@ -21,6 +21,7 @@ from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.files import atomic
 from clicv2lite.probe.class_folders import ClassFolder
+from clicv2lite.probe.encoding import check_finite
 
 ROWS = 8192  # images in a shard: 25 MB at 1,536 features
 
@@ -67,9 +68,7 @@ class FeatureShards:
                 lambda images: encoder.features(images.to(device)).half().cpu(),
                 [paths[i] for i in missing], encoder.size, batch_size, label, read_centre,
             )  # fmt: skip
-            if not found.isfinite().all():
-                what = "what it makes of these images is not finite as float16; is it a diverged run? use another"
-                raise UserError(f"--encoder {encoder.name}: {what}")
+            check_finite(encoder, [found], "finite as float16")
             if read.any():
                 shard[missing[read]] = found.numpy()
             if read.any() or whole is None:
