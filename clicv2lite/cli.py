@@ -77,6 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    try:
+        os.getcwd()
+    except FileNotFoundError:  # torch cannot even be loaded there
+        raise UserError("the folder that you are in was deleted; change to another (cd), and run the command again") from None
     parser = _Parser(
         prog="clicv2lite",
         description="Image complexity learned without labels (CLICv2).",

@@ -245,6 +245,14 @@ def test_a_full_standard_output_is_one_line():
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there nobody can delete a folder that someone is in")
+def test_a_folder_that_was_deleted_is_one_line(tmp_path):
+    done = in_a_shell(f"mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone && {{c}} score a.jpg")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("clicv2lite: the folder that you are in was deleted; change to another")
+    assert done.stderr.count("\n") == 1
+
+
 def test_closed_streams_are_empty_ones(tmp_path):
     done = in_a_shell("{c} score - <&-")
     assert done.returncode == 2 and done.stderr.startswith("clicv2lite: -: no name came from standard input")

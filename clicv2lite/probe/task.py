@@ -10,6 +10,7 @@ import numpy as np
 from clicv2lite.arrays import Floats, Mask, Names, Rows
 from clicv2lite.data.rated.table import Ratings, read_ratings
 from clicv2lite.errors import UserError
+from clicv2lite.lines import say
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def load_task(
 
     With a test table: both tables whole. Else, if no number of folds is asked for, the split column if it has both
     train and test rows, in letters of any case (rows of other splits are left out). Else cross-validation of all rows.
+    A split that is not used, or not for all rows, is told on stderr.
 
     Args:
         within: ridge is to be fitted to differences within the categories of the table `ratings`.
@@ -82,9 +84,13 @@ def load_task(
     split = np.array([name.casefold() for name in table.splits or ()])
     if k is None and {"train", "test"} <= {*split}:
         chosen = np.flatnonzero((split == "train") | (split == "test"))
+        if len(chosen) < n:
+            say(f"{ratings}: {n - len(chosen)} of {n} rows are left out, since their split is neither train nor test")
         table, split = _rows(table, chosen), split[chosen]
         parted = groups(within, table.categories, ratings)
         return Task(table.paths, table.scores, table.categories, split == "train", split == "test", parted)
+    if k is None and len(split):
+        say(f"{ratings}: the column split has not both train and test, so all rows are cross-validated")
     return Task(table.paths, table.scores, table.categories, np.ones(n, dtype=bool), None, parted)
 
 

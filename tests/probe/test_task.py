@@ -59,14 +59,16 @@ def test_an_image_to_fit_and_to_test_on_is_refused(tmp_path):
         load_task(train, test, None, None)
 
 
-def test_a_split_column_decides_without_folds(tmp_path):
+def test_a_split_column_decides_without_folds(tmp_path, capsys):
     rows = ["1.jpg,0.1,train", "2.jpg,0.2,test", "3.jpg,0.3,val", "4.jpg,0.4,train"]
     path = table(tmp_path, "t.csv", rows, "image,score,split")
     task = load_task(path, None, None, None)
     assert names(task.paths) == ["1.jpg", "2.jpg", "4.jpg"]
     assert task.train.tolist() == [True, False, True] and task.test.tolist() == [False, True, False]
+    assert f"{path}: 1 of 4 rows are left out, since their split is neither train nor test\n" in capsys.readouterr().err
     asked = load_task(path, None, 2, None)
     assert len(asked.paths) == 4 and asked.test is None
+    assert capsys.readouterr().err == ""  # the folds were asked for
 
 
 def test_a_split_in_capitals_is_the_same_split(tmp_path):
@@ -75,9 +77,18 @@ def test_a_split_in_capitals_is_the_same_split(tmp_path):
     assert names(task.paths) == ["1.jpg", "2.jpg"] and task.test.tolist() == [False, True]
 
 
-def test_a_split_column_without_test_rows_means_cross_validation(tmp_path):
-    path = table(tmp_path, "t.csv", ["1.jpg,0.1,train", "2.jpg,0.2,train"], "image,score,split")
-    assert load_task(path, None, None, None).test is None
+@pytest.mark.parametrize("name", ["train", "test", "validation"])
+def test_a_split_column_without_both_train_and_test_means_cross_validation(tmp_path, capsys, name):
+    path = table(tmp_path, "t.csv", [f"1.jpg,0.1,{name}", f"2.jpg,0.2,{name}"], "image,score,split")
+    task = load_task(path, None, None, None)
+    assert task.test is None and task.train.all() and len(task.paths) == 2
+    assert capsys.readouterr().err.endswith("the column split has not both train and test, so all rows are cross-validated\n")
+
+
+def test_nothing_is_said_of_a_split_column_that_is_used_whole(tmp_path, capsys):
+    load_task(table(tmp_path, "t.csv", ["1.jpg,0.1,train", "2.jpg,0.2,test"], "image,score,split"), None, None, None)
+    load_task(table(tmp_path, "plain.csv", ["1.jpg,0.1", "2.jpg,0.2"]), None, None, None)
+    assert capsys.readouterr().err == ""
 
 
 def test_folds_beside_a_test_table_are_a_mistake(tmp_path):
