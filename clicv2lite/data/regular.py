@@ -73,7 +73,7 @@ def read_encoded(path: str | Path) -> bytes:
     label = one_line(str(path))
     with open_encoded(path, label) as file:
         try:
-            return file.read(MOST_BYTES)
+            return file.read(os.fstat(file.fileno()).st_size or MOST_BYTES)  # room for the most bytes takes as long as a read
         except OSError as error:
             raise ImageError(f"{label}: the file cannot be read ({error.strerror}); check the disk") from None
 

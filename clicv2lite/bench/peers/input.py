@@ -40,9 +40,8 @@ def recipe_of(images: ImageSet, workers: int) -> Recipe:
     return get_recipe("lite", [*settings, f"workers={workers}"])
 
 
-def own_pass(sources: list[str], workers: int) -> list[torch.Size]:
-    """Our feed over all images once."""
-    images = open_images(sources)
+def own_pass(images: ImageSet, workers: int) -> list[torch.Size]:
+    """Our feed over all images once; they were listed before, as a peer's are."""
     with Feed(images, recipe_of(images, workers), progress=False) as feed:
         return drain(batch.images for batch in feed)
 
@@ -94,7 +93,7 @@ def files(workers: int) -> Sides:
     loader = torch.utils.data.DataLoader(
         Files(folder), BATCH, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=True
     )
-    return partial(own_pass, [str(folder)], workers), lambda: drain(loader)
+    return partial(own_pass, open_images([str(folder)]), workers), lambda: drain(loader)
 
 
 def tars(workers: int) -> Sides:
@@ -105,7 +104,7 @@ def tars(workers: int) -> Sides:
     dataset = wds.WebDataset(names, shardshuffle=False).to_tuple("jpg").map_tuple(Cropped())
     batched = dataset.batched(BATCH, collation_fn=stacked, partial=False)
     loader = wds.WebLoader(batched, batch_size=None, num_workers=workers, persistent_workers=True)
-    return partial(own_pass, names, workers), lambda: drain(loader)
+    return partial(own_pass, open_images(names), workers), lambda: drain(loader)
 
 
 def stacked(samples: list[tuple[torch.Tensor]]) -> torch.Tensor:

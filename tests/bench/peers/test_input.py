@@ -31,9 +31,9 @@ def test_files_and_tars_hold_the_same_images_and_vanish():
 @pytest.mark.parametrize("workers", [1, 2])
 def test_our_feed_reads_every_image_once(kind, workers):
     stored = jpegs.stored()
-    sources = [str(stored.folder)] if kind == "files" else stored.tars
-    assert peers_input.own_pass(sources, workers) == [torch.Size([2, 3, 16, 16])] * 4
-    recipe = peers_input.recipe_of(open_images(sources), workers)
+    images = open_images([str(stored.folder)] if kind == "files" else stored.tars)
+    assert peers_input.own_pass(images, workers) == [torch.Size([2, 3, 16, 16])] * 4
+    recipe = peers_input.recipe_of(images, workers)
     assert (recipe.steps, recipe.store, recipe.crop, recipe.workers) == (4, 0, "resized", workers)
 
 
