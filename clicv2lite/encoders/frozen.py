@@ -62,7 +62,7 @@ class FrozenEncoder:
             return self.net  # type: ignore[return-value]
         with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced
             vit = build_vit(self.config.encoder)
-        vit.load_state_dict(self.net.timm_state(), assign=True)
+        vit.load_state_dict(self.net.state_dict(), assign=True)
         return vit.eval().requires_grad_(False)
 
     def read_as(self, pooling: Mapping[str, Any]) -> "FrozenEncoder":
@@ -150,7 +150,8 @@ class FrozenEncoder:
 
     def halved(self, images: Tensor) -> list[Tensor]:
         """The images at full size, then halved again and again: (B, 3, S, S) -> (B, 3, S, S), (B, 3, S / 2, S / 2), ..."""
-        return [F.avg_pool2d(images.float(), 2**times) for times in range(self.config.pool.halvings + 1)]
+        whole = images.float()
+        return [whole, *(F.avg_pool2d(whole, 2**times) for times in range(1, self.config.pool.halvings + 1))]
 
     def channels(self, images: Tensor) -> list[Tensor]:
         """The maps that are pooled: at full size every block in order, then the same for each halved image.
@@ -195,7 +196,7 @@ class FrozenEncoder:
 
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the weights and of how they are read: what features depend on, beside the images."""
-        return digest_of(self._state(), json.dumps(self.config.stored()).encode())
+        return digest_of(self.net.state_dict(), json.dumps(self.config.stored()).encode())
 
     def check_storable(self, option: str) -> None:
         """Refuse early an encoder that `save` could write but nothing could load again.
@@ -228,14 +229,11 @@ class FrozenEncoder:
     def save_numbered(self, folder: Path, number: int, half: bool = False) -> None:
         """As `save`, as one of the encoders of a folder that has several; the first is number 1."""
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {} if self.named else self._state()
+        weights = {} if self.named else self.net.state_dict()
         state = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in weights.items()}
         about = {"named": self.named, "digest": self.digest()} if self.named else self.config.stored()
         metadata = {METADATA: json.dumps(about)}  # a single entry: safetensors writes several in random order
         write_bytes(numbered_file(folder, number), safetensors.torch.save(state, metadata))
-
-    def _state(self) -> dict[str, Tensor]:
-        return self.net.timm_state() if isinstance(self.net, PlainViT) else self.net.state_dict()
 
 
 @own_settings()

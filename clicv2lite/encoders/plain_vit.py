@@ -4,7 +4,6 @@ timm also imports torchvision and the compiler of torch. This takes three times 
 photograph needs. Only the fast start uses this class; all other code uses timm's model, `FrozenEncoder.vit`.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -16,17 +15,29 @@ from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.method.stem import PatchStem
 
 EPS = 1e-6  # of timm's layer norms
-NAMES = {  # timm's keys -> those of nn.TransformerEncoderLayer
-    r"^blocks\.": "layers.",
-    r"\.attn\.qkv\.": ".self_attn.in_proj_",
-    r"\.attn\.proj\.": ".self_attn.out_proj.",
-    r"\.mlp\.fc([12])\.": r".linear\1.",
-    r"^patch_embed\.proj\.": "projection.",
-}
+
+
+class Block(nn.Module):
+    """A pre-norm block of timm's ViT: attention, then two layers with a GELU between; each is added to what came in."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width, EPS), nn.LayerNorm(width, EPS)
+        self.attn = nn.ModuleDict({"qkv": nn.Linear(width, 3 * width), "proj": nn.Linear(width, width)})
+        self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)})
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        q, k, v = self.attn["qkv"](self.norm1(tokens)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v)  # (B, heads, N, D / heads)
+        tokens = tokens + self.attn["proj"](mixed.transpose(1, 2).flatten(2))
+        deeper: Tensor = self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(tokens))))
+        return tokens + deeper
 
 
 class PlainViT(nn.Module):
-    """The ViT of `encoder.build_vit` without timm: pre-norm blocks, GELU, positions resampled to the input."""
+    """The ViT of `encoder.build_vit` without timm: its tensors have timm's names; positions are resampled to the input."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -34,29 +45,20 @@ class PlainViT(nn.Module):
             raise ValueError(f"patches of {config.patch} px do not tile an input of {config.size} px")
         width, self.side = config.width, config.size // config.patch
         self.prefix = int(config.class_token)
-        self.projection: nn.Module = nn.Conv2d(3, width, config.patch, config.patch)
+        projection: nn.Module = nn.Conv2d(3, width, config.patch, config.patch)
         if config.patch_embed != "linear":
-            self.projection = PatchStem(config.patch, width, pooled=config.patch_embed == "conv-pool")
+            projection = PatchStem(config.patch, width, pooled=config.patch_embed == "conv-pool")
+        self.patch_embed = nn.ModuleDict({"proj": projection})
         self.pos_embed = nn.Parameter(torch.zeros(1, self.prefix + self.side**2, width))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width)) if config.class_token else None
-        self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                width, config.heads, 4 * width, 0.0, "gelu", layer_norm_eps=EPS, batch_first=True, norm_first=True
-            )
-            for _ in range(config.depth)
-        )
+        self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width, EPS)
         self._kept: dict[tuple[int, int], Tensor] | None = None
 
     def load_timm(self, state: Mapping[str, Tensor]) -> "PlainViT":
         """Load the weights of a timm ViT, as float32; RuntimeError if they have another shape."""
-        self.load_state_dict({_renamed(key): value.float() for key, value in state.items()}, assign=True)
+        self.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
         return self
-
-    def timm_state(self) -> dict[str, Tensor]:
-        """The same tensors under timm's keys."""
-        names = {_renamed(key): key for key in self._timm_keys()}
-        return {names[key]: value for key, value in self.state_dict().items()}
 
     @contextmanager
     def kept_positions(self) -> Iterator[None]:
@@ -69,7 +71,7 @@ class PlainViT(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """As timm's forward_features: normalised images (B, 3, H, W) -> normalised tokens (B, [1 +] G, D) of the last block."""
-        tokens: Tensor = self.norm(self._run(images, len(self.layers))[-1])
+        tokens: Tensor = self.norm(self._run(images, len(self.blocks))[-1])
         return tokens
 
     def intermediates(self, images: Tensor, indices: Sequence[int]) -> list[Tensor]:
@@ -78,14 +80,14 @@ class PlainViT(nn.Module):
         return [tokens[i][:, self.prefix :] for i in indices]
 
     def _run(self, images: Tensor, depth: int) -> list[Tensor]:
-        grid = self.projection(images)
+        grid = self.patch_embed["proj"](images)
         tokens = grid.flatten(2).mT
         if self.cls_token is not None:
             tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
         tokens = tokens + self._positions(*grid.shape[-2:])
         found = []
-        for layer in self.layers[:depth]:
-            tokens = layer(tokens)
+        for block in self.blocks[:depth]:
+            tokens = block(tokens)
             found.append(tokens)
         return found
 
@@ -101,17 +103,3 @@ class PlainViT(nn.Module):
         if self._kept is not None:
             self._kept[h, w] = positions.detach()
         return positions
-
-    def _timm_keys(self) -> list[str]:
-        parts = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
-        modules = [f"blocks.{i}.{part}" for i in range(len(self.layers)) for part in parts]
-        single = (
-            ["pos_embed"] + ["cls_token"] * self.prefix + [f"patch_embed.proj.{key}" for key in self.projection.state_dict()]
-        )
-        return single + [f"{module}.{kind}" for module in (*modules, "norm") for kind in ("weight", "bias")]
-
-
-def _renamed(key: str) -> str:
-    for timm_name, name in NAMES.items():
-        key = re.sub(timm_name, name, key)
-    return key

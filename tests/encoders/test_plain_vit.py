@@ -47,7 +47,7 @@ def test_it_computes_what_timm_computes_at_any_size(config, rows, columns):
 @given(shapes())
 def test_its_weights_are_timms_under_timms_names(config):
     vit, plain = both(config)
-    state = plain.timm_state()
+    state = plain.state_dict()
     assert set(state) == set(vit.state_dict()) and all(v.equal(state[k]) for k, v in vit.state_dict().items())
 
 
