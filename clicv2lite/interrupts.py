@@ -188,7 +188,7 @@ def interruptible() -> Iterator[None]:
         signal.default_int_handler(number, frame)
 
     try:
-        if before is signal.default_int_handler and threading.current_thread() is threading.main_thread():
+        if before in (signal.default_int_handler, signal.SIG_DFL) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, interrupt)
         yield
     except Exception:

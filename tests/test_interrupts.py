@@ -206,12 +206,13 @@ def _mistaken():
         raise ValueError("could not determine the shape") from None
 
 
-def test_an_interrupt_that_a_library_takes_for_an_error_is_one():
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_DFL], ids=["python", "system"])
+def test_an_interrupt_that_a_library_takes_for_an_error_is_one(handler):
+    before = signal.signal(signal.SIGINT, handler)
     try:
         with pytest.raises(KeyboardInterrupt), interruptible():
             _mistaken()
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is handler
         with pytest.raises(ValueError, match="own"), interruptible():
             raise ValueError("its own")
     finally:
