@@ -6,8 +6,6 @@ the process grew as the operating system sees it, in a process of its own, with 
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +15,7 @@ from typing import TypeVar
 import torch
 
 from clicv2lite.bench import loss
+from clicv2lite.bench.apart import printed
 from clicv2lite.files import put_json
 from clicv2lite.outputs import add_output
 from clicv2lite.pretrain.cost.peak import peak_bytes
@@ -61,9 +60,7 @@ def held_by(operation: Callable[[], T]) -> tuple[T, float, int | None]:
 
 def measure_apart(form: str, keys: int, queries: int) -> Peak:
     """The same in a process of its own."""
-    command = [sys.executable, "-m", "clicv2lite", "bench-memory", "--one", form, str(keys), str(queries)]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
-    return Peak(**json.loads(done.stdout))
+    return Peak(**json.loads(printed(["-m", "clicv2lite", "bench-memory", "--one", form, str(keys), str(queries)])))
 
 
 def bench_memory() -> list[Peak]:

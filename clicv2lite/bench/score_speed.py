@@ -8,8 +8,6 @@ ICNet's forward pass at its 512 pixels.
 import argparse
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +15,7 @@ from typing import Any
 
 import torch
 
+from clicv2lite.bench.apart import printed
 from clicv2lite.data.embedded import photographs
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.device import cores as default_jobs
@@ -107,7 +106,7 @@ def startup() -> dict[str, float]:
         for _ in range(1 + STARTS):
             for name, words in commands.items():
                 began = time.perf_counter()
-                subprocess.run([sys.executable, *words], env=environment, check=True, capture_output=True)
+                printed(words, environment)
                 seconds[name].append(time.perf_counter() - began)
     return {name: min(values[1:]) for name, values in seconds.items()}
 

@@ -4,7 +4,6 @@
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from clicv2lite.bench.apart import printed
 from clicv2lite.bench.growth.work import works
 from clicv2lite.bench.measure import Operation
 from clicv2lite.bench.memory import held_by
@@ -43,9 +43,8 @@ def measure(operation: Operation, size: int) -> Point:
 
 def measure_apart(topic: str, place: int, size: int) -> Point:
     """The same of a topic's work, prepared in an empty folder that is gone afterwards."""
-    command = [sys.executable, "-m", "clicv2lite.bench.growth.point", topic, str(place), str(size)]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
-    return Point(**json.loads(done.stdout.splitlines()[-1]))
+    said = printed(["-m", "clicv2lite.bench.growth.point", topic, str(place), str(size)])
+    return Point(**json.loads(said.splitlines()[-1]))
 
 
 def main(topic: str, place: str, size: str) -> None:
