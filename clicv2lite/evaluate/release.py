@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     words += ["--within-categories"] if ratings.categories else []
     words += ["--score-range", *map(str, args.score_range)] if args.score_range else []
     for place, run in enumerate(runs):
-        number = len(encoder_files(out)) + 1 if args.add or place else 1
+        number = _released(out) + 1 if args.add or place else 1
         with locked(out, folder=True):  # in between, `probe` has the lock
             read_again(run, out, pooling) if released else export(run, out, pooling, number)
         if code := subprocess.run([sys.executable, "-m", "clicv2lite", *words, "--out", str(out)], check=False).returncode:
@@ -98,6 +98,12 @@ def run(args: argparse.Namespace) -> int:
 def _folder(path: Path) -> Path:
     """A path that no loader takes for the name of a model, even if the folder is called as one of them."""
     return path.resolve() if str(path) in NAMES else path
+
+
+def _released(folder: Path) -> int:
+    """How many encoders a released model has, without one that a call which was interrupted left beside them."""
+    files = read_object((folder / RELEASE).read_text("utf-8"))["bytes"]
+    return sum(path.name in files for path in encoder_files(folder))
 
 
 def read_again(model: Path, folder: Path, pooling: Mapping[str, Any]) -> None:

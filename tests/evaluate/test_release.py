@@ -90,6 +90,15 @@ def test_two_runs_at_once_are_one_and_then_another(made, tmp_path):
         assert (tmp_path / "at once" / name).read_bytes() == (tmp_path / "in turn" / name).read_bytes()
 
 
+def test_an_added_run_that_an_interrupted_call_left_does_not_count(made, tmp_path):
+    out = tmp_path / "model"
+    shutil.copytree(made / "model", out)
+    shutil.copy(out / "encoder.safetensors", out / "encoder_2.safetensors")
+    words = ["release", str(made / "runs" / "tiny"), "--ratings", str(made / "ratings.csv"), "--out", str(out), "--add"]
+    assert main(words) == 0
+    assert len(load_model(out, "cpu").encoder.parts) == 2 and len(list(out.glob("encoder*.safetensors"))) == 2
+
+
 def test_adding_to_nothing_is_one_line(made, tmp_path, capsys):
     words = ["release", str(made / "runs" / "tiny"), "--ratings", str(made / "ratings.csv"), "--out", str(tmp_path / "model")]
     assert main([*words, "--add"]) == 2
