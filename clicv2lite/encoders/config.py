@@ -52,6 +52,8 @@ class FrozenConfig:
 
     def misfit(self) -> str | None:
         """A value outside its range, or values that cannot work together, as ``key=value: why``; None if all fit."""
+        if reason := wrong_field(self.pool):
+            return f"pool_{reason}"
         return wrong_field(self) or _wrong_shape(self.encoder) or _wrong_pooling(self.encoder, self.pool)
 
 

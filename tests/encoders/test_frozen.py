@@ -12,6 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 from clicv2lite.encoders.config import FrozenConfig, PoolConfig, stored_config
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.pooling import pool
+from clicv2lite.errors import UserError
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.method.pixels import normalize
 from clicv2lite.models.by_name import load_encoder
@@ -151,6 +152,12 @@ def test_pooling_is_a_statistic_over_the_patches(b, g, seed):
 def test_an_unknown_statistic_is_refused():
     with pytest.raises(ValueError, match="choose mean, std, max or min"):
         pool(torch.zeros(1, 2, 3), "median")
+
+
+@pytest.mark.parametrize("name, value", [("size", -1), ("halvings", 99), ("blocks", (0, 0))])
+def test_a_setting_of_the_reading_is_named_as_it_was_written(name, value):
+    with pytest.raises(UserError, match=f"^--set pool_{name}="):
+        frozen().read_as({f"pool_{name}": value})
 
 
 def test_half_precision_is_half_the_file_and_nearly_the_same_features(tmp_path):
