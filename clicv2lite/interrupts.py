@@ -46,8 +46,7 @@ class Threads:
         Raises:
             RuntimeError: after `close`.
         """
-        if self._closed:
-            raise RuntimeError("these threads have ended")
+        self.go_on()
         task = Task(partial(work, *args))
         self._tasks.put(task)
         if len(self._threads) < self.number:
@@ -61,6 +60,15 @@ class Threads:
         """What `work` makes of each item, in order; all are given to the threads at once."""
         tasks = deque([self.submit(work, item) for item in items])
         return (tasks.popleft().result() for _ in range(len(tasks)))
+
+    def go_on(self) -> None:
+        """End a long task that nobody waits for any more: it calls this between its steps.
+
+        Raises:
+            RuntimeError: after `close`.
+        """
+        if self._closed:
+            raise RuntimeError("these threads have ended")
 
     def close(self) -> None:
         """Drop the tasks that have not begun, wait for the others, and end the threads."""

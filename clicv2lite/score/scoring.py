@@ -5,7 +5,7 @@ barrier inside a matrix product, and the score of an image depends neither on it
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -56,7 +56,7 @@ def score_rows(
         queue = iter(parts)
         while True:
             for part in islice(queue, 2 * jobs - len(waiting)):  # only so many batches are in memory
-                waiting.append(threads.submit(_score, rows[part], targets[part], model))
+                waiting.append(threads.submit(_score, rows[part], targets[part], model, threads.go_on))
             if not waiting:
                 return
             done = waiting.popleft().result()
@@ -80,8 +80,8 @@ def shared_cores(workers: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Model) -> list[ImageRow]:
-    """One batch: read, encode, score, and write the maps."""
+def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Model, go_on: Callable[[], None]) -> list[ImageRow]:
+    """One batch: read, encode, score, and write the maps; `go_on` raises an error once nobody waits for it."""
     done = {i: row for i, row in enumerate(rows) if row.error is not None}
     good: dict[int, Tensor] = {}
     notes: dict[int, str] = {}
@@ -89,11 +89,13 @@ def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Mode
     for i, row in enumerate(rows):
         if i in done:
             continue
+        go_on()
         try:
             good[i] = row.square(model.encoder.size, partial(notes.__setitem__, i), partial(sizes.__setitem__, i))
         except UserError as error:  # of the image; else of what holds it: a tar elsewhere, above all
             done[i] = replace(row.with_error(str(error)), unreached=not isinstance(error, ImageError))
     if good:
+        go_on()
         images = torch.stack(list(good.values()))
         for i, score in zip(good, model.ratings(images), strict=True):
             row = rows[i]
@@ -102,9 +104,11 @@ def _score(rows: Sequence[ImageRow], targets: Sequence[Path | None], model: Mode
             else:
                 done[i] = row.with_error(f"{one_line(row.image)}: the model gives it no finite score")
         if any(targets):
+            go_on()
             for i, complexity in zip(good, model.maps(images), strict=True):
                 target = targets[i]
                 if target and done[i].error is None and done[i].map_error is None:
+                    go_on()
                     if target.suffix == ".png" and model.head.kind != "icnet":
                         complexity = relative(smooth(complexity))
                     done[i] = replace(done[i], map_error=_write_map(target, rows[i], complexity))

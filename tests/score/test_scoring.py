@@ -5,6 +5,7 @@ import os
 import pickle
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from clicv2lite import lines
 from clicv2lite.cli import main
 from clicv2lite.data.images import read_square
 from clicv2lite.errors import UserError
+from clicv2lite.interrupts import Threads
 from clicv2lite.models.model import load_model
 from clicv2lite.score import scoring
 from clicv2lite.score.arguments import ImageRow, find_images
@@ -34,9 +36,9 @@ def test_batches_come_in_order_and_never_more_than_two_a_job_wait(photos, model,
     started, ahead = [], 0
     original = scoring._score
 
-    def spy(rows, targets, model):
+    def spy(*batch):
         started.append(threading.get_ident())
-        return original(rows, targets, model)
+        return original(*batch)
 
     monkeypatch.setattr(scoring, "_score", spy)
     got = []
@@ -53,9 +55,9 @@ def test_torchs_threads_are_shared_while_scoring_and_given_back(photos, model, m
     seen = set()
     original = scoring._score
 
-    def spy(rows, targets, model):
+    def spy(*batch):
         seen.add(torch.get_num_threads())
-        return original(rows, targets, model)
+        return original(*batch)
 
     monkeypatch.setattr(scoring, "_score", spy)
     try:
@@ -65,6 +67,36 @@ def test_torchs_threads_are_shared_while_scoring_and_given_back(photos, model, m
         assert seen == {1, 4}  # a single image may have all of them
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("until, maps", [("read", False), ("scored", True), ("mapped", True)])
+def test_a_batch_that_nobody_waits_for_ends_after_the_step_it_is_in(until, maps, photos, model, tmp_path, monkeypatch):
+    steps, closing = [], threading.Event()
+
+    def noting(step, work):
+        def noted(*args, **options):
+            done = work(*args, **options)
+            steps.append(step)
+            if step == until:
+                closing.set()
+                while not threads._closed:
+                    time.sleep(0.001)
+            return done
+
+        return noted
+
+    monkeypatch.setattr(ImageRow, "square", noting("read", ImageRow.square))
+    monkeypatch.setattr(model, "ratings", noting("scored", model.ratings), raising=False)
+    monkeypatch.setattr(model, "maps", noting("mapped", model.maps), raising=False)
+    rows = [row for row in find_images([str(photos)]) if row.error is None][:2]
+    threads = Threads(1)
+    task = threads.submit(scoring._score, rows, [tmp_path / "a.npy", None] if maps else [None] * 2, model, threads.go_on)
+    closing.wait(60)
+    threads.close()
+    with pytest.raises(RuntimeError, match="have ended"):
+        task.result()
+    assert steps == ["read", "read", "scored", "mapped"][: {"read": 1, "scored": 3, "mapped": 4}[until]]
+    assert not (tmp_path / "a.npy").exists()
 
 
 def test_there_is_no_bar_in_a_file_unless_it_takes_long(photos, model, monkeypatch):
