@@ -176,7 +176,7 @@ def make_folder(path: Path, option: str) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{option} {path}: this folder cannot be made ({error.strerror}); name another") from error
+        raise UserError(f"{option} {path}: this folder cannot be made ({reason(error)}); name another") from error
     if not os.access(path, os.W_OK):
         raise UserError(f"{option} {path}: this folder cannot be written to; name another")
     return path

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from clicv2lite.distributed import Ranks
 from clicv2lite.errors import UserError
-from clicv2lite.files import remove_leftovers, write_bytes
+from clicv2lite.files import reason, remove_leftovers, write_bytes
 
 KEEP = 2
 NAME = re.compile(r"step-\d{9}\.(safetensors|sha256)")
@@ -37,7 +37,8 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
         write_bytes(path.with_suffix(".sha256"), hashlib.sha256(data).hexdigest().encode())
         write_bytes(path, data)
     except OSError as error:
-        raise UserError(f"{path}: could not be written ({error.strerror}); the previous checkpoint is untouched") from None
+        advice = "those before it are untouched; make room there, and go on"
+        raise UserError(f"{path}: cannot be written ({reason(error)}); {advice}") from None
     kept = [p.stem for p in _numbered(folder) if p.is_file() and p.stem <= path.stem][-KEEP:]
     for other in _ours(folder):
         if other.stem not in kept and other.is_file():

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from clicv2lite.distributed import Ranks
 from clicv2lite.encoders.weight_files import WEIGHTS
 from clicv2lite.errors import UserError
-from clicv2lite.files import remove_leftovers, write_bytes, write_json
+from clicv2lite.files import reason, remove_leftovers, write_bytes, write_json
 from clicv2lite.json_object import read_object
 from clicv2lite.provenance import provenance
 from clicv2lite.recipes.recipe import EXECUTION, Recipe
@@ -73,7 +73,7 @@ def claim(
         else:
             write_bytes(copy, recipe_file)
     except OSError as error:
-        raise UserError(f"--out {out}: cannot be written ({error.strerror})") from None
+        raise UserError(f"--out {out}: cannot be written ({reason(error)}); make room there, or name another") from None
     return True
 
 

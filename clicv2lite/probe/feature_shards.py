@@ -19,7 +19,7 @@ from clicv2lite.data.centre import read_centre
 from clicv2lite.distributed import Ranks
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
-from clicv2lite.files import atomic
+from clicv2lite.files import atomic, reason
 from clicv2lite.probe.class_folders import ClassFolder
 from clicv2lite.probe.encoding import check_finite
 
@@ -95,4 +95,4 @@ def _write(path: Path, shard: NDArray[np.float16]) -> None:
         with atomic(path) as temporary, temporary.open("wb") as file:
             np.save(file, shard)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); make room there and give the command again") from None
+        raise UserError(f"{path}: cannot be written ({reason(error)}); make room there and give the command again") from None

@@ -224,7 +224,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoints_before_it(two, monke
         write(path, data)
 
     monkeypatch.setattr(checkpoint, "write_bytes", full)
-    with pytest.raises(UserError, match=r"step-000000003.*No space left on device.*untouched") as caught:
+    with pytest.raises(UserError, match=r"step-000000003.*the disk is full.*untouched; make room there") as caught:
         checkpoint.save(folder, 3, model, optimizer)
     assert "\n" not in str(caught.value)
     assert {name: (folder / name).read_bytes() for name in before} == before
