@@ -138,7 +138,7 @@ def join(device: str, patience: timedelta | None = None) -> Iterator[Ranks]:
         patience: how long a rank waits for another one; None is torch's choice, minutes.
 
     Raises:
-        UserError: if there is no such device, or several ranks would share one GPU.
+        UserError: if there is no such device, several ranks would share one GPU, or nobody started them as torchrun does.
     """
     size, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
     where = choose_device(device)
@@ -154,7 +154,10 @@ def join(device: str, patience: timedelta | None = None) -> Iterator[Ranks]:
     if size == 1:
         yield Ranks(device=where)
         return
-    store, rank, _ = next(dist.rendezvous("env://"))
+    try:
+        store, rank, _ = next(dist.rendezvous("env://"))
+    except ValueError as error:  # a variable is missing: a job or an image of a container has set WORLD_SIZE alone
+        raise UserError(f"WORLD_SIZE={size}: {error}; start the ranks with torchrun, or unset WORLD_SIZE") from None
     if os.environ.get("GROUP_WORLD_SIZE") == "1":  # one machine: torchrun's store still has addresses of killed ranks
         store = dist.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     backend = "nccl" if where.type == "cuda" else "gloo"

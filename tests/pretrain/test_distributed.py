@@ -15,7 +15,7 @@ import pytest
 import safetensors.torch
 
 import clicv2lite
-from clicv2lite.distributed import Ranks
+from clicv2lite.distributed import Ranks, join
 from clicv2lite.errors import UserError
 from clicv2lite.pretrain.log import read_log
 from tests.pretrain.one_step import CHOICES, step
@@ -113,6 +113,16 @@ def test_a_batch_that_ranks_cannot_share_is_one_line():
     assert Ranks(1, 4).share(64) == 16
     with pytest.raises(UserError, match="--set batch=63: 2 ranks cannot share it equally; take a multiple of 2"):
         Ranks(0, 2).share(63)
+
+
+@pytest.mark.parametrize("known", [{}, {"RANK": "0"}])
+def test_ranks_that_nobody_started_are_one_line(known, monkeypatch):
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"WORLD_SIZE": "2", **known}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"^WORLD_SIZE=2: .* not set; start the ranks with torchrun, or unset"), join("cpu"):
+        pass
 
 
 @pytest.fixture(scope="module")
