@@ -10,6 +10,7 @@ import itertools
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,8 +129,7 @@ def check_rows(rows: Iterable[RatingRow], table: str, score_range: Sequence[floa
         image = one_line(row.image)
         if not os.path.isfile(row.path):
             looked = one_line(str(row.path))
-            advice = "write / between folder and file" if "\\" in row.image else "correct the path"
-            raise UserError(f"{where}: there is no image {image} (looked for {looked}); {advice}")
+            raise UserError(f"{where}: there is no image {image} (looked for {looked}); {_missing(row)}")
         check_is_no_output(row.path, where)
         key = os.path.abspath(row.path)
         if key in lines:
@@ -147,6 +147,14 @@ def check_rows(rows: Iterable[RatingRow], table: str, score_range: Sequence[floa
         _all_or_none([(row.line, row.category) for row in kept], "category", table),
         _all_or_none([(row.line, row.split) for row in kept], "split", table),
     )
+
+
+def _missing(row: RatingRow) -> str:
+    """What to do about an image that is not there."""
+    for form in ("NFC", "NFD"):  # macOS and some archives take letters with accents apart, and the two look alike
+        if os.path.isfile(unicodedata.normalize(form, str(row.path))):
+            return f"the file is named in the form {form} of Unicode; write the table in it, too"
+    return "write / between folder and file" if "\\" in row.image else "correct the path"
 
 
 def _csv_rows(path: Path) -> Iterator[RatingRow]:
@@ -192,8 +200,9 @@ def _header(cells: list[str], where: str) -> list[str]:
     cells = [cell.casefold() for cell in cells]
     for column in COLUMNS[:2]:
         if column not in cells:
-            separated = len(cells) == 1 and any(mark in cells[0] for mark in ";\t|")
-            advice = "separate the columns by commas" if separated else "the header is image,score[,category][,split]"
+            mark = next((mark for mark in ";\t|" if mark in cells[0]), "") if len(cells) == 1 else ""
+            commas = "separate the columns by commas" + (f", or write sep={mark} on a line above" if mark != "\t" else "")
+            advice = commas if mark else "the header is image,score[,category][,split]"
             raise UserError(f"{where}: there is no column {column} (found: {', '.join(cells)}); {advice}")
     for column in COLUMNS:
         if cells.count(column) > 1:

@@ -2,6 +2,7 @@ import csv
 import os
 import re
 import tempfile
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,17 @@ def test_a_missing_image_is_named_with_where_it_was_looked_for(folder):
     fails('image,score\n"a\nb",0.5\n', "line 3: there is no image a\\nb")
 
 
+@pytest.mark.parametrize("given, file", [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_name_in_another_form_of_unicode_is_said(folder, given, file):
+    Path(unicodedata.normalize(file, "né.jpg")).touch()
+    name = unicodedata.normalize(given, "né.jpg")
+    if os.path.exists(name):
+        pytest.skip("this file system does not tell them apart")
+    fails(
+        f"image,score\na.jpg,0.5\n{name},0.1\n", "line 3: there is no image", f"the file is named in the form {file} of Unicode"
+    )
+
+
 def test_half_a_category_column_is_refused(folder):
     fails("image,score,category\na.jpg,0.5,Art\nb.jpg,0.1,\n", "line 3: the category is empty")
     fails("image,score,split\na.jpg,0.5,\nb.jpg,0.1,test\n", "line 2: the split is empty")
@@ -149,7 +161,9 @@ def test_equal_scores_are_refused_since_no_correlation_exists(folder):
 def test_a_missing_column_lists_what_was_found(folder):
     fails("file,score\na.jpg,0.5\n", "line 1: there is no column image (found: file, score)")
     fails("a.jpg,0.5\nb.jpg,0.2\n", "there is no column image")
-    fails("image;score\na.jpg;0.5\n", "there is no column image", "separate the columns by commas")
+    fails(
+        "image;score\na.jpg;0.5\n", "there is no column image", "separate the columns by commas, or write sep=; on a line above"
+    )
     fails("image,score,score\na.jpg,0.5,0.5\n", "column score is there 2 times")
 
 
