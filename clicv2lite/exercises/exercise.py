@@ -4,11 +4,14 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from clicv2lite.pretrain.cost.peak import peak_bytes
 
 MARK = "# your turn"  # marks the lines of a stub that the reader must replace
 
@@ -40,6 +43,7 @@ class Exercise:
         where: name of the reference for the reader. Default: the name of the function.
         tolerance: largest difference from the reference, relative to its largest absolute value (at least 1).
         trials: number of random inputs per check.
+        memory: the arguments of a trial -> the most bytes that the tensors of an answer may take at the same time. None: any.
     """
 
     reference: Callable[..., Any]
@@ -48,6 +52,7 @@ class Exercise:
     where: str = ""
     tolerance: float = 1e-4
     trials: int = 5
+    memory: Callable[..., int] | None = None
 
     @property
     def source(self) -> str:
@@ -63,7 +68,7 @@ class Exercise:
 
         Returns:
             The verdict. It is right, or it says what is wrong, as specifically as possible: not written yet, an exception, a
-            changed input, a known mistake, the shape, the sign, a factor, a constant difference.
+            changed input, a known mistake, the shape, the sign, a factor, a constant difference, too much memory.
         """
         if answer is None or answer is ...:
             return Verdict(False, "there is no answer yet; replace the dots in the cell above, run it, and then this one")
@@ -85,7 +90,11 @@ class Exercise:
                 return Verdict(False, f"it raised {type(error).__name__}: {error} ({_shapes(given)})")
             if not all(_same(a, b, 0) for a, b in zip(given, mine, strict=True)):
                 return Verdict(False, "it changes its input in place; work on a copy (x.clone())")
-        return self._compare(trials)
+        verdict = self._compare(trials)
+        if verdict and self.memory and (took := peak_bytes(partial(answer, *mine))) > (most := self.memory(*given)):
+            text = f"the numbers are right, but its tensors take {took:,} bytes at the same time; at most {most:,} are allowed"
+            return Verdict(False, f"{text} ({_shapes(given)})")
+        return verdict
 
     def _compare(self, trials: list[tuple[tuple[Any, ...], Any]]) -> Verdict:
         known = [(given, got, self.reference(*copy.deepcopy(given))) for given, got in trials]

@@ -1,6 +1,7 @@
 """Exercises of chapter 14: cosines between the tokens of an image, their soft maximum and their mean."""
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -12,10 +13,10 @@ from clicv2lite.exercises.exercise import Exercise
 MEAN = 3  # of the channels of `likeness`, the mean over all others
 
 
-def _tokens(generator: torch.Generator) -> tuple[Tensor]:
-    """Tokens (20, 6) of unequal length that are rather alike."""
-    tokens = torch.randn(20, 6, generator=generator, dtype=torch.float64) + 0.5
-    return (tokens * (0.5 + 2 * torch.rand(20, 1, generator=generator, dtype=torch.float64)),)
+def _tokens(generator: torch.Generator, count: int = 20) -> tuple[Tensor]:
+    """Tokens (count, 6) of unequal length that are rather alike."""
+    tokens = torch.randn(count, 6, generator=generator, dtype=torch.float64) + 0.5
+    return (tokens * (0.5 + 2 * torch.rand(count, 1, generator=generator, dtype=torch.float64)),)
 
 
 def _tokens_and_place(generator: torch.Generator) -> tuple[Tensor, int]:
@@ -77,7 +78,7 @@ def _products_with_the_sum(unit: Tensor) -> Tensor:
 
 mean_cosines = Exercise(
     lambda tokens: likeness(tokens[None, None])[0, 0, :, MEAN],
-    _tokens,
+    partial(_tokens, count=1500),
     {
         "the token itself is among the others: subtract its own cosine, 1, and divide by G - 1": lambda tokens: (
             _products_with_the_sum(F.normalize(tokens, dim=-1)) / len(tokens)
@@ -93,4 +94,6 @@ mean_cosines = Exercise(
         ),
     },
     where="clicv2lite.encoders.token_similarity.likeness, its mean channel",
+    tolerance=1e-5,  # a thousandth of a mean counts
+    memory=lambda tokens: tokens.element_size() * len(tokens) ** 2 // 2,  # half of the cosines of all pairs
 )

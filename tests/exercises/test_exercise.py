@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import clicv2lite.exercises
-from clicv2lite.exercises import pretraining, shift_study
+from clicv2lite.exercises import pretraining, shift_study, token_similarity
 from clicv2lite.exercises.exercise import Exercise
 
 double = Exercise(
@@ -45,6 +45,27 @@ def test_reference_is_right_and_every_mistake_is_named(exercise):
 def test_wrong_answer_that_is_often_right_by_chance_is_refused(exercise):
     for wrong in exercise.mistakes.values():
         assert not any(exercise.check(lambda *x, wrong=wrong: wrong(*x), seed) for seed in range(100))
+
+
+def test_right_mean_by_the_matrix_of_all_pairs_is_refused_and_by_rows_or_the_sum_is_not():
+    def by_matrix(tokens):
+        unit = torch.nn.functional.normalize(tokens, dim=-1)
+        return ((unit @ unit.T).sum(1) - 1) / (len(unit) - 1)
+
+    def by_sum(tokens):
+        unit = tokens / tokens.norm(dim=1, keepdim=True)
+        return (unit @ unit.sum(0) - 1) / (len(unit) - 1)
+
+    def by_rows(tokens):
+        unit = torch.nn.functional.normalize(tokens, dim=-1)
+        return torch.stack([((unit @ row).sum() - 1) / (len(unit) - 1) for row in unit])
+
+    for seed in range(3):
+        verdict = token_similarity.mean_cosines.check(by_matrix, seed)
+        assert not verdict and "numbers are right" in verdict.text and "bytes" in verdict.text
+        for answer in (by_sum, by_rows):
+            verdict = token_similarity.mean_cosines.check(answer, seed)
+            assert verdict, verdict
 
 
 def stub(x):
