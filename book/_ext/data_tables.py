@@ -1,7 +1,9 @@
 """Sphinx extension: the columns of a data frame's table say what they hold: words, intervals, or numbers (no class).
 
 book.css puts words on the left and numbers on the right, and keeps an interval on one line. A name with underscores may break
-after each of them in a heading, and numbers get the minus sign that they have in the text.
+after each of them in a heading, a name like ``vit-s32`` stays on its line (``name``), and numbers get the minus sign that they
+have in the text. For a phone, a cell of many words is marked ``long``, a name in the first column of another table may break
+between its parts, and printed lines in columns are marked ``columns``: they scroll, where others wrap.
 """
 
 import re
@@ -14,12 +16,23 @@ from stored_numbers import true_minus
 TABLE = re.compile(r'(<table\b[^>]*(?:class="dataframe|id="T_)[^>]*>)(.*?)(</table>)', re.DOTALL)
 ROW, CELL = re.compile(r"(<tr\b[^>]*>)(.*?)(</tr>)", re.DOTALL), re.compile(r"<(th|td)\b([^>]*)>(.*?)</\1>", re.DOTALL)
 WORD = re.compile(r"(?<![^\W\d_])(?!(?:to|nan|NaN|None|inf)\b)[^\W\d_]{2,}")
+PRINTED = re.compile(r'(<div class="output \w+)( [^>]*>\s*<div class="highlight"><pre>)(.*?)(?=</pre>)', re.DOTALL)
+IN_COLUMNS = re.compile(r"(?:\S+ {2,}(?! )){2}")  # two gaps in a line
+FIRST_CELL = re.compile(r'(?<=<tr class="row-)(?:odd|even)">\s*<td>.*?(?=</td>)', re.DOTALL)
+NAME = re.compile(r'(?<=<span class="pre">)[^<]+')
+LONG = 30  # characters
 INTERVAL = re.compile(r"[-+\N{MINUS SIGN}]?[\d.,]+ (?:to|\N{EN DASH}) [-+\N{MINUS SIGN}]?[\d.,]+")
 
 
 def told(body: str) -> str:
     """HTML in which the cells of data frames have the class ``words`` or ``interval`` where their column holds such."""
+    body = PRINTED.sub(lambda found: found[1] + " columns" * _in_columns(found[3]) + found[2] + found[3], body)
+    body = FIRST_CELL.sub(lambda cell: NAME.sub(lambda name: re.sub(r"([._])(?=\w)", r"\1<wbr>", name[0]), cell[0]), body)
     return TABLE.sub(lambda found: found[1] + _table(found[2]) + found[3], body)
+
+
+def _in_columns(printed: str) -> bool:
+    return sum(bool(IN_COLUMNS.search(line)) for line in _text(printed).splitlines()) > 1
 
 
 def _table(inside: str) -> str:
@@ -49,6 +62,10 @@ def _cells(row: str, words: set[int], width: int, heading: bool) -> str:
         if tag == "td" and place not in words:
             text = true_minus(text)
         kind = "interval" if INTERVAL.fullmatch(_text(text)) else "words" if place > width or place in words else ""
+        if kind == "words" and len(_text(text)) > LONG:
+            kind = "words long"
+        elif kind == "words" and " " not in _text(text):
+            kind = "words name"
         return f"<{tag}{_with_class(attributes, kind)}>{text}</{tag}>"
 
     return CELL.sub(cell, row)

@@ -1,7 +1,8 @@
 """Sphinx extension: pictures are small files, and a page loads one when its reader comes near.
 
 A PNG becomes a WebP, without loss where that is the smaller file (drawings), else at a quality that the eye does not tell from
-the whole (photographs). Each picture says its size, so that nothing moves when it comes.
+the whole (photographs). Each picture says its size, so that nothing moves when it comes. A wide one says how narrow it may
+become: on a phone book.css lets its reader move it sideways, where shrinking would make its words too small.
 """
 
 import re
@@ -15,6 +16,7 @@ from sphinx.application import Sphinx
 PICTURE = re.compile(r'<img\b([^>]*?\bsrc="[^"]*_images/([^"/]+\.png)"[^>]*)>')
 LINK = re.compile(r'(\b(?:src|href)="[^"]*_images/[^"/]+)\.png"')
 QUALITY = 90
+WIDE, LEAST = 800, 0.55  # pixels; and the share of its width at which a drawing's smallest words are still 7 pixels high
 
 
 def light(body: str, size_of: Callable[[str], tuple[int, int]]) -> str:
@@ -24,7 +26,8 @@ def light(body: str, size_of: Callable[[str], tuple[int, int]]) -> str:
         attributes, name = found[1].rstrip(" /"), found[2]
         width, height = size_of(name)
         size = "" if " width=" in attributes else f' width="{width}" height="{height}"'
-        return f'<img{attributes}{size} loading="lazy" decoding="async" />'
+        image = f'<img{attributes}{size} loading="lazy" decoding="async" />'
+        return f'<span class="wide-picture" style="--least: {LEAST * width:.0f}px">{image}</span>' if width > WIDE else image
 
     return LINK.sub(r'\1.webp"', PICTURE.sub(tag, body))
 

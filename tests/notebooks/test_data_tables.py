@@ -47,3 +47,23 @@ def test_other_tables_and_headings_above_several_columns_stay(told):
     assert told(plain) == plain
     wide = pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("two words", "a"), ("two words", "b")])).to_html()
     assert '<th colspan="2" halign="left">two words</th>' in told(wide)
+
+
+def test_cell_of_many_words_and_names_in_a_first_column_are_marked_for_a_phone(told):
+    claims = ["masked entropy modeling improves the patch-wise loss", "vit-s32"]
+    frame = told(pd.DataFrame({"claim": claims, "pcc": [0.1, 0.2]}).to_html())
+    assert '<td class="words long">masked' in frame and '<td class="words name">vit-s32' in frame
+    name = '<p><code><span class="pre">clicv2lite.rms_contrast()</span></code></p>'
+    row = f'<tr class="row-odd"><td>{name}</td>\n<td>{name}</td></tr>'
+    assert told(row) == row.replace("clicv2lite.rms_contrast", "clicv2lite.<wbr>rms_<wbr>contrast", 1)
+
+
+def test_printed_columns_are_told_from_other_output(told):
+    def printed(*lines):
+        start = '<div class="output stream highlight-myst-ansi notranslate">'
+        return told(start + '<div class="highlight"><pre><span></span>' + "\n".join(lines) + "\n</pre></div></div>")
+
+    assert 'class="output stream columns ' in printed("model      N   GB", "ViT-B  40960    7", "ViT-L 159744  102")
+    command = ("clicv2lite score a.jpg --csv scores.csv", "  2 x CPU, 58 s")
+    for lines in (command, ("moco  {'backbone': 'vit'}",) * 3, ("a  b  c",)):
+        assert "columns" not in printed(*lines)

@@ -22,6 +22,13 @@ def test_tag_and_link_name_the_smaller_file_and_the_size_of_the_picture(extensio
     assert extension("light_images").light(other, sizes.__getitem__) == other
 
 
+def test_wide_picture_says_how_narrow_its_words_let_it_become(extension):
+    light = extension("light_images").light
+    wide = light('<img alt="A" src="../_images/a.png">', lambda name: (1000, 300))
+    assert wide.startswith('<span class="wide-picture" style="--least: 550px"><img alt="A"') and wide.endswith("/></span>")
+    assert "wide-picture" not in light('<img alt="A" src="../_images/a.png">', lambda name: (700, 300))
+
+
 def test_a_drawing_loses_nothing_a_photograph_little_and_a_hole_stays_a_hole(extension, tmp_path):
     drawing = np.full((200, 300, 3), 255, np.uint8)
     drawing[50:60, 20:280] = (31, 119, 180)
