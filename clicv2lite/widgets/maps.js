@@ -150,7 +150,8 @@ function render({ model, el }) {
       const points = (k) => [positions[from + 2 * k] / whole, positions[from + 2 * k + 1] / whole];
       panel.update(name, points, colours[model.get("colour")], found, selection.map === name ? selection.box : null, all);
     });
-    const end = (some) => Math.max(...some.all, ...some.here.filter((x) => x >= 0), 0.01) * 1.05;
+    const reach = (some) => some.all.map((x, k) => x + (found.n ? some.margin[k] : 0)); // of the gray bands
+    const end = (some) => Math.max(...reach(some), ...some.here.filter((x) => x >= 0), 0.01) * 1.05;
     const { category, bin } = selection, { classes, scores } = found;
     classBars.forEach((each, k) => each.update(classes, k, end(classes), category === categories[k], categories[k]));
     binBars.forEach((each, k) => each.update(scores, k, end(scores), bin === k, `Scores from ${k / bins} to ${(k + 1) / bins}`));
