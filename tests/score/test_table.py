@@ -27,9 +27,9 @@ def run(photos, models, tmp_path, monkeypatch):
         encoded = []
         original = scoring._score
 
-        def spy(rows, targets, model):
+        def spy(rows, *others):
             encoded.extend(row.image.rsplit("/")[-1] for row in rows if row.error is None)
-            return original(rows, targets, model)
+            return original(rows, *others)
 
         monkeypatch.setattr(scoring, "_score", spy)
         assert main(["score", "--model", model, str(photos), "--csv", str(tmp_path / "s.csv"), *words]) == status
@@ -71,10 +71,10 @@ def test_a_table_torn_anywhere_is_mended_and_ends_as_if_it_had_not_been(run, tmp
 def test_an_interrupted_run_keeps_what_it_had(run, models, tmp_path, monkeypatch, photos):
     original = scoring._score
 
-    def stopped(rows, targets, model):
+    def stopped(rows, *others):
         if any(row.image.endswith("6.png") for row in rows):
             raise KeyboardInterrupt
-        return original(rows, targets, model)
+        return original(rows, *others)
 
     with monkeypatch.context() as patched:
         patched.setattr(scoring, "_score", stopped)
@@ -182,11 +182,11 @@ def test_after_an_error_the_rows_of_one_name_are_scored_again(twins, models, tmp
     (tmp_path / "s.csv").write_bytes(b"".join(lines))
     original, calls = scoring._score, []
 
-    def stopped(rows, targets, model):
+    def stopped(rows, *others):
         calls.append(rows)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return original(rows, targets, model)
+        return original(rows, *others)
 
     with monkeypatch.context() as patched:
         patched.setattr(scoring, "_score", stopped)
