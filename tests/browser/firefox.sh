@@ -19,7 +19,8 @@ if ! firefox=$(find_firefox); then
 fi
 command -v npm >/dev/null || { echo "no npm: install Node.js 20 or newer" >&2; exit 1; }
 mkdir -p _build/firefox/pictures
-npm install --silent --no-audit --no-fund --ignore-scripts --prefix _build/firefox puppeteer-core@24.43.1
+npm install --silent --no-audit --no-fund --ignore-scripts --prefix _build/firefox puppeteer-core@24.43.1 ||
+    { echo "npm cannot fetch puppeteer-core: check the network, and npm's proxy settings" >&2; exit 1; }
 cp tests/browser/firefox.mjs _build/firefox
 .venv/bin/python - <<'EOF'
 import json
