@@ -1,4 +1,4 @@
-"""The encoder in torch's own layers, with the weights and results of timm's ViT but without importing timm (chapter 12).
+"""The encoder without importing timm, with the weights and results of timm's ViT (chapter 12).
 
 timm also imports torchvision and the compiler of torch. This takes three times as long as everything else that scoring a
 photograph needs. Only the fast start uses this class; all other code uses timm's model, `FrozenEncoder.vit`.

@@ -102,8 +102,7 @@ def _folder(path: Path) -> Path:
 
 def _released(folder: Path) -> int:
     """How many encoders a released model has, without one that a call which was interrupted left beside them."""
-    files = read_object((folder / RELEASE).read_text("utf-8"))["bytes"]
-    return sum(path.name in files for path in encoder_files(folder))
+    return 1 + len(read_object((folder / RELEASE).read_text("utf-8")).get("added", []))
 
 
 def read_again(model: Path, folder: Path, pooling: Mapping[str, Any]) -> None:

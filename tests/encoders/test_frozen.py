@@ -62,7 +62,7 @@ def test_an_encoder_comes_back_from_its_file_as_it_was(tmp_path, class_token):
         loaded = load_encoder(str(spec))
         assert loaded.config == encoder.config and loaded.size == 48 and loaded.width == 8
         assert all(tensor.equal(loaded.net.state_dict()[key]) for key, tensor in encoder.net.state_dict().items())
-        # timm's layers and torch's own may round differently
+        # timm's layers and ours may round differently
         np.testing.assert_allclose(loaded.features(pictures(2, 48)), encoder.features(pictures(2, 48)), atol=1e-5)
 
 
