@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 
 import clicv2lite
 from clicv2lite.data.tars.braces import expand_braces
@@ -94,6 +95,7 @@ def _run(words: list[str]) -> int:
         command = commands.add_parser(name, description=text)
         if words and words[0] == name:  # import only what is used: a start-up of torch costs seconds
             importlib.import_module(module).add_arguments(command)
+    _refuse_empty(words)
     args = parser.parse_args(words)
     try:
         with claimed(outputs_of(args), _read_by(args), args.command):
@@ -103,6 +105,15 @@ def _run(words: list[str]) -> int:
             raise
         raise UserError(f"not enough memory; {_advice(args)}") from None
     return status
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """A word without a letter, as a shell makes of "$RATINGS" that is not set: Path("") would be the folder that one is in."""
+    for before, word in pairwise(["", *words]):
+        option = word.removesuffix("=") if word.startswith("--") and word.endswith("=") else before
+        if not word or option != before:
+            where = f"{option} ''" if option.startswith("--") else "''"
+            raise UserError(f"{where}: this is empty; name what is meant (is a variable of the shell not set?)")
 
 
 def _read_by(args: argparse.Namespace) -> Iterator[str]:

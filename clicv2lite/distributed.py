@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from clicv2lite.device import CPU, choose_device
 from clicv2lite.errors import UserError
+from clicv2lite.torchrun import from_torchrun
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,9 @@ def join(device: str, patience: timedelta | None = None) -> Iterator[Ranks]:
     Raises:
         UserError: if there is no such device, several ranks would share one GPU, or nobody started them as torchrun does.
     """
-    size, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
+    size, number, local = (from_torchrun(name) for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"))
+    if number >= size:
+        raise UserError(f"RANK={number}: of {size} ranks (WORLD_SIZE) there is none; start them with torchrun, or unset RANK")
     where = choose_device(device)
     if size > 1 and (where.index is not None or where.type == "mps"):
         raise UserError(f"--device {device}: {size} ranks cannot share one GPU; write cuda, and each of them takes its own")

@@ -18,6 +18,7 @@ import filelock
 
 from clicv2lite.errors import UserError
 from clicv2lite.files import check_output_file, hidden, make_folder, regular, remove_leftovers, shortened
+from clicv2lite.torchrun import from_torchrun
 
 PACKAGE = Path(__file__).parent
 RESULTS = (".csv", ".html", ".json", ".md", ".onnx")  # what commands write into a folder that they also read
@@ -106,7 +107,7 @@ def claimed(outputs: Sequence[Output], inputs: Iterable[str | Path] = (), comman
             OUTPUTS.update({key: f"{o.option} {o.path}" for o in files if (key := _identity(o.path))})
             check_inputs(files, inputs, command)
             for output in outputs:
-                if output.locked and not int(os.environ.get("RANK") or 0):  # the ranks of torchrun share the first one's lock
+                if output.locked and not from_torchrun("RANK"):  # the ranks of torchrun share the first one's lock
                     stack.enter_context(locked(output.path, output.option, output.folder))
             yield
         finally:

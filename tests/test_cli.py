@@ -105,6 +105,10 @@ def test_an_option_that_takes_a_list_and_is_given_twice_keeps_the_first_values(n
         (["pretrain", "--recipe", "big", "--images", "embedded", "--out", "x"], "--recipe big"),
         (["pretrain", "--recipe", "ci", "--images", "embedded", "--out", "x", "--set", "sped=3"], "--set sped=3"),
         (["pretrain", "--recipe", "ci", "--images", "no/such/folder", "--out", "x"], "no/such/folder"),
+        (["pretrain", "--recipe", "ci", "--images", "embedded", "--out", ""], "--out '': this is empty"),
+        (["pretrain", "--recipe", "ci", "--images=", "--out", "x"], "--images '': this is empty"),
+        (["score", "a.png", ""], "clicv2lite: '': this is empty"),
+        (["probe", "--ratings", "", "--encoder", "default"], "--ratings '': this is empty"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_status_2(words, part, capsys, tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ from clicv2lite.data.tars.remote import is_address
 from clicv2lite.errors import UserError
 from clicv2lite.interrupts import Threads
 from clicv2lite.lines import say
+from clicv2lite.torchrun import from_torchrun
 
 REQUESTS = 16  # tars elsewhere that are indexed at once
 
@@ -156,7 +157,7 @@ def _told(tar: TarImages) -> TarImages:
 
 @cache  # a set is opened more than once
 def _tell(line: str) -> None:
-    if line and os.environ.get("RANK", "0") == "0":  # not for every process of a training
+    if line and not from_torchrun("RANK"):  # not for every process of a training
         say(line)
 
 

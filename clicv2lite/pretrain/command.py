@@ -1,7 +1,6 @@
 """`clicv2lite pretrain`: from unlabelled images to an encoder."""
 
 import argparse
-import os
 from pathlib import Path
 
 from clicv2lite.device import add_device, choose_device
@@ -10,6 +9,7 @@ from clicv2lite.files import reason
 from clicv2lite.outputs import add_output
 from clicv2lite.recipes.library import RECIPES, get_recipe, is_recipe_file
 from clicv2lite.recipes.recipe import Recipe
+from clicv2lite.torchrun import from_torchrun
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         finished = pretrain(Pretraining(recipe, args.images, args.out, args.resume, args.device, watch=watch, recipe_file=file))
     except OSError as error:  # reading an image raises another error, so this is about a file of the run
         raise UserError(f"--out {args.out}: {reason(error)}; make room there and go on with --resume") from None
-    if int(os.environ.get("RANK", 0)) > 0:
+    if from_torchrun("RANK") > 0:
         return 0
     if finished:
         print(args.out / "encoder.safetensors")

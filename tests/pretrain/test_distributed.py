@@ -125,6 +125,27 @@ def test_ranks_that_nobody_started_are_one_line(known, monkeypatch):
         pass
 
 
+@pytest.mark.parametrize("known, line", [
+    ({"WORLD_SIZE": "two"}, "WORLD_SIZE=two: not a whole number; start the ranks with torchrun, or unset WORLD_SIZE"),
+    ({"WORLD_SIZE": "2", "RANK": "-1"}, "RANK=-1: not a whole number; start the ranks with torchrun, or unset RANK"),
+    ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK=2: of 2 ranks (WORLD_SIZE) there is none; start them with torchrun, or unset RANK"),
+    ({"RANK": "1"}, "RANK=1: of 1 ranks (WORLD_SIZE) there is none; start them with torchrun, or unset RANK"),
+])  # fmt: skip
+def test_numbers_that_torchrun_would_not_give_are_one_line(known, line, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    for name, value in known.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError) as refused, join("cpu"):
+        pass
+    assert str(refused.value) == line
+
+
+def test_a_number_that_is_empty_is_one_that_is_not_set(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "")
+    with join("cpu") as ranks:
+        assert ranks.size == 1
+
+
 @pytest.fixture(scope="module")
 def undisturbed(made_once):
     """The run of two ranks that nothing stopped: its folder."""

@@ -26,6 +26,7 @@ from clicv2lite.data.ic1m import guard
 from clicv2lite.data.ic1m.guard import Limits
 from clicv2lite.data.ic1m.rounds import Pace
 from clicv2lite.errors import UserError, one_line
+from clicv2lite.files import reason
 
 RELEASE = "img2dataset==1.47.0"
 TOO_NEW = (3, 13)  # has no imghdr, which img2dataset imports
@@ -55,7 +56,7 @@ class Engine:
                     start_new_session=True,  # so that all its processes can be ended at once
                 )  # type: ignore[call-overload]
             except OSError as error:
-                raise UserError(f"--img2dataset {self.command[0]}: cannot be started ({error.strerror})") from None
+                raise UserError(f"--img2dataset {self.command[0]}: cannot be started ({reason(error)})") from None
             try:
                 while process.poll() is None:
                     time.sleep(POLL)
@@ -66,9 +67,9 @@ class Engine:
                     process.wait()
         if process.returncode or not any(images.glob("*_stats.json")):
             lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-            reason = one_line(lines[-1].strip()) if lines else f"exit status {process.returncode}"
+            why = one_line(lines[-1].strip()) if lines else f"exit status {process.returncode}"
             hint = f"; is {self.distributor} installed beside it?" if self.distributor != "multiprocessing" else ""
-            raise UserError(f"img2dataset failed ({reason}){hint}; see {log}")
+            raise UserError(f"img2dataset failed ({why}){hint}; see {log}")
 
     def arguments(self, urls: Path, images: Path, pace: Pace, per_shard: int) -> list[str]:
         """img2dataset's options. The bytes are kept as they came: the packer decodes, checks and resizes."""
@@ -127,7 +128,7 @@ def _environment(distributor: str) -> str:
     except filelock.Timeout:
         raise UserError(f"{folder}: another process is making this environment; wait until it is done") from None
     except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror or error}); set CLICV2LITE_CACHE to another") from None
+        raise UserError(f"{folder}: cannot be made ({reason(error)}); set CLICV2LITE_CACHE to another") from None
     return str(python)
 
 
@@ -146,8 +147,8 @@ def _make(folder: Path, python: Path, wanted: list[str]) -> None:
         )
         if done.returncode:
             said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-            reason = one_line(said[-1]) if said else f"exit status {done.returncode}"
-            raise UserError(f"{folder}: img2dataset cannot be installed ({reason}); install it, and name it with --img2dataset")
+            why = one_line(said[-1]) if said else f"exit status {done.returncode}"
+            raise UserError(f"{folder}: img2dataset cannot be installed ({why}); install it, and name it with --img2dataset")
 
 
 def _uv() -> str | None:

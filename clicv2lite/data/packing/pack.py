@@ -27,7 +27,7 @@ from clicv2lite.data.packing.form import Form
 from clicv2lite.data.packing.shards import FIELDS, Images, is_done, read_rows, write_rows, write_shard
 from clicv2lite.data.sources import ImageSet
 from clicv2lite.errors import UserError, check_counts
-from clicv2lite.files import atomic, make_folder, remove_leftovers, write_json
+from clicv2lite.files import atomic, make_folder, reason, remove_leftovers, write_json
 from clicv2lite.interrupts import Stop, unheard
 from clicv2lite.outputs import locked
 
@@ -103,7 +103,7 @@ def written(error: OSError, out: Path) -> UserError:
     """The one line for a failed write below `out`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(f"{out}: the disk is full; make room and run the command again: it goes on from here")
-    return UserError(f"{out}: cannot be written ({error.strerror or error}); correct that and run the command again")
+    return UserError(f"{out}: cannot be written ({reason(error)}); correct that and run the command again")
 
 
 def _same_as_before(images: Images, out: Path, options: Mapping[str, object]) -> None:

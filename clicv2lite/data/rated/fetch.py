@@ -23,6 +23,7 @@ from pathlib import Path
 import filelock
 
 from clicv2lite.errors import UserError, one_line
+from clicv2lite.files import reason
 
 STATE = ".fetch.json"  # {"url", "commit"}; commit is null until everything is there
 FETCH = (
@@ -94,7 +95,7 @@ def fetch_folders(url: str, folders: Sequence[str], target: Path, commit: str | 
     except filelock.Timeout:
         raise UserError(f"{target}: another process is fetching into it; wait until it is done") from None
     except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror or error}); choose another with --out") from None
+        raise UserError(f"{target}: cannot be written ({reason(error)}); choose another with --out") from None
 
 
 def _fetch(url: str, folders: Sequence[str], target: Path, wanted: str | None) -> str:
@@ -147,9 +148,9 @@ def _run(arguments: list[str], url: str, target: Path, given: str = "") -> str:
             )
         if git.returncode:
             fatal = [line.partition(": ")[2] for line in said if line.startswith(("fatal: ", "error: "))]
-            reason = one_line((fatal or said or [f"exit status {git.returncode}"])[0])
+            why = one_line((fatal or said or [f"exit status {git.returncode}"])[0])
             raise UserError(
-                f"{url}: git could not fetch it ({reason}); check the address, the network and the disk, and run the"
+                f"{url}: git could not fetch it ({why}); check the address, the network and the disk, and run the"
                 " command again: it goes on from here"
             )
         stdout.seek(0)

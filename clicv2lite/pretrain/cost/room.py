@@ -1,6 +1,5 @@
 """Refuse a model or a batch that no memory of this machine can hold, before anything of it is made (book chapter 10)."""
 
-import os
 
 import torch
 
@@ -8,6 +7,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.pretrain.cost.budget import memory, parameters
 from clicv2lite.pretrain.cost.hardware import held_memory
 from clicv2lite.recipes.recipe import Recipe
+from clicv2lite.torchrun import from_torchrun
 
 
 def check_memory(recipe: Recipe, device: torch.device, ranks: int = 1, training: bool = True) -> None:
@@ -24,7 +24,7 @@ def check_memory(recipe: Recipe, device: torch.device, ranks: int = 1, training:
     if training:
         micro = recipe.micro or -(-recipe.batch // ranks)
         needed = sum(memory(recipe, ranks, micro, recipe.checkpointing).values())
-        needed *= 1 if device.type == "cuda" else int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        needed *= 1 if device.type == "cuda" else from_torchrun("LOCAL_WORLD_SIZE")
     else:
         needed = 4 * sum(parameters(recipe).values())
     if needed > held:

@@ -1,6 +1,5 @@
 """The batches of a rank, read ahead while it trains: decoded squares, or base crops cut from the files (book chapter 10)."""
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from clicv2lite.method.views import CROP_DRAWS, crop_shares, uniform
 from clicv2lite.pretrain.input.order import samples
 from clicv2lite.pretrain.input.store import MEMORY, ImageStore, first_whole
 from clicv2lite.recipes.recipe import Recipe
+from clicv2lite.torchrun import from_torchrun
 
 AHEAD = 3  # batches that are prepared in advance
 CHUNK = 8  # images that a thread prepares in one task
@@ -62,7 +62,7 @@ class Feed:
         self.images, self.recipe, self.rank, self.ranks, self.start = images, recipe, rank, ranks, start
         self.waited = 0.0
         self._crop_draws = METHODS[recipe.method].crop_draws
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # ranks that share this machine
+        here = from_torchrun("LOCAL_WORLD_SIZE")  # ranks that share this machine
         workers = recipe.workers if recipe.workers > 0 else max(1, cores() // here)
         self._store: ImageStore | None = None
         self.bad: dict[str, str] = {}

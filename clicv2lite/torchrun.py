@@ -1,0 +1,20 @@
+"""The numbers that torchrun gives each process which it starts (book chapter 10). Without it there is one process."""
+
+import os
+
+from clicv2lite.errors import UserError
+
+ALONE = {"WORLD_SIZE": 1, "RANK": 0, "LOCAL_WORLD_SIZE": 1, "LOCAL_RANK": 0}
+"""Variable -> what holds for a process that nobody started with others."""
+
+
+def from_torchrun(name: str) -> int:
+    """One of the variables in `ALONE`, from the environment.
+
+    Raises:
+        UserError: if it is not a whole number, as when a job's script has misspelled another variable in it.
+    """
+    text = os.environ.get(name) or str(ALONE[name])
+    if not (text.isascii() and text.isdecimal()):
+        raise UserError(f"{name}={text}: not a whole number; start the ranks with torchrun, or unset {name}")
+    return int(text)
