@@ -1,5 +1,7 @@
 """The house rules: a room imports only rooms above it, nothing goes in a circle, and private names stay at home."""
 
+import re
+
 import pytest
 
 from tests import rooms
@@ -23,6 +25,15 @@ def test_there_is_no_cycle_of_rooms_or_of_modules():
 
 def test_no_room_takes_a_private_name_of_another():
     assert rooms.private(ARROWS) == []
+
+
+def test_the_plan_for_contributors_names_every_room_and_every_module_beside_them():
+    plan = (rooms.PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1] for line in plan.splitlines() if line.startswith("| `")]
+    beside = {name.removeprefix("clicv2lite.") for name in rooms.modules() if name.count(".") == 1 and name not in rooms.FRONT_DOOR}
+    beside -= {"__main__"} | set(rooms.ROOMS)
+    assert set(re.findall(r"`([a-z_]+)`", cells[0])) == beside
+    assert set(re.findall(r"`([a-z_]+)/`", "".join(cells[1:]))) == set(rooms.ROOMS) - {rooms.ROOT, rooms.FRONT}
 
 
 @pytest.fixture
