@@ -63,7 +63,7 @@ def test_readme_quotes_the_searches_for_the_reading():
     with (RESULTS / "nearest.csv").open(newline="") as file:
         found = {row["name"]: float(row["mean_pcc"]) for row in csv.DictReader(file)}
     text = " ".join((ROOT / "README.md").read_text().split())
-    assert f"in two searches, among {first} layouts and then among {second} more" in text
+    assert f"in two searches, of {first} tries and then of {second} more layouts" in text
     assert f"among the layouts of the second search gives {found['chosen by inner folds']:.3f}" in text
 
 

@@ -55,6 +55,7 @@ NO_FUNCTION = {
     Place("equation", "8"): "a claim; true on average over masks, not of each",
     Place("equation", "9"): "a claim about people's judgement; no experiment of the paper tests it",
     Place("equation", "10"): "a claim; the step from equation 8 to the loss",
+    Place("section", "4.5"): "see tables 4 and 5 and figures 6 and 7",
     Place("figure", "1"): "a sketch of the idea; the views are figure 3",
 }
 

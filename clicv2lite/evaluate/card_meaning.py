@@ -91,7 +91,5 @@ def flag_table(stored: dict[str, Any]) -> str:
         most = ", ".join(f"{name} {share:.2f}" for share, name in others if share >= 0.01) or "none"
         hit = f"{made['share'][flag]:.2f}" if flag in made["share"] else "-"
         rows.append(f"| `{flag}` | {rule} | {hit} | {of_photographs:.3f} | {most} |")
-    head = (
-        f"| flag | rule | raised on {made['n']} made images | on photographs | most often elsewhere |\n|---|---|---|---|---|\n"
-    )
-    return head + "\n".join(rows)
+    head = f"| flag | rule | raised on {made['n']} made images | on photographs, scenes, interiors | most often elsewhere |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])

@@ -79,10 +79,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def layouts_tried() -> tuple[int, int]:
-    """How many ways to read its encoders the model in the package was chosen among: of the first search, and of the second.
+    """How many tries the search for the model's reading had, readings.csv, and how many layouts the one after it.
 
-    The first is readings.csv. The second is nearest.csv, where likeness comes from the first, and one row chooses among the
-    others.
+    The second is nearest.csv, where likeness comes from the first, and one row chooses among the others.
     """
     found = []
     for log in ("readings.csv", "nearest.csv"):

@@ -1,6 +1,5 @@
 """Refuse a model or a batch that no memory of this machine can hold, before anything of it is made (book chapter 10)."""
 
-
 import torch
 
 from clicv2lite.errors import UserError
