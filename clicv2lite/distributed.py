@@ -143,9 +143,7 @@ def join(device: str, patience: timedelta | None = None) -> Iterator[Ranks]:
     """
     size, number, local = (from_torchrun(name) for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"))
     if number >= size:
-        raise UserError(
-            f"RANK={number}: with WORLD_SIZE={size} there is no such rank; start the ranks with torchrun, or unset RANK"
-        )
+        raise UserError(f"RANK={number}: there is none of WORLD_SIZE={size}; start the ranks with torchrun, or unset RANK")
     where = choose_device(device)
     if size > 1 and (where.index is not None or where.type == "mps"):
         raise UserError(f"--device {device}: {size} ranks cannot share one GPU; write cuda, and each of them takes its own")

@@ -10,7 +10,9 @@ from clicv2lite.exercises.exercise import Exercise
 
 
 def _densities(generator: torch.Generator) -> tuple[Tensor]:
-    return (torch.rand(2, 40, generator=generator),)
+    values = torch.rand(2, 40, generator=generator)
+    values[:, :5] = 0  # images without an edge
+    return (values,)
 
 
 how_often_twice = Exercise(
@@ -23,6 +25,7 @@ how_often_twice = Exercise(
         "the first view may be the larger one; compare the larger of the two with the smaller": lambda v: (
             (v[1] >= 2 * v[0]).double().mean()
         ),
+        "two zeros are equal, and neither is twice the other": lambda v: (v.amax(0) >= 2 * v.amin(0)).double().mean(),
         "this is how many pairs there are; the share is their mean": lambda v: twice(v) * v.shape[1],
         "this is the share of the other pairs, those that are closer": lambda v: 1 - twice(v),
     },

@@ -128,8 +128,8 @@ def test_ranks_that_nobody_started_are_one_line(known, monkeypatch):
 @pytest.mark.parametrize("known, line", [
     ({"WORLD_SIZE": "two"}, "WORLD_SIZE=two: not a whole number; start the ranks with torchrun, or unset WORLD_SIZE"),
     ({"WORLD_SIZE": "2", "RANK": "-1"}, "RANK=-1: not a whole number; start the ranks with torchrun, or unset RANK"),
-    ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK=2: with WORLD_SIZE=2 there is no such rank; start the ranks with torchrun, or unset RANK"),
-    ({"RANK": "1"}, "RANK=1: with WORLD_SIZE=1 there is no such rank; start the ranks with torchrun, or unset RANK"),
+    ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK=2: there is none of WORLD_SIZE=2; start the ranks with torchrun, or unset RANK"),
+    ({"RANK": "1"}, "RANK=1: there is none of WORLD_SIZE=1; start the ranks with torchrun, or unset RANK"),
 ])  # fmt: skip
 def test_numbers_that_torchrun_would_not_give_are_one_line(known, line, monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
