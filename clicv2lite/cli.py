@@ -147,8 +147,9 @@ def _what(error: OSError) -> str:
 
 def _lacks_memory(error: Exception) -> bool:
     """Whether Python, a GPU or, in torch's words, the processor had no room; torch is not imported here: it takes seconds."""
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or "you tried to allocate" in str(error)
+    kinds, text = {kind.__name__ for kind in type(error).__mro__}, str(error).lower()
+    said = ("tried to allocate", "out of memory", "status_alloc_failed")  # by the processor, by Apple's and by CUDA's libraries
+    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or any(words in text for words in said)
 
 
 def _advice(args: argparse.Namespace) -> str:

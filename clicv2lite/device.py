@@ -54,7 +54,8 @@ def cores() -> int:
 def has_fast_bfloat16(device: torch.device) -> bool:
     """True on GPUs with bfloat16 and on CPUs with AMX tiles or AVX-512 BF16 (Xeon since 2020, EPYC since 2022)."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)  # Turing cards emulate it, slowly
     if device.type != "cpu":
         return False
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

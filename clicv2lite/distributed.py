@@ -162,7 +162,7 @@ def join(device: str, patience: timedelta | None = None) -> Iterator[Ranks]:
     except ValueError as error:  # a variable is missing: a job or an image of a container has set WORLD_SIZE alone
         raise UserError(f"WORLD_SIZE={size}: {error}; start the ranks with torchrun, or unset WORLD_SIZE") from None
     if os.environ.get("GROUP_WORLD_SIZE") == "1":  # one machine: torchrun's store still has addresses of killed ranks
-        store = dist.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+        store = dist.PrefixStore(f"attempt-{from_torchrun('TORCHELASTIC_RESTART_COUNT')}", store)
     backend = "nccl" if where.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=patience)
     yield Ranks(dist.get_rank(), size, where)

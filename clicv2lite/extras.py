@@ -36,6 +36,9 @@ class MissingPackage(UserError, ImportError):
         self.package, self.extra, self.who = package, extra, who
         super().__init__(self.needed_by("this part of clicv2lite"))
 
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        return type(self), (self.package, self.extra, self.who)  # from a process that works for this one
+
     def needed_by(self, command: str) -> str:
         """The line, for a command."""
         name = DISTRIBUTIONS.get(self.package, self.package)

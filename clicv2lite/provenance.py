@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -51,15 +52,23 @@ def commit() -> str | None:
 
 def provenance(device: torch.device | None = None) -> dict[str, str | None]:
     """Command, commit, hardware and versions of this process."""
-    command = f"clicv2lite {shlex.join(sys.argv[1:])}"
-    data = os.environ.get("CLICV2LITE_DATA")
     return {
-        # someone who repeats it has the data in another folder
-        "command": command.replace(data, "$CLICV2LITE_DATA") if data else command,
+        "command": " ".join(["clicv2lite", *map(shlex.quote, sys.argv[1:2]), *map(_word, sys.argv[2:])]),
         "commit": commit(),
         "hardware": hardware(device),
         "versions": f"clicv2lite {__version__}, torch {torch.__version__}, python {platform.python_version()}",
     }
+
+
+def _word(word: str) -> str:
+    """A word of a command, for a shell: who repeats it has the data in another folder."""
+    data = os.environ.get("CLICV2LITE_DATA", "").rstrip("/")
+    # at its beginning, or after --option= or timm:NAME@, and all of its folders
+    found = re.fullmatch(rf"(|.*[=@]){re.escape(data)}(|/.*)", word, re.S) if data else None
+    if found is None:
+        return shlex.quote(word)
+    before, after = (part and shlex.quote(part) for part in found.groups())
+    return f"{before}$CLICV2LITE_DATA{after}"
 
 
 def code_version(result: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ import os
 
 from clicv2lite.errors import UserError
 
-ALONE = {"WORLD_SIZE": 1, "RANK": 0, "LOCAL_WORLD_SIZE": 1, "LOCAL_RANK": 0}
+ALONE = {"WORLD_SIZE": 1, "RANK": 0, "LOCAL_WORLD_SIZE": 1, "LOCAL_RANK": 0, "TORCHELASTIC_RESTART_COUNT": 0}
 """Variable -> what holds for a process that nobody started with others."""
 
 
@@ -12,9 +12,10 @@ def from_torchrun(name: str) -> int:
     """One of the variables in `ALONE`, from the environment.
 
     Raises:
-        UserError: if it is not a whole number, as when a job's script has misspelled another variable in it.
+        UserError: if it is not a whole number, above 0 for a size.
     """
     text = os.environ.get(name) or str(ALONE[name])
-    if not (text.isascii() and text.isdecimal()):
-        raise UserError(f"{name}={text}: not a whole number; start the ranks with torchrun, or unset {name}")
+    if not (text.isascii() and text.isdecimal()) or int(text) < ALONE[name]:
+        what = "a whole number above 0" if ALONE[name] else "a whole number"
+        raise UserError(f"{name}={text}: not {what}; start the ranks with torchrun, or unset {name}")
     return int(text)

@@ -162,6 +162,8 @@ class OutOfMemoryError(RuntimeError):
 @pytest.mark.parametrize("error", [
     MemoryError(), OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 9 GB). Tried to allocate 256.00 MB on private pool."),
+    RuntimeError("CUDA error: out of memory"), RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `f`"),
 ])  # fmt: skip
 def test_too_little_memory_is_one_line(command, capsys, error):
     def fail(args):

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -274,6 +275,11 @@ def test_a_package_that_is_there_and_broken_is_one_line():
         raise RuntimeError("operator torchvision::nms\ndoes not exist")
     assert not isinstance(error.value, MissingPackage) and "\n" not in str(error.value)
     assert "(operator torchvision::nms does not exist)" in str(error.value) and "clicv2lite[train]" in str(error.value)
+
+
+def test_it_comes_whole_from_another_process():
+    there = MissingPackage("timm", "train", "--encoder x")
+    assert str(pickle.loads(pickle.dumps(there)).needed_by("y")) == there.needed_by("y")
 
 
 def test_a_users_mistake_inside_passes():

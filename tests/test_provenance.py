@@ -16,10 +16,18 @@ def test_a_result_says_where_it_comes_from(monkeypatch):
     assert found["hardware"] == hardware() and found["hardware"][0].isdigit()
 
 
-def test_a_command_names_the_data_folder_by_its_variable(monkeypatch):
-    monkeypatch.setenv("CLICV2LITE_DATA", "/my/data")
-    monkeypatch.setattr(sys, "argv", ["x", "measures", "--ratings", "/my/data/savoias/ratings.csv"])
-    assert provenance()["command"] == "clicv2lite measures --ratings $CLICV2LITE_DATA/savoias/ratings.csv"
+@pytest.mark.parametrize("data, words, said", [
+    ("/d", ["measures", "--ratings", "/d/s/r.csv"], "measures --ratings $CLICV2LITE_DATA/s/r.csv"),
+    ("/d/", ["measures", "--ratings", "/d/r.csv", "--x=/d", "a@/d/w"], "measures --ratings $CLICV2LITE_DATA/r.csv"
+     " --x=$CLICV2LITE_DATA a@$CLICV2LITE_DATA/w"),
+    ("/d", ["probe", "/d2/r.csv", "/a/d/r.csv"], "probe /d2/r.csv /a/d/r.csv"),
+    ("data", ["data", "savoias", "runs/data-a", "mydata.csv"], "data savoias runs/data-a mydata.csv"),
+    ("/my d", ["score", "/my d/a b.jpg", "/my dog"], "score $CLICV2LITE_DATA'/a b.jpg' '/my dog'"),
+])  # fmt: skip
+def test_a_command_names_the_data_folder_by_its_variable(data, words, said, monkeypatch):
+    monkeypatch.setenv("CLICV2LITE_DATA", data)
+    monkeypatch.setattr(sys, "argv", ["x", *words])
+    assert provenance()["command"] == f"clicv2lite {said}"
 
 
 @pytest.fixture

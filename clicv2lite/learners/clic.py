@@ -82,7 +82,9 @@ def global_entropy(images: Tensor) -> Tensor:
 def activations(encoder: nn.Module) -> Iterator[list[Tensor]]:
     """Inside this context, a forward pass appends the output of each stage, in the network's own layout, to the list."""
     found: list[Tensor] = []
-    hooks = [stage.register_forward_hook(lambda module, given, output: found.append(output)) for stage in stages(encoder)]
+    # of a chain its last part: with checkpointing, timm calls the parts, and not the chain
+    ends = [stage[-1] if isinstance(stage, nn.Sequential) else stage for stage in stages(encoder)]
+    hooks = [end.register_forward_hook(lambda module, given, output: found.append(output)) for end in ends]
     try:
         yield found
     finally:

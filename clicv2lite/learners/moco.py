@@ -151,7 +151,7 @@ WHOLE_CROPS = {"mask_ratio": 0.0, "max_shift": 0, "augment": "image", "crop": "r
 COLOURS = {"crop_min": 0.2, "color": 0.4, "blur": 0.5}  # the crops and colours of MoCo v2
 # settings of masks, of single patches and of what a decoder predicts; its negatives are the queue
 UNREAD = (
-    "negatives", "compare", "target", "bins", "unit", "auxiliary_weight", "zeros", "key_patches", "flip",
+    "negatives", "compare", "target", "bins", "unit", "auxiliary_weight", "zeros", "fill", "key_patches", "flip",
     "decoder_width", "decoder_depth", "decoder_heads",
 )  # fmt: skip
 

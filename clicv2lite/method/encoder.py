@@ -1,6 +1,7 @@
 """The encoder: timm's VisionTransformer on visible patches only, and a projection head (CLICv2, figure 4; chapter 6)."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -169,11 +170,27 @@ def prepare(part: nn.Module, compile: bool = False, checkpointing: bool = False)
     """
     if hasattr(part, "feature_info"):  # a network of timm's
         part.set_grad_checkpointing(checkpointing)  # type: ignore[operator]
+        if checkpointing:
+            _count_once(part)
     else:
         part.grad_checkpointing = checkpointing  # type: ignore[assignment]  # timm's own name for it
     if compile:
         for block in stages(part) if hasattr(part, "feature_info") else part.blocks:  # type: ignore[union-attr]
             block.compile()
+
+
+def _count_once(part: nn.Module) -> None:
+    """Have batch norm average over each image once: in a backward pass the inside of a block is computed a second time."""
+    for norm in part.modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            norm.register_forward_pre_hook(partial(_average, norm.momentum))
+
+
+def _average(momentum: float | None, norm: nn.modules.batchnorm._BatchNorm, given: object) -> None:
+    again = torch._C._current_graph_task_id() != -1  # a backward pass is running
+    norm.momentum = 0.0 if again else momentum
+    if again and norm.training and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked -= 1  # the pass adds one
 
 
 class ProjectionHead(nn.Sequential):

@@ -64,7 +64,8 @@ def uniform(seed: int, epoch: np.ndarray, index: np.ndarray, count: int) -> Tens
         count: how many numbers a sample needs.
 
     Returns:
-        (B, count) float32 in [0, 1), from one Philox stream per sample.
+        (B, count) float32 in [0, 1), from one Philox stream per sample. (Sample 0 shares the beginning of its stream with the
+        order of its epoch: another counter would change every stored run.)
     """
     rows = [
         np.random.Generator(np.random.Philox(key=[seed, e], counter=[0, 0, 0, i])).random(count)

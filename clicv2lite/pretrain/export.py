@@ -1,6 +1,7 @@
 """The whole pretrained model with heads and decoder, which chapters 4 and 5 look into (figure 4; book chapter 12)."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,12 @@ def load_pretraining(spec: str = "default") -> CLICv2:
     return model.eval().requires_grad_(False)
 
 
+def _elsewhere(command: str, name: str) -> str:
+    """A run's command with ``--out runs/NAME``: others have other folders."""
+    one = r"""(?:'[^']*'|"[^"]*"|[^\s'"])+"""  # a word of a shell, of quoted and plain parts
+    return re.sub(rf"'--out=[^']*'|--out[ =]{one}", lambda _: f"--out runs/{shlex.quote(name)}", command)
+
+
 def export(run: Path, folder: Path, pooling: Mapping[str, Any] | None = None, number: int = 1) -> None:
     """Write the newest checkpoint of a run as a model in float16 files: encoder, heads with decoder, configuration.
 
@@ -91,7 +98,7 @@ def export(run: Path, folder: Path, pooling: Mapping[str, Any] | None = None, nu
     model = load_pretraining(str(run))
     encoder = FrozenEncoder(str(run), model.query, FrozenConfig(recipe.encoder, recipe.pool))
     stored = read_object((run / CONFIG).read_text(encoding="utf-8"))  # load_recipe has read it
-    command = re.sub(r"--out \S+", f"--out runs/{run.resolve().name}", str(stored.get("command", "")))  # others have others
+    command = _elsewhere(str(stored.get("command", "")), run.resolve().name)
     stored |= {"command": command, "recipe": recipe.flat()}
     if number > 1:
         encoder.save_numbered(folder, number, half=True)

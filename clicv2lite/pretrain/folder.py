@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from clicv2lite.distributed import Ranks
 from clicv2lite.encoders.weight_files import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.files import reason, remove_leftovers, write_bytes, write_json
 from clicv2lite.json_object import read_object
+from clicv2lite.lines import say
 from clicv2lite.provenance import provenance
 from clicv2lite.recipes.recipe import EXECUTION, Recipe
 from clicv2lite.recipes.settings import ignored, stored_recipe
 
-CONFIG, RECIPE, CHECKPOINTS = "config.json", "recipe.toml", "checkpoints"
+CONFIG, RECIPE, CHECKPOINTS, TENSORBOARD = "config.json", "recipe.toml", "checkpoints", "tensorboard"
 FILES = (CONFIG, RECIPE, "metrics.jsonl", "probes.jsonl", "bad_images.txt", WEIGHTS)
 RESULTS = ("metrics.jsonl", "probes.jsonl", WEIGHTS)  # and checkpoints: with the first of them, a folder holds a run
 
@@ -60,6 +59,8 @@ def claim(
         if digest not in (None, images["images_sha256"]):
             other = f"as many images as before ({images['images']}), but with other names or sizes"
             raise UserError(f"{out}: --resume with {other}; name those that the run began with, or choose another --out")
+        if (out / WEIGHTS).is_file() and not any((out / CHECKPOINTS).glob("step-*.safetensors")):
+            raise UserError(f"{out}: a finished run whose checkpoints are gone, so nothing to go on with; choose another --out")
         return False
     copy = out / RECIPE
     if before is None and copy.is_file() and copy.read_bytes() != recipe_file:  # not of an attempt of ours
@@ -86,8 +87,9 @@ def check_kinds(out: Path) -> None:
     for name in FILES:
         if os.path.lexists(out / name) and not (out / name).is_file():
             raise UserError(f"{out / name}: not a file, or a broken link; remove it, or choose another --out")
-    if os.path.lexists(out / CHECKPOINTS) and not (out / CHECKPOINTS).is_dir():
-        raise UserError(f"{out / CHECKPOINTS}: not a folder; remove it, or choose another --out")
+    for name in (CHECKPOINTS, TENSORBOARD):
+        if os.path.lexists(out / name) and not (out / name).is_dir():
+            raise UserError(f"{out / name}: not a folder; remove it, or choose another --out")
 
 
 def _result(out: Path) -> Path | None:
@@ -127,4 +129,4 @@ def list_bad(bad: dict[str, str], out: Path, ranks: Ranks) -> None:
     known = set(path.read_text(encoding="utf-8", errors="replace").splitlines()) if path.is_file() else set()
     if reasons - known:
         write_bytes(path, "".join(f"{reason}\n" for reason in sorted(reasons | known)).encode())
-        tqdm.write(f"{len(reasons | known)} images could not be decoded and were replaced; listed in {path}")
+        say(f"{len(reasons | known)} images could not be decoded and were replaced; listed in {path}")

@@ -18,6 +18,7 @@ from clicv2lite.method.clicv2 import Output
 from clicv2lite.pretrain.cost.budget import image_flops
 from clicv2lite.pretrain.cost.hardware import peak
 from clicv2lite.pretrain.diagnostics import diagnostics
+from clicv2lite.pretrain.folder import TENSORBOARD
 from clicv2lite.pretrain.log import Log
 from clicv2lite.pretrain.optim import learning_rate
 from clicv2lite.recipes.recipe import Recipe
@@ -83,7 +84,7 @@ class Monitor:
         self.recipe, self.device, self.probe_every = recipe, device, watch.probe_every
         self.auxiliary = METHODS[recipe.method].auxiliary(recipe.views)
         self.rated = RatedSquares(watch.ratings, recipe) if watch.ratings else None
-        self.board = _board(out / "tensorboard", step) if watch.tensorboard else None
+        self.board = _board(out / TENSORBOARD, step) if watch.tensorboard else None
         self.log = Log(out / "metrics.jsonl", step)
         self.probes = Log(out / "probes.jsonl", step) if watch.ratings else None
         self.seconds = self.log.seconds

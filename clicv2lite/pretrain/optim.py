@@ -11,7 +11,7 @@ TENTHS = (0.6, 0.8)  # of the run: MoCo's and CLIC's epochs 120 and 160 of 200
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW with weight decay on matrices only. Biases, norms and tokens have no decay, as in MAE (section 4.1).
+    """AdamW with weight decay on matrices only. Biases, norms and a class token have no decay, as in MAE (section 4.1).
 
     SGD has its momentum in ``beta1``, and decays all weights, as MoCo and CLIC do.
     """

@@ -91,7 +91,8 @@ def get_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     base, changes = read_file(Path(name)) if is_recipe_file(name) else (name, {})
     if base not in RECIPES:
         where = name if base == name else f"{name}: base = {base!r}"
-        raise UserError(f"--recipe {where}: no such recipe; choose one of {', '.join(RECIPES)}, or name a .toml file")
+        or_file = ", or name a .toml file" if base == name else ""
+        raise UserError(f"--recipe {where}: no such recipe; choose one of {', '.join(RECIPES)}{or_file}")
     asked = read_settings(settings)
     plain, changes = RECIPES[base](), changes | asked
     method = METHODS[changes.get("method", plain.method)]

@@ -30,6 +30,7 @@ IDLE: tuple[tuple[str, Callable[[Recipe], bool], tuple[str, ...]], ...] = (
      ("auxiliary_weight", "decoder_width", "decoder_depth", "decoder_heads")),
     ("optimizer", lambda recipe: recipe.optimizer == "sgd", ("beta2",)),
     ("fill", lambda recipe: recipe.fill != "zeros", ("zeros",)),
+    ("max_shift", lambda recipe: recipe.max_shift == 0, ("zeros", "fill")),
 )  # fmt: skip
 """A setting, when its value leaves others without effect, and which."""
 
@@ -85,7 +86,7 @@ def parse(text: str, kind: Any) -> Any:
         return text
     if origin is tuple:
         return tuple(parse(part, args[0]) for part in text.split(",") if part)
-    if not text.isascii():  # Python also reads digits of other scripts
+    if kind is not str and not text.isascii():  # Python also reads digits of other scripts
         raise ValueError(text)
     if kind is bool:
         words = {"true": True, "1": True, "false": False, "0": False}

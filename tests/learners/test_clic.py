@@ -1,5 +1,7 @@
 """CLIC-style: entropy by scipy, activation energy by loops, the key's turns by hand."""
 
+import copy
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -19,6 +21,8 @@ from clicv2lite.learners.clic import (
 )
 from clicv2lite.learners.moco import DRAWS, MoCo, infonce_queue
 from clicv2lite.learners.moco import make_views as moco_views
+from clicv2lite.method.backbone import build_network
+from clicv2lite.method.encoder import prepare
 from clicv2lite.method.views import uniform
 from clicv2lite.recipes.library import get_recipe
 
@@ -80,6 +84,22 @@ def test_activations_are_the_outputs_of_the_blocks_and_only_while_open():
         raise RuntimeError
     vit.forward_features(crops)
     assert found == []
+
+
+@pytest.mark.parametrize("backbone", ["resnet-lite", "swin-lite", "efficientnet_b0"])
+def test_with_checkpointing_the_stages_and_their_gradients_are_the_same(backbone):
+    torch.manual_seed(0)
+    start, crops, found = build_network(backbone, 64).train(), torch.rand(2, 3, 64, 64), []
+    for checkpointing in (False, True):
+        net = copy.deepcopy(start)
+        prepare(net, checkpointing=checkpointing)
+        torch.manual_seed(1)  # dropped paths
+        with activations(net) as stages:
+            net.forward_features(crops)
+        energy = activation_energy(stages)
+        energy.sum().backward()
+        found.append([energy.detach(), *(p.grad for p in net.parameters() if p.grad is not None)])
+    assert len(found[0]) > 9 and all(a.equal(b) for a, b in zip(*found, strict=True))
 
 
 def test_the_loss_is_mocos_and_a_quarter_of_the_squared_gap_to_the_entropy():

@@ -126,7 +126,8 @@ def test_ranks_that_nobody_started_are_one_line(known, monkeypatch):
 
 
 @pytest.mark.parametrize("known, line", [
-    ({"WORLD_SIZE": "two"}, "WORLD_SIZE=two: not a whole number; start the ranks with torchrun, or unset WORLD_SIZE"),
+    ({"WORLD_SIZE": "two"}, "WORLD_SIZE=two: not a whole number above 0; start the ranks with torchrun, or unset WORLD_SIZE"),
+    ({"WORLD_SIZE": "0"}, "WORLD_SIZE=0: not a whole number above 0; start the ranks with torchrun, or unset WORLD_SIZE"),
     ({"WORLD_SIZE": "2", "RANK": "-1"}, "RANK=-1: not a whole number; start the ranks with torchrun, or unset RANK"),
     ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK=2: there is none of WORLD_SIZE=2; start the ranks with torchrun, or unset RANK"),
     ({"RANK": "1"}, "RANK=1: there is none of WORLD_SIZE=1; start the ranks with torchrun, or unset RANK"),
@@ -226,8 +227,10 @@ def test_two_machines_are_two_launchers(undisturbed, tmp_path):
     assert weights(out) == weights(undisturbed)
 
 
-SLURM = {
-    "srun": 'exec "$@"',
+KILL = 'for p in $(cat /proc/$1/task/$1/children); do kill -$2 "$p"; done; kill -$2 "$1"'
+SLURM = {  # srun kills its step when it is told to stop; scancel signals the step's processes
+    "srun": f'end() {{ {KILL}; }}; "$@" & step=$!; echo $step > "$STEP"; trap \'end $step KILL\' TERM; wait $step',
+    "scancel": f'end() {{ {KILL}; }}; [ "$*" = "--signal=TERM 77" ] && end "$(cat "$STEP")" TERM',
     "scontrol": 'case "$1" in show) echo 127.0.0.1 ;; requeue) echo "$2" >> "$REQUEUED" ;; esac',
 }
 
@@ -238,13 +241,14 @@ def test_slurm_saves_before_the_limit_goes_back_into_the_queue_and_goes_on(undis
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
     job = {"PATH": f"{tmp_path}:{ENVIRONMENT['PATH']}", "SLURM_JOB_ID": "77", "SLURM_NNODES": "1", "SLURM_JOB_NODELIST": "n1",
-           "PROCESSES": "2", "REQUEUED": str(requeued)}  # fmt: skip
+           "PROCESSES": "2", "REQUEUED": str(requeued), "STEP": str(tmp_path / "step")}  # fmt: skip
     command = ["bash", LAUNCH / "slurm.sbatch", *RUN, "--out", out, "--set", *SETTINGS]
     first = start(command, **job)
     wait_for(lambda: passed(out, 10), first)
     first.send_signal(signal.SIGTERM)  # what --signal=B:TERM@120 does
     said, _ = first.communicate(timeout=HANG)
     assert first.returncode == 0 and requeued.read_text() == "77\n" and "stopped and saved" in said, said[-3000:]
+    assert any((out / "checkpoints").glob("step-*.safetensors"))
     second = run(command, **job)
     assert second.returncode == 0 and requeued.read_text() == "77\n", second.stderr[-3000:]
     assert weights(out) == weights(undisturbed)

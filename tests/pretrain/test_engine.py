@@ -291,7 +291,7 @@ def test_damaged_images_are_replaced_counted_and_listed(photos, tmp_path, capsys
     assert run(folder, tmp_path / "run", replace(RECIPE, passes=16))
     lines = (tmp_path / "run" / "bad_images.txt").read_text().splitlines()
     assert len(lines) == 2 and "2.png" in lines[0] and "4.png" in lines[1]
-    assert "2 images could not be decoded" in capsys.readouterr().out
+    assert "clicv2lite: 2 images could not be decoded" in capsys.readouterr().err
 
 
 def test_plain_attention_is_the_same_arithmetic():

@@ -80,17 +80,18 @@ def test_an_exported_folder_is_also_an_encoder_of_half_the_bytes(run, exported):
 
 
 @pytest.mark.posix
-def test_an_exported_configuration_does_not_say_where_the_run_lay(tmp_path, run, monkeypatch):
+@pytest.mark.parametrize("form", ["--out {}", "--out '{} too'", "--out={}", "'--out={} too'"])
+def test_an_exported_configuration_does_not_say_where_the_run_lay(tmp_path, run, monkeypatch, form):
     folder = tmp_path / "runs" / "mine"
     folder.mkdir(parents=True)
     (folder / "checkpoints").symlink_to(run / "checkpoints")
     config = json.loads((run / "config.json").read_text())
-    config["command"] = f"clicv2lite pretrain --out {folder} --resume"
+    config["command"] = f"clicv2lite pretrain --images 'a b.tar' {form.format(folder)} --resume"
     (folder / "config.json").write_text(json.dumps(config))
     monkeypatch.chdir(folder)
     export(Path("."), tmp_path / "out")
     assert json.loads((tmp_path / "out" / "config.json").read_text())["command"] == (
-        "clicv2lite pretrain --out runs/mine --resume"
+        "clicv2lite pretrain --images 'a b.tar' --out runs/mine --resume"
     )
 
 

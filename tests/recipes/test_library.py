@@ -276,7 +276,7 @@ def test_what_a_method_ignores_changes_nothing_that_it_makes():
 
 OTHERS = {
     "crop_min": 0.1, "flip": 0.0, "color": 0.9, "blur": 0.0, "bins": 7, "unit": "normalised", "auxiliary_weight": 9.0,
-    "decoder_width": 32, "decoder_depth": 2, "decoder_heads": 1, "beta2": 0.5, "zeros": "before",
+    "decoder_width": 32, "decoder_depth": 2, "decoder_heads": 1, "beta2": 0.5, "zeros": "before", "fill": "edge",
 }  # fmt: skip
 UNREAD = {"negatives": "same-image", "target": "pixels", "key_patches": "full", "compare": "image", "queue": 3}
 
@@ -285,6 +285,7 @@ UNREAD = {"negatives": "same-image", "target": "pixels", "key_patches": "full", 
     ("crop", ["crop=window"], None), ("augment", ["augment=none"], None), ("augment", ["augment=image"], ["flip"]),
     ("target", ["target=pixels"], None), ("target", ["target=frequency"], None), ("target", ["target=none"], None),
     ("optimizer", ["optimizer=sgd"], None), ("fill", ["fill=edge"], None), ("fill", ["fill=image"], None),
+    ("max_shift", ["max_shift=0"], None),
 ])  # fmt: skip
 def test_an_idle_setting_changes_nothing_and_another_one_something(by, settings, keys):
     """What one step of training makes of a batch, with and without the change."""

@@ -91,7 +91,7 @@ def test_nothing_is_written_into_a_folder_that_is_scored(photos, models, option,
 
 
 @pytest.mark.parametrize("words, message", [
-    (["--json", "1.png"], "the name of an image"), ([""], "an empty name"),
+    (["--json", "1.png"], "the name of an image"), ([""], "this is empty"),
     (["--jobs", "0"], "--jobs 0"), (["--top", "0"], "--top 0"), (["--html", "x.html"], "without --top"),
 ])  # fmt: skip
 def test_mistakes_with_options_are_one_line(photos, models, words, message, capsys):

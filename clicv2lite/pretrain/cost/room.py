@@ -21,7 +21,8 @@ def check_memory(recipe: Recipe, device: torch.device, ranks: int = 1, training:
     """
     held = held_memory(device)
     if training:
-        micro = recipe.micro or -(-recipe.batch // ranks)
+        share = -(-recipe.batch // ranks)
+        micro = min(recipe.micro or share, share)
         needed = sum(memory(recipe, ranks, micro, recipe.checkpointing).values())
         needed *= 1 if device.type == "cuda" else from_torchrun("LOCAL_WORLD_SIZE")
     else:

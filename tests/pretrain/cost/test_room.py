@@ -5,6 +5,7 @@ import torch
 
 from clicv2lite.errors import UserError
 from clicv2lite.pretrain.cost import room
+from clicv2lite.pretrain.cost.budget import memory
 from clicv2lite.pretrain.cost.hardware import held_memory
 from clicv2lite.pretrain.cost.room import check_memory
 from clicv2lite.recipes.library import get_recipe
@@ -28,6 +29,14 @@ def test_what_no_memory_holds_is_refused_in_one_line(settings, monkeypatch):
 
 def test_what_fits_is_not_refused():
     check_memory(get_recipe("ci"), CPU)
+
+
+def test_a_rank_never_holds_more_than_its_share(monkeypatch):
+    recipe = get_recipe("vit-l16", ["batch=8"])
+    assert recipe.micro > 8
+    needed = sum(memory(recipe, 1, 8, False).values())
+    monkeypatch.setattr(room, "held_memory", lambda device: needed)
+    check_memory(recipe, CPU)
 
 
 def test_a_machines_memory_is_what_its_system_says():
