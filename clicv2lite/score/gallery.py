@@ -123,5 +123,5 @@ def _thumbnail(row: ImageRow) -> str:
     image = row.picture(at_least=2 * SIDE)
     image.thumbnail((SIDE, SIDE), reducing_gap=3.0)
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=QUALITY)
+    image.save(buffer, "JPEG", quality=QUALITY, comment=b"")  # without that of the file, which may be too long
     return base64.b64encode(buffer.getvalue()).decode("ascii")

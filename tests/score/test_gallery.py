@@ -74,6 +74,13 @@ def test_names_cannot_become_markup_and_a_picture_that_has_gone_is_said(rows, tm
     assert "gone.png: there is no such file" in text
 
 
+def test_a_picture_of_a_file_with_a_long_comment_is_shown(tmp_path):
+    path = tmp_path / "a.gif"
+    Image.new("L", (9, 9)).save(path, comment=b"x" * 70_000)
+    write_gallery(tmp_path / "top.html", [ImageRow(str(path), path, score=0.5)], 1)
+    assert "data:image/jpeg;base64," in (tmp_path / "top.html").read_text()
+
+
 def test_top_without_a_place_is_a_page_in_this_folder(photos, models, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["score", "--model", models[0], "photos", "--top", "2"]) == 0

@@ -127,7 +127,7 @@ def changed(crop: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _from_bytes(data: bytes, name: str, mosaic: Mosaic, seed: int, index: int) -> Image.Image:
-    image = _decoded(data, name.partition(MADE)[0])
+    image = _decoded(data, name.rpartition(MADE)[0])
     if min(image.size) < mosaic.parts:
         raise ImageError(f"{name}: a short side of {min(image.size)} pixels has no {mosaic.parts} parts; leave the image out")
     rng = np.random.Generator(np.random.Philox(key=[seed, mosaic.number], counter=[0, 0, 0, index]))

@@ -2,7 +2,8 @@
 
 Shard k holds the images k N to (k + 1) N - 1 of the source and depends on nothing else. So shards are made in any order
 by any number of processes, a killed run continues with those that are missing, and the bytes are the same each time. A shard
-is made again if its tar is damaged or gone, or if a file that was no image then is another one now.
+is made again if its tar is damaged or gone, or if a file that could not be used then is another one now or can be used: what
+failed is tried once more by each run.
 """
 
 import errno
@@ -107,6 +108,7 @@ def written(error: OSError, out: Path) -> UserError:
 
 
 def _same_as_before(images: Images, out: Path, options: Mapping[str, object]) -> None:
+    others = {"images": "other images", "names": "other images, or the same by another path (give it as the first time)"}
     content = {"images": len(images), "names": listing_digest(images.name(i) for i in range(len(images)))}
     asked = {**options, **content}
     file = out / STATE / "asked.json"
@@ -119,7 +121,7 @@ def _same_as_before(images: Images, out: Path, options: Mapping[str, object]) ->
     for key in sorted({**asked, **before}, key=lambda key: key in content):  # options first: they may change the images
         old, new = (side.get(key, "none") for side in (before, asked))
         if old != new:
-            what = "other images" if key in content else f"--{key} {old}, not {new}"
+            what = others.get(key, f"--{key} {old}, not {new}")
             raise UserError(f"{out}: it was packed with {what}; choose another folder with --out, or remove it")
     for folder in (out, out / STATE):  # of a killed run; the lock is ours
         remove_leftovers(folder, OURS.fullmatch)
@@ -142,7 +144,7 @@ def _make_missing(images: Images, out: Path, form: Form, jobs: int) -> int:
     missing = {
         name: which
         for name, which in parts.items()
-        if not is_done(images, which, out / f"{name}.tar", out / STATE / f"{name}.csv")
+        if not is_done(images, which, out / f"{name}.tar", out / STATE / f"{name}.csv", form.side, form.quality)
     }
     there = len(images) - sum(map(len, missing.values()))
     with tqdm(total=len(images), initial=there, unit="img", desc="pack", disable=None) as bar:  # None: only on a terminal

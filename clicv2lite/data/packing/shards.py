@@ -97,7 +97,7 @@ def small_jpeg(data: bytes, name: str, side: int, quality: int, make: Make | Non
 
 def _small(data: bytes, name: str, side: int, quality: int, make: Make | None) -> Small:
     image = make(data, name) if make else read_image(data, name, at_least=round(side * REDUCING_GAP))
-    kind, mode, (width, height), turned = _header(data, name.partition(MADE)[0])
+    kind, mode, (width, height), turned = _header(data, name.rpartition(MADE)[0] if make else name)
     if turned >= 5:  # EXIF: lies on its side
         width, height = height, width
     whole = image.size if make else (width, height)  # `read_image` may have decoded it smaller
@@ -109,7 +109,7 @@ def _small(data: bytes, name: str, side: int, quality: int, make: Make | None) -
         return Small(data, width, height, width, height)
     buffer = io.BytesIO()
     try:
-        image.save(buffer, "JPEG", quality=quality)
+        image.save(buffer, "JPEG", quality=quality, comment=b"")  # Pillow would copy that of the file, which may be too long
     except OSError as error:  # JPEG ends at 65,535 pixels a side
         raise ImageError(f"{name}: {image.width} x {image.height} cannot be a JPEG ({error}); crop it first") from None
     return Small(buffer.getvalue(), *image.size, width, height)
@@ -150,18 +150,19 @@ def read_rows(path: Path) -> Iterator[ShardRow]:
             yield ShardRow(**{key: from_cell(value, path=key == "name") for key, value in row.items()})
 
 
-def is_done(images: Images, which: range, tar: Path, piece: Path) -> bool:
+def is_done(images: Images, which: range, tar: Path, piece: Path, side: int, quality: int) -> bool:
     """Whether an earlier run made the shard of images `which`, and its manifest `piece`.
 
-    Its tar is whole, and what failed then is the same file as then.
+    Its tar is whole, and what failed then is the same file as then and fails again: a plugin may be installed by now.
     """
     rows = list(read_rows(piece)) if piece.exists() else []
     failed = [(i, row) for i, row in zip(which, rows, strict=False) if row.status != "ok"]
+    again = ((row, _packed(images, i, tar.name, side, quality)[0]) for i, row in failed)
     has_tar = len(failed) < len(rows)  # one without images is not written
     return (
         bool(rows)
         and (not has_tar or _is_whole(tar))
-        and not any(_source_sha256(images, i) != row.source_sha256 for i, row in failed)
+        and not any(new.status == "ok" or new.source_sha256 != old.source_sha256 for old, new in again)
     )
 
 
@@ -173,14 +174,6 @@ def _is_whole(tar: Path) -> bool:
             return not any(file.read()) and file.tell() % tarfile.RECORDSIZE == 0
     except OSError:  # gone, or shorter than that
         return False
-
-
-def _source_sha256(images: Images, i: int) -> str:
-    """Of the bytes of an image: empty if they cannot be read."""
-    try:
-        return hashlib.sha256(images.read(i)).hexdigest()
-    except ImageError:
-        return ""
 
 
 def _packed(images: Images, i: int, shard: str, side: int, quality: int) -> tuple[ShardRow, Small | None]:

@@ -230,9 +230,12 @@ def test_gray_and_transparent_images_have_mosaics_in_colour():
         assert image.mode == "RGB" and image.size == (16, 16)
 
 
-def test_a_format_that_only_its_name_tells_has_mosaics_too(tmp_path):
-    every_pixel_differs(60, 48).save(tmp_path / "a.tga")
-    assert command("--images", tmp_path / "a.tga", "--out", tmp_path / "out", "--mosaics", "as-written", "--jobs", 1) == 0
+@pytest.mark.parametrize("name", ["a.tga", "a#mosaic-1.tga"])
+@pytest.mark.parametrize("kind, count", [("none", 1), ("as-written", 4)])
+def test_a_format_that_only_its_name_tells_has_mosaics_too(tmp_path, name, kind, count):
+    every_pixel_differs(60, 48).save(tmp_path / name)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-26])  # without the footer, which tells, too
+    assert command("--images", tmp_path / name, "--out", tmp_path / "out", "--mosaics", kind, "--jobs", 1) == 0
     assert [(row["status"], row["source_width"], row["source_height"]) for row in rows(tmp_path / "out")] == [
         ("ok", "60", "48")
-    ] * 4
+    ] * count

@@ -128,6 +128,15 @@ def test_an_image_too_long_for_a_jpeg_is_a_failed_image(tmp_path):
     assert done.good == 1 and "cannot be a JPEG" in done.failed[0]
 
 
+def test_a_comment_in_a_file_is_not_packed_and_may_be_longer_than_one_of_a_jpeg(tmp_path):
+    for name, size in (("long.gif", 70_000), ("short.gif", 7)):
+        (tmp_path / name).write_bytes(encoded(picture(0, 40, 30).quantize(16), "GIF", comment=b"x" * size))
+    done = packed(tmp_path, tmp_path / "out")
+    images = open_images([done.pattern])
+    assert done.good == 2 and images.read(0) == images.read(1)
+    assert "comment" not in Image.open(io.BytesIO(images.read(0))).info
+
+
 def test_bad_images_are_listed_with_the_reason_and_leave_the_others_alone(folder, tmp_path):
     (folder / "00.jpg").write_bytes(b"<html>no</html>")
     (folder / "04.png").write_bytes((folder / "04.png").read_bytes()[:100])
@@ -258,8 +267,10 @@ def test_a_folder_of_other_images_or_another_form_is_refused(folder, tmp_path):
     packed(folder, tmp_path / "out", side=32)
     with pytest.raises(UserError, match="packed with --side 32, not 48"):
         packed(folder, tmp_path / "out", side=48)
+    with pytest.raises(UserError, match=r"other images, or the same by another path \(give it as the first time\); choose"):
+        packed(f"{folder}/../in", tmp_path / "out", side=32)
     (folder / "new.png").write_bytes((folder / "01.png").read_bytes())
-    with pytest.raises(UserError, match="packed with other images"):
+    with pytest.raises(UserError, match="packed with other images; choose"):
         packed(folder, tmp_path / "out", side=32)
     (tmp_path / "other").mkdir()
     (tmp_path / "other/000000.tar").write_bytes(b"mine")
@@ -295,6 +306,16 @@ def test_a_file_that_was_mended_is_packed_by_the_same_command(folder, tmp_path):
     (folder / "06.jpg").write_bytes(good["06.jpg"])
     assert packed(folder, tmp_path / "out", side=32, shard=4).good == 12
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_a_file_that_can_be_read_by_now_is_packed_by_the_same_command(folder, tmp_path, monkeypatch):
+    packed(folder, tmp_path / "whole", side=32, shard=4)
+    with monkeypatch.context() as patch:
+        patch.delitem(Image.OPEN, "WEBP")  # as if its plugin were not installed
+        assert packed(folder, tmp_path / "out", side=32, shard=4).n_failed == 4
+        assert packed(folder, tmp_path / "out", side=32, shard=4).made == 0
+    done = packed(folder, tmp_path / "out", side=32, shard=4)
+    assert (done.made, done.good) == (12, 12) and tree(tmp_path / "out") == tree(tmp_path / "whole")
 
 
 def test_a_shard_whose_images_are_all_bad_now_leaves_no_tar(folder, tmp_path):
