@@ -1,6 +1,7 @@
 """`clicv2lite data`: fetch or convert a data set of ratings; pack or download images to pretrain on."""
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from clicv2lite.data.rated import savoias
 from clicv2lite.data.rated.fetch import fetch_folders
 from clicv2lite.data.rated.ic9600 import SPLITS, ic9600_ratings
 from clicv2lite.data.rated.table import write_ratings
-from clicv2lite.errors import UserError, check_seed
+from clicv2lite.errors import UserError, check_counts, check_seed
 from clicv2lite.extras import need
 from clicv2lite.outputs import add_output
 
@@ -101,20 +102,23 @@ def _ic9600(args: argparse.Namespace) -> int:
 def _pack(args: argparse.Namespace) -> int:
     from clicv2lite.data.packing.pack import Opened, pack  # imports torch, which a fetch does not need
     from clicv2lite.data.sources import open_images
+    from clicv2lite.device import cores
 
     form, began = Form(args.side, args.quality, args.shard), time.monotonic()
     if args.seed is not None and args.mosaics == "none":
         raise UserError(f"--seed {args.seed}: there are no mosaics without --mosaics; leave it out")
     seed = args.seed or 0
     check_seed(seed)
+    check_counts(jobs=args.jobs)
+    jobs = args.jobs or cores()
     images = Opened(open_images(args.images))
     if args.mosaics == "none":
-        packed = pack(images, args.out, form, args.jobs)
+        packed = pack(images, args.out, form, jobs)
     else:
         from clicv2lite.data.packing.mosaics import WithMosaics
 
         asked = {"mosaics": args.mosaics, "seed": seed}
-        packed = pack(WithMosaics(images, **asked), args.out, form, args.jobs, asked)
+        packed = pack(WithMosaics(images, **asked), args.out, form, jobs, asked)
     _say_packed(packed, time.monotonic() - began)
     return 0
 
@@ -129,4 +133,4 @@ def _say_packed(packed: "Packed", seconds: float) -> None:
     print(f"{there}, {packed.bytes / 1e6:,.1f} MB; {unusable}")
     if packed.made:
         print(f"{packed.made / seconds:,.0f} img/s")
-    print(f"--images '{packed.pattern}'")
+    print(f"--images {shlex.quote(packed.pattern)}")

@@ -1,4 +1,5 @@
 import argparse
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from clicv2lite.data.command import add_arguments, run
+from clicv2lite.data.ic1m.manifest import Photo, write_manifest
 from clicv2lite.data.rated.table import read_ratings
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
@@ -162,15 +164,16 @@ def photos(tmp_path) -> Path:
     return root
 
 
-def test_pack_says_what_it_wrote_and_how_to_open_it(photos, tmp_path, capsys):
-    out = tmp_path / "out"
+@pytest.mark.parametrize("name", ["out", "it's"])
+def test_pack_says_what_it_wrote_and_how_to_open_it(photos, tmp_path, capsys, name):
+    out = tmp_path / name
     assert data("pack", "--images", photos, "--out", out, "--side", 64, "--shard", 2, "--jobs", 1) == 0
     said = capsys.readouterr()
     size = sum(tar.stat().st_size for tar in out.glob("*.tar")) / 1e6
     pattern = f"{out}/{{000000..000001}}.tar"
     first, second, rate, last = said.out.splitlines()
     assert first == f"{out}/manifest.csv" and second == f"3 images in 2 tars, {size:.1f} MB; 2 could not be used"
-    assert rate.endswith(" img/s") and last == f"--images '{pattern}'"
+    assert rate.endswith(" img/s") and shlex.split(last) == ["--images", pattern]
     assert len(open_images([pattern])) == 3
     assert [line.split(":")[0] for line in said.err.splitlines()] == [f"{photos}/page.jpg", f"{photos}/short.png"]
     assert data("pack", "--images", photos, "--out", out, "--side", 64, "--shard", 2, "--jobs", 1) == 0
@@ -198,6 +201,7 @@ def test_pack_refuses_a_mistake_before_it_writes(photos, tmp_path):
     [
         (["--count", 0], "--count 0: give 1 or more"),
         (["--attempts", 0], "--attempts 0: give 1 or more"),
+        (["--attempts", 128], "--attempts 128: give 1 to 100"),
         (["--timeout", -1], "--timeout -1.0: give a number above 0"),
         (["--img2dataset", "/no/such/python"], "--img2dataset /no/such/python: there is no such program"),
         (["--side", 4], "--side 4: give 16"),
@@ -209,6 +213,30 @@ def test_ic1m_refuses_a_mistake_before_it_writes(words, message, tmp_path):
     with pytest.raises(UserError, match=message):
         data("ic1m", "--metadata", tmp_path, "--out", tmp_path / "out", *words)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("words, work", [
+    (["pack", "--images", "worlds:2"], "packing.pack.pack"),
+    (["pack", "--images", "worlds:2", "--mosaics", "published"], "packing.pack.pack"),
+    (["ic1m", "--metadata", ".", "--img2dataset", sys.executable], "ic1m.build.build"),
+    (["ic1m", "--manifest", "m.csv", "--img2dataset", sys.executable], "ic1m.build.rebuild"),
+])  # fmt: skip
+def test_without_jobs_there_are_as_many_as_cores_that_this_process_may_use(tmp_path, monkeypatch, words, work):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed (the extra ic1m)")
+    monkeypatch.chdir(tmp_path)
+    Path("urls.parquet").touch()
+    write_manifest(Path("m.csv"), [Photo("1", "http://a/1", status="ok", sha256="0" * 64, key="0")])
+
+    def stop(*arguments):
+        raise UserError(f"asked for {next(value for value in reversed(arguments) if isinstance(value, int))} jobs")
+
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    monkeypatch.setattr(f"clicv2lite.data.{work}", stop)
+    with pytest.raises(UserError, match="asked for 3 jobs"):
+        data(*words, "--out", "out")
+    with pytest.raises(UserError, match="--jobs 0: give 1 or more"):
+        data(*words, "--out", "out", "--jobs", 0)
 
 
 def test_fetching_ratings_needs_no_torch():

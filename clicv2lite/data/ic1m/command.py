@@ -1,6 +1,7 @@
 """`clicv2lite data ic1m`: a set like the paper's IC1M, which its authors did not publish (book chapter 10)."""
 
 import argparse
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from clicv2lite.errors import UserError, check_counts, check_positive
 from clicv2lite.outputs import add_output
 
 COUNT = 1_500_000  # photos, as in IC1M
+MOST_ATTEMPTS = 100  # the last ones an hour apart
 DISTRIBUTORS = ("multiprocessing", "pyspark", "ray")
 
 
@@ -66,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from clicv2lite.data.ic1m.manifest import read_manifest
     from clicv2lite.data.ic1m.metadata import find_files, parquet
     from clicv2lite.data.ic1m.rounds import Pace
+    from clicv2lite.device import cores
 
     for option in ("count", "seed", "licence"):
         if args.manifest and getattr(args, option) is not None:
@@ -75,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     pace = Pace(args.processes, args.threads, args.attempts, args.round)
     check_counts(count=args.count, processes=args.processes, threads=args.threads)
     check_counts(attempts=args.attempts, round=args.round, jobs=args.jobs)
+    if args.attempts > MOST_ATTEMPTS:
+        raise UserError(f"--attempts {args.attempts}: give 1 to {MOST_ATTEMPTS}")
     check_positive(timeout=args.timeout, max_seconds=args.max_seconds, max_megabytes=args.max_megabytes)
     limits = Limits(args.timeout, args.max_seconds, round(args.max_megabytes * 1e6), args.allow_private)
     if args.manifest:  # a mistake in what is read is said before an environment is made
@@ -82,14 +87,16 @@ def run(args: argparse.Namespace) -> int:
     else:
         find_files(args.metadata)
     engine = find_engine(args.img2dataset, args.distributor, limits)
+    jobs = args.jobs or cores()
     if args.manifest:
-        built = rebuild(args.manifest, args.out, form, pace, engine, args.jobs)
+        built = rebuild(args.manifest, args.out, form, pace, engine, jobs)
     else:
         which = Draw(args.count or COUNT, args.seed or 0, tuple(dict.fromkeys(args.licence or ())))
-        built = build(args.metadata, args.out, which, form, pace, engine, args.jobs)
+        built = build(args.metadata, args.out, which, form, pace, engine, jobs)
     counts = Counter(photo.status for photo in built.photos)
     print(built.manifest)
-    print(f"{counts.pop('ok'):,} of {len(built.photos):,} photos; " + ", ".join(f"{n:,} {s}" for s, n in counts.most_common()))
+    good, others = f"{counts.pop('ok'):,} of {len(built.photos):,} photos", (f"{n:,} {s}" for s, n in counts.most_common())
+    print("; ".join(filter(None, (good, ", ".join(others)))))
     print(f"sha256 of the manifest: {built.sha256}")
-    print(f"--images '{built.pattern}'")
+    print(f"--images {shlex.quote(built.pattern)}")
     return 0

@@ -1,7 +1,6 @@
 """What packed images look like: the options that `data pack` and `data ic1m` share."""
 
 import argparse
-import os
 from dataclasses import dataclass
 
 from clicv2lite.errors import UserError
@@ -32,6 +31,6 @@ def add_form(part: argparse.ArgumentParser) -> None:
         ("--side", Form.side, "PX", "the short side, at most"),
         ("--quality", Form.quality, "Q", "of the JPEGs"),
         ("--shard", Form.shard, "N", "images of the source in a tar"),
-        ("--jobs", os.cpu_count() or 1, "N", "processes that pack"),
     ):
         part.add_argument(option, type=int, default=default, metavar=unit, help=f"{text} (default %(default)s)")
+    part.add_argument("--jobs", type=int, metavar="N", help="processes that pack (default: one per core)")

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -537,8 +538,17 @@ def test_the_command_says_what_it_made(site, tmp_path, program, capsys, monkeypa
     digest = hashlib.sha256((out / "manifest.csv").read_bytes()).hexdigest()
     assert capsys.readouterr().out.splitlines() == [
         *(str(out / "manifest.csv"), "4 of 5 photos; 1 gone", f"sha256 of the manifest: {digest}"),
-        f"--images '{out}/shards/000000.tar'",
+        f"--images {out}/shards/000000.tar",
     ]
+
+
+def test_a_line_without_failures_ends_after_the_photos(site, tmp_path, program, capsys, monkeypatch):
+    monkeypatch.setattr("clicv2lite.data.ic1m.engine.POLL", 0.05)
+    tables = metadata(tmp_path / "in", [site.url("ok", i) for i in range(2)])
+    words = ["--out", tmp_path / "it's", "--img2dataset", program, "--jobs", 1, "--processes", 3, "--distributor", "pyspark"]
+    assert command("--metadata", *tables, *words, "--allow-private") == 0
+    _, photos, _, images = capsys.readouterr().out.splitlines()
+    assert photos == "2 of 2 photos" and shlex.split(images) == ["--images", f"{tmp_path}/it's/shards/000000.tar"]
 
 
 def test_every_process_of_the_engine_is_guarded(site, tmp_path, program, monkeypatch, capsys):
