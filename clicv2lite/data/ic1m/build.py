@@ -99,6 +99,8 @@ def rebuild(manifest: Path, out: Path, form: Form, pace: Pace, download: Downloa
     photos = read_manifest(manifest)
     wanted = [i for i, photo in enumerate(photos) if photo.status == "ok"]
     at = {int(photos[i].key): i for i in wanted}
+    if len(at) < len(wanted) or max(at) >= len(photos):
+        raise UserError(f"--manifest {manifest}: a key is there twice, or is too large; give the manifest.csv of a build")
     slots = [at.get(key) for key in range(max(at) + 1)]  # each photo has its old number; a photo that failed then is a gap
 
     def made() -> list[Photo]:
@@ -148,8 +150,8 @@ def _same_as_before(out: Path, asked: dict[str, Any]) -> None:
             raise UserError(f"{out}: the folder is not empty; choose another with --out")
         write_json(file, asked)
     try:
-        before = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+        before = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
         raise UserError(f"{file}: unreadable; remove the folder {out} and run the command again") from None
     if before != asked:
         other = next((key for key in asked if before.get(key) != asked[key]), "options")

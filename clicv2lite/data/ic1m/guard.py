@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import ssl
+import string
 import sys
 import threading
 import time
@@ -136,7 +137,8 @@ def fetch(url: str, limits: Limits, agent: str, tls: ssl.SSLContext, look: Calla
                         return data
                 finally:
                     connection.close()
-                url = urllib.parse.urljoin(url, where.strip().replace(" ", "%20"))
+                quoted = urllib.parse.quote(where.strip(), encoding="iso-8859-1", safe=string.punctuation)  # its bytes
+                url = urllib.parse.urljoin(url, quoted)
             raise NotAllowed(f"more than {REDIRECTS} redirects")
         except (OSError, ValueError, http.client.HTTPException):
             if watch.over:

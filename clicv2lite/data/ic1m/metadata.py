@@ -71,7 +71,7 @@ def find_files(sources: Sequence[str]) -> list[Path]:
     for source in map(Path, sources):
         if source.is_dir():
             inside = ((path, path.relative_to(source).parts) for path in source.rglob("*.parquet"))
-            here = [path for path, parts in inside if not any(part.startswith(".") for part in parts)]
+            here = [path for path, parts in inside if path.is_file() and not any(part.startswith(".") for part in parts)]
             if not here:
                 raise UserError(f"--metadata {source}: no .parquet file in this folder or below; check the path")
             found.update(here)

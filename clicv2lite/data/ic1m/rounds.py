@@ -164,7 +164,9 @@ def _run(folder: Path, state: State, pace: Pace, download: Downloader, bar: Any)
     rows = _rows(folder)
     _check_disk(folder, free)
     fresh = bool((state.attempts[[row["number"] for row in rows]] == 0).any())
-    if fresh and all(row["status"] == UNREACHABLE for row in rows):
+    once = folder / "unreached"
+    if fresh and all(row["status"] == UNREACHABLE for row in rows) and not (state.files and once.exists()):
+        once.touch()  # the network's fault, or these addresses are dead: that shows when they are asked again
         shutil.rmtree(images, ignore_errors=True)
         reason = one_line(rows[0]["error"])
         raise UserError(

@@ -190,11 +190,11 @@ def test_what_is_connected_to_is_the_address_that_was_checked(monkeypatch):
     assert asked == [("93.184.216.34", 80), ("93.184.216.35", 80)]
 
 
-def test_a_redirect_is_followed_and_relative_ones_too(server):
+def test_a_redirect_is_followed_and_relative_ones_too_and_letters_are_asked_for_as_they_came(server):
     last = server(whole(PHOTO))
-    hops = {"/a": to("b c/d", 301), "/b%20c/d": to(f"//127.0.0.1:{last.port}/x", 307)}
+    hops = {"/a": to("b c/d", 301), "/b%20c/d": to("/é%20ü?x=ö&y", 308), "/%C3%A9%20%C3%BC?x=%C3%B6&y": to(last.url("/x"), 307)}
     one = server(say=lambda me: [hops[me.requests[-1].split()[1]]])
-    assert get(one.url("/a")) == PHOTO and len(one.requests) == 2 and last.requests[0].startswith("GET /x ")
+    assert get(one.url("/a")) == PHOTO and len(one.requests) == 3 and last.requests[0].startswith("GET /x ")
 
 
 @pytest.mark.parametrize(

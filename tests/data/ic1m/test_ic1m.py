@@ -361,6 +361,24 @@ def test_a_rebuild_says_what_is_changed_and_gone_and_keeps_every_other_image_in_
     assert third.sha256 == again.sha256
 
 
+@pytest.mark.parametrize("key", ["000000000", "999999999"])
+def test_a_rebuild_with_a_key_that_no_build_writes_is_one_line(site, tmp_path, key):
+    tables = metadata(tmp_path / "in", [site.url("ok", i) for i in range(3)])
+    first = build(tables, tmp_path / "out", Draw(3), FORM, PACE, stand_in)
+    first.manifest.write_text(first.manifest.read_text().replace(",000000001,", f",{key},"))
+    with pytest.raises(UserError, match=r"manifest\.csv: a key is there twice, or is too large; give the manifest\.csv of a"):
+        rebuild(first.manifest, tmp_path / "again", FORM, PACE, stand_in)
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("text", ["[1]", "1", "null", "{"])
+def test_options_of_a_build_that_cannot_be_read_are_one_line(site, tmp_path, text):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/asked.json").write_text(text)
+    with pytest.raises(UserError, match=r"asked\.json: unreadable; remove the folder .*out and run the command again"):
+        build(metadata(tmp_path / "in", [site.url("ok", 0)]), tmp_path / "out", Draw(1), FORM, PACE, stand_in)
+
+
 def test_a_rebuild_of_nothing_that_is_left_is_one_line(site, tmp_path):
     first = build(metadata(tmp_path / "in", [site.url("ok", 1)]), tmp_path / "out", Draw(1), FORM, PACE, stand_in)
     site.changed = {"/ok/1.jpg"}
@@ -382,6 +400,15 @@ def test_no_network_is_one_line_and_costs_no_attempt(site, tmp_path):
         build(tables, tmp_path / "out", Draw(12), FORM, PACE, cut_off)
     built = build(tables, tmp_path / "out", Draw(12), FORM, Pace(1, 4, 1, 8), stand_in)
     assert all(photo.status == "ok" for photo in built.photos)
+
+
+def test_addresses_that_stay_dead_end_one_run_and_not_the_next(site, tmp_path):
+    table = pa.table({"url": [site.url("ok" if i < 8 else "cut", i) for i in range(11)]})
+    with pytest.raises(UserError, match=r"network: none of 3 addresses could be reached .*: it goes on from here"):
+        rounds.fetch(table, tmp_path / "d", PACE, stand_in)
+    state = rounds.fetch(table, tmp_path / "d", PACE, stand_in)
+    assert state.status.tolist() == [rounds.OK] * 8 + [rounds.UNREACHABLE] * 3
+    assert state.attempts.tolist() == [1] * 8 + [PACE.attempts] * 3
 
 
 def test_a_full_disk_under_the_downloader_is_one_line(site, tmp_path):

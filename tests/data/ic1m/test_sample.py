@@ -189,7 +189,7 @@ def test_columns_are_found_under_other_names_and_missing_ones_are_an_error_that_
 
 def test_hidden_parts_count_below_the_named_folder_only(tmp_path, monkeypatch):
     shown = tmp_path / ".cache" / "tables" / "a.parquet"
-    for path in (shown, shown.parent / ".hidden" / "b.parquet"):
+    for path in (shown, shown.parent / ".hidden" / "b.parquet", shown.parent / "spark.parquet" / "part-0"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert find_files([str(shown.parent)]) == [shown]
