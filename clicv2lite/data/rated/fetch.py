@@ -81,7 +81,9 @@ def fetch_folders(url: str, folders: Sequence[str], target: Path, commit: str | 
             raise UserError(f"{target}: this is a copy of {state['url']}; choose another folder with --out, or remove it")
         if commit not in (None, state["commit"]):
             raise UserError(f"{target}: this is commit {state['commit']}, not {commit}; choose another folder with --out")
-        return state["commit"]
+        if any((target / folder).is_dir() for folder in folders):
+            return state["commit"]
+        commit = state["commit"]  # what was fetched has been removed since
     try:
         target.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(target / ".fetch.lock", timeout=0):

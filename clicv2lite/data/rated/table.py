@@ -25,6 +25,7 @@ from clicv2lite.outputs import check_is_no_output
 
 SEPARATOR = re.compile(r'"?sep=([^\w\s"]|\t)"?[\r\n]*', re.IGNORECASE)  # a first line that a spreadsheet writes, and hides
 LONGEST = 100_000  # letters of a header line
+ODD = "begins or ends with a blank, holds a line break, or is not UTF-8"  # and would not come back as it was
 COLUMNS = ("image", "score", "category", "split")  # the first two are required; other columns of the file are ignored
 
 
@@ -83,7 +84,7 @@ def write_ratings(ratings: Ratings, path: str | Path) -> None:
     their absolute path. `read_ratings` gives back the same ratings.
 
     Raises:
-        UserError: if the file cannot be written, or the name of an image cannot stand in it.
+        UserError: if the file cannot be written, or the name of an image, a category or a split cannot stand in it.
     """
     path = Path(path)
     folder = Path(os.path.abspath(path.parent))
@@ -91,16 +92,18 @@ def write_ratings(ratings: Ratings, path: str | Path) -> None:
     cells = [as_cell(below(image, folder), path=True) for image in images]
     for image, cell in zip(images, cells, strict=True):
         if Path(os.path.abspath(folder / cell.strip())) != image:  # as `read_ratings` reads it
-            odd = "begins or ends with a blank, or is not UTF-8"
-            raise UserError(f"{path}: the path of {one_line(str(image))} cannot stand in a table: it {odd}; rename the image")
+            raise UserError(f"{path}: the path of {one_line(str(image))} cannot stand in a table: it {ODD}; rename the image")
     columns: list[tuple[str, Sequence[object]]] = [
         ("image", cells),
         ("score", [repr(float(score)) for score in ratings.scores]),  # repr is exact
     ]
-    if ratings.categories is not None:
-        columns.append(("category", [as_cell(name) for name in ratings.categories]))
-    if ratings.splits is not None:
-        columns.append(("split", [as_cell(name) for name in ratings.splits]))
+    for column, names in (("category", ratings.categories), ("split", ratings.splits)):
+        for name in names or ():
+            if not name or from_cell(as_cell(name).strip()) != name:
+                what = f"the {column} '{one_line(name)}'"
+                raise UserError(f"{path}: {what} cannot stand in a table: it {ODD}, or is empty; rename it")
+        if names is not None:
+            columns.append((column, [as_cell(name) for name in names]))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = io.StringIO()

@@ -70,6 +70,13 @@ def test_a_finished_fetch_needs_neither_git_nor_the_repository_again(url, tmp_pa
     fetch_folders(url, FOLDERS, tmp_path / "t")
 
 
+def test_folders_that_were_removed_are_fetched_again_from_the_same_commit(url, tmp_path):
+    commit = fetch_folders(url, FOLDERS, tmp_path / "t")
+    for folder in ("Images", "Tables"):
+        shutil.rmtree(tmp_path / "t" / folder)
+    assert fetch_folders(url, FOLDERS, tmp_path / "t") == commit and contents(tmp_path / "t") == FILES
+
+
 @pytest.mark.parametrize("step", range(1, 13, 2))
 def test_a_killed_fetch_goes_on(url, tmp_path, step, monkeypatch):
     """git is killed at its call number `step`, leaving locks and a broken pack; the next run finishes."""

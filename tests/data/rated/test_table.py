@@ -254,12 +254,22 @@ def test_names_that_look_like_formulas_come_back(folder):
 
 
 @pytest.mark.posix
-@pytest.mark.parametrize("name", [b" a.jpg", b"a.jpg ", b"a\xff.jpg"])
+@pytest.mark.parametrize("name", [b" a.jpg", b"a.jpg ", b"a\xff.jpg", b"a\rb.jpg"])
 def test_a_name_that_would_not_come_back_is_not_written(folder, name):
     image = folder / os.fsdecode(name)
     image.touch()
-    with pytest.raises(UserError, match=r"cannot stand in a table: .*; rename the image"):
+    with pytest.raises(UserError, match=r"cannot stand in a table: .*, holds a line break, .*; rename the image"):
         write_ratings(Ratings([folder / "a.jpg", image], np.array([0.0, 1.0]), None, None), folder / "t.csv")
+    assert not (folder / "t.csv").exists()
+
+
+@pytest.mark.parametrize("column", ["category", "split"])
+@pytest.mark.parametrize("name", ["", " ", " x", "x\t", "x\ry", "\udcff"])
+def test_a_category_or_split_that_would_not_come_back_is_not_written(folder, column, name):
+    categories, splits = (["x", name], None) if column == "category" else (None, ["x", name])
+    ratings = Ratings([folder / "a.jpg", folder / "b.jpg"], np.array([0.0, 1.0]), categories, splits)
+    with pytest.raises(UserError, match=rf"t\.csv: the {column} '.*' cannot stand in a table: .*; rename it"):
+        write_ratings(ratings, folder / "t.csv")
     assert not (folder / "t.csv").exists()
 
 
