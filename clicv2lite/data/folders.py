@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from clicv2lite.data.formats import HEAD, NOT_IMAGES, PLUGIN_OF, PLUGINS, RAW, has_decoder, is_unread, of_head, other
+from clicv2lite.data.formats import HEAD, NOT_IMAGES, PLUGIN_OF, PLUGINS, RAW, has_decoder, image_format, is_unread, other
 from clicv2lite.data.names import ending, is_hidden, is_image_name
 from clicv2lite.data.regular import open_regular
 from clicv2lite.errors import one_line
@@ -37,7 +37,7 @@ def list_folder(root: str, follow: bool) -> Listing:
                 found.images.append(os.path.normpath(os.path.join(relative, name)))
             elif kind := kind_passed(path):
                 found.passed[kind] += 1
-            found.tars += name.endswith(".tar")
+            found.tars += name.lower().endswith(".tar")
     return found
 
 
@@ -48,7 +48,7 @@ def holds_image(path: str) -> bool:
         return not is_hidden(name)
     if (end := ending(name)) in NOT_IMAGES or end in RAW:
         return False
-    kind = of_head(_head(path))
+    kind = _kind(path)
     return kind is not None and has_decoder(kind)
 
 
@@ -59,8 +59,7 @@ def kind_passed(path: str) -> str:
         return end
     if end in NOT_IMAGES or is_hidden(os.path.basename(path)):
         return ""
-    head = _head(path)
-    if what := other(head, images=True) or of_head(head):
+    if what := other(_head(path), images=True) or _kind(path):
         advice = f" (pip install {PLUGINS[what].package})" if what in PLUGINS else ""
         return f"{f'named {end}' if end else 'without an ending'} that holds {what}{advice}"
     return ""
@@ -77,7 +76,10 @@ def passed_over(where: str, passed: Counter[str]) -> str:
 
 
 def matching(pattern: str) -> list[str]:
-    """`glob.glob(pattern, recursive=True)`, sorted, but `**` goes into each real folder once, however links lead to it."""
+    """`glob.glob(pattern, recursive=True)`, sorted, but for two things.
+
+    `**` goes into each real folder once, however links lead to it; and at the end of a pattern it finds files, not folders.
+    """
     head, stars, rest = _split(pattern)
     if not stars:
         return sorted(glob.glob(pattern))
@@ -119,6 +121,14 @@ def _walk(
         seen.add(key)
         below[:] = sorted(name for name in below if not name.startswith("."))
         yield folder, sorted(name for name in files if not name.startswith("."))
+
+
+def _kind(path: str) -> str | None:
+    try:
+        with open_regular(path) as file:
+            return image_format(file, path)
+    except (OSError, ValueError):
+        return None
 
 
 def _head(path: str) -> bytes:

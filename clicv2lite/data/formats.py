@@ -81,7 +81,8 @@ _OTHERS: tuple[tuple[str, int, bytes], ...] = (
     ("a video", 0, b"\0\0\1\xba"), ("a video", 0, b"\0\0\1\xb3"), ("a video", 0, b"FLV\1"), ("a video", 0, b"0&\xb2u"),
     ("a video or sound", 0, b"OggS"), ("a sound", 8, b"WAVE"), ("a sound", 0, b"ID3"), ("a ZIP archive", 0, b"PK\3\4"),
     ("a gzip archive", 0, b"\x1f\x8b"), ("a tar archive", 257, b"ustar"), ("a 7z archive", 0, b"7z\xbc\xaf"),
-    ("an SQLite database", 0, b"SQLite format 3"), ("a program", 0, b"\x7fELF"),
+    ("an Office file", 0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), ("an SQLite database", 0, b"SQLite format 3"),
+    ("a program", 0, b"\x7fELF"),
 )  # fmt: skip
 
 

@@ -87,8 +87,7 @@ def read_square(
         ImageError: as `read_image`.
         ValueError: for a size below 1, which is no fault of the file.
     """
-    if size < 1:
-        raise ValueError(f"a square has a side of 1 pixel or more, not {size}")
+    _check_side(size)
     with _decoded(source, name, round(size * REDUCING_GAP), note) as (image, label):
         if sized:
             sized(image.size)
@@ -116,7 +115,10 @@ def square_of(
     sized: Callable[[tuple[int, int]], object] | None = None,
 ) -> Tensor:
     """An image of PIL, which stays as it is, as `read_square` would give its file; arguments and errors as there."""
+    _check_side(size)
     label = one_line(name)
+    if 0 in image.size:
+        raise ImageError(f"{label}: {image.width} x {image.height} pixels is no image's size; give 1 x 1 or more")
     try:
         with PIXELS.hold(), quietly():
             PIXELS.take(memory(image))
@@ -195,6 +197,11 @@ def _fault(error: Exception, file: BinaryIO, label: str, kind: str | None, compr
     if isinstance(error, UnidentifiedImageError):
         reason = "its header cannot be read"
     return f"corrupt or truncated ({reason}); fetch it again or remove it"
+
+
+def _check_side(size: int) -> None:
+    if size < 1:
+        raise ValueError(f"a square has a side of 1 pixel or more, not {size}")
 
 
 def _tensor(square: Image.Image) -> Tensor:

@@ -52,7 +52,7 @@ class Embedded:
         return f"embedded/{self.files[i][0]}"
 
     def read(self, i: int) -> bytes:
-        return self.files[i][1].read_bytes()
+        return read_encoded(self.files[i][1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +80,9 @@ def worlds_of(source: str) -> Worlds:
     """The worlds that `worlds:N` or `worlds:N:seed` names; UserError for anything else."""
     from clicv2lite.data.worlds import plan
 
-    match = re.fullmatch(r"worlds:([0-9]+)(?::([0-9]+))?", source)
+    match = re.fullmatch(r"worlds:([0-9]{1,9})(?::([0-9]{1,18}))?", source)
     if not match or int(match[1]) == 0:
-        raise UserError(f"{source}: write worlds:N or worlds:N:seed, with N >= 1 images and a seed >= 0")
+        raise UserError(f"{source}: write worlds:N or worlds:N:seed, with 1 to 999,999,999 images and a seed of 1 to 18 digits")
     seed = int(match[2] or 0)
     categories, complexity, seeds = plan(int(match[1]), seed)
     return Worlds(seed, tuple(zip(categories, complexity.tolist(), seeds.tolist(), strict=True)))

@@ -25,19 +25,22 @@ def folder(tmp_path):
     for name, data in {
         "a.jpg": encoded("JPEG"), "b.QOI": encoded("QOI"), "c.pbm": b"P1 1 1 0\n", "d.jp2": encoded("JPEG2000"),
         "e.tga": encoded("TGA"), "f.mpo": encoded("JPEG"), "no_ending": encoded("PNG"), "photo.heic": encoded("JPEG"),
-        "odd.download": encoded("WEBP"),
+        "odd.download": encoded("WEBP"), "g.icb": encoded("TGA")[:-26], "h.VST": encoded("TGA")[:-26], "old": encoded("TGA"),
         "1.heic": b"\0\0\0\x18ftypheic", "2.HEIC": b"", "x.psd": b"8BPS", "deep/y.nef": encoded("TIFF"),
         "figure": b"%!PS-Adobe",
         "phone": b"\0\0\0\x18ftypheic\0\0\0\0", "z.dat": b"8BPS",
         "notes.txt": encoded("PNG"), "table.csv": b"", "data.json": b"{}", ".hidden": encoded("PNG"), "program": b"\x7fELF",
         "README": b"hello", "film.mov": b"\0\0\0\x14ftypqt  ", "empty": b"",
+        "visio.vst": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
     }.items():  # fmt: skip
         (here / name).write_bytes(data)
     os.mkfifo(here / "pipe")
     return here
 
 
-IMAGES = ["a.jpg", "b.QOI", "c.pbm", "d.jp2", "e.tga", "f.mpo", "no_ending", "odd.download", "photo.heic"]
+IMAGES = [
+    *("a.jpg", "b.QOI", "c.pbm", "d.jp2", "e.tga", "f.mpo", "g.icb", "h.VST", "no_ending", "odd.download", "old", "photo.heic")
+]
 LINE = (
     "7 files that may be images are not read: 2 .heic (pip install pillow-heif), 1 without an ending that holds an EPS file, "
     "1 without an ending that holds HEIF (pip install pillow-heif), 1 .psd, "
@@ -80,6 +83,13 @@ def test_a_folder_of_only_such_files_says_so(tmp_path):
         open_images([str(tmp_path)])
     with pytest.raises(UserError, match=r"a\.heic: 1 file .* \(pip install pillow-heif\); convert it"):
         open_images([str(tmp_path / "a.heic")])
+
+
+def test_a_folder_of_only_tars_counts_them_in_any_letters(tmp_path):
+    for name in ("a.tar", "B.TAR", "c.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"no image in this folder .*; its 2 tars are sources of their own: name them"):
+        open_images([str(tmp_path)])
 
 
 def test_a_tar_says_what_it_passes_over_with_and_without_its_kept_index(tmp_path, capsys, monkeypatch):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 from torch import uint8
 
-from clicv2lite.data.images import ImageError, read_image, read_square, to_square
+from clicv2lite.data.images import ImageError, read_image, read_square, square_of, to_square
 
 
 def noise(width: int, height: int, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -130,9 +130,18 @@ def test_palette_without_transparency_keeps_its_colours():
 
 
 def test_a_size_that_is_none_is_not_blamed_on_the_file():
-    with pytest.raises(ValueError, match="a side of 1 pixel or more, not 0") as error:
-        read_square(encoded(Image.new("RGB", (2, 1)), "PNG"), 0)
-    assert not isinstance(error.value, ImageError)
+    image = Image.new("RGB", (2, 1))
+    for square in (lambda: read_square(encoded(image, "PNG"), 0), lambda: square_of(image, 0)):
+        with pytest.raises(ValueError, match="a side of 1 pixel or more, not 0") as error:
+            square()
+        assert not isinstance(error.value, ImageError)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "F"])
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+def test_an_image_of_pil_without_pixels_is_none(mode, size):
+    with pytest.raises(ImageError, match=rf"^mine: {size[0]} x {size[1]} pixels is no image's size; give 1 x 1 or more$"):
+        square_of(Image.new(mode, size), 4, "mine")
 
 
 @pytest.mark.parametrize("transparency", [1, bytes([255, 0])], ids=["one index", "alpha per index"])

@@ -14,6 +14,7 @@ from PIL import Image
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import ImageError, read_image
 from clicv2lite.data.names import PackedNames, is_image_name
+from clicv2lite.data.parts import Embedded
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError
 
@@ -296,6 +297,11 @@ def test_embedded_is_a_source():
     assert images.read(0) == next(iter(photographs().values())).read_bytes()
 
 
+def test_a_photograph_that_is_gone_by_now_is_an_error_of_that_image(tmp_path):
+    with pytest.raises(ImageError, match=r"gone\.png: there is no such file; check the path"):
+        Embedded((("gone", tmp_path / "gone.png"),)).read(0)
+
+
 def test_worlds_are_a_source_and_show_what_sample_renders():
     from clicv2lite.data.worlds import sample
 
@@ -307,9 +313,14 @@ def test_worlds_are_a_source_and_show_what_sample_renders():
     assert open_images(["worlds:12"]).read(0) != images.read(0)
 
 
-@pytest.mark.parametrize("wrong", ["", "0", "x", "5:", "5:x", "-3", "٣", "1:2:3", "1.5"])
+@pytest.mark.parametrize("wrong", ["", "0", "x", "5:", "5:x", "-3", "٣", "1:2:3", "1.5", "9" * 10, "9" * 300, "5:" + "9" * 19])
 def test_a_wrong_worlds_source_says_how_to_write_it(wrong):
     fails(f"worlds:{wrong}", f"worlds:{wrong}", "worlds:N")
+
+
+def test_a_number_of_worlds_that_python_does_not_read_is_one_line():
+    fails("worlds:" + "9" * 5000, "worlds:N")
+    fails("worlds:1:" + "9" * 5000, "worlds:N")
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))))

@@ -44,7 +44,8 @@ def load(address: str, size: int, mark: str) -> TarIndex | None:
             passed = Counter[str](json.loads(str(file["passed"])))
             starts, sizes = file["starts"], file["sizes"]
             names = file["names"].tobytes().split(b"\0")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none, or damaged: the zip holds checksums
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, EOFError, zipfile.BadZipFile):
+        # none, or damaged: the zip holds checksums
         return None
     if not len(names) == len(starts) == len(sizes) or (starts + sizes).max(initial=0) > size:
         return None

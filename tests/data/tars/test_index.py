@@ -110,6 +110,17 @@ def test_a_damaged_or_cut_index_is_replaced(tmp_path, cache, data):
     assert contents(path) == IMAGES and contents(path) == IMAGES
 
 
+@pytest.mark.parametrize("save", [lambda file: np.save(file, np.arange(3)), lambda file: np.savez(file, version=np.arange(3))])
+def test_another_file_of_numpy_in_place_of_an_index_is_replaced(tmp_path, cache, save):
+    path = make(tmp_path / "x.tar", MEMBERS)
+    index_tar(path)
+    (file,) = cache.iterdir()
+    whole = file.read_bytes()
+    with open(file, "wb") as other:
+        save(other)
+    assert contents(path) == IMAGES and file.read_bytes() == whole
+
+
 def test_a_pickle_in_place_of_an_index_is_not_loaded(tmp_path, cache):
     path = make(tmp_path / "x.tar", MEMBERS)
     index_tar(path)
