@@ -31,7 +31,7 @@ def read_centre(
 
     Returns:
         (3, size, size) uint8: torchvision's `Resize` (bicubic) and `CenterCrop`; the same pixels, but of JPEGs
-        above twice the size and images longer than 8 to 1.
+        and JPEG 2000s above twice the size and images longer than 8 to 1.
 
     Raises:
         ImageError: as `read_image`.

@@ -41,7 +41,7 @@ def memory(image: Image.Image) -> int:
 
 
 def _halvings(file: BinaryIO) -> int:
-    """How often the side of a JPEG 2000 can be halved in decoding: the fewest decomposition levels that a COD or COC names."""
+    """How often the side of a JPEG 2000 can be halved in decoding: the levels that its COD names; 0 if there is a COC."""
     at = file.tell()
     file.seek(0)
     head = file.read(HEADER)

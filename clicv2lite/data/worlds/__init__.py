@@ -88,8 +88,8 @@ def render(category: str, complexity: float, seed: int, size: int = 128) -> NDAr
 def plan(n: int, seed: int) -> tuple[list[str], NDArray[np.float64], NDArray[np.int64]]:
     """What `sample` renders, before any pixel: image i is `render(categories[i], complexity[i], seeds[i])`.
 
-    Every ten images in a row hold each category once, in random order; levels are uniform in 0..1 and independent of
-    category and order. A longer plan with the same seed begins with the shorter one.
+    Each block of ten images (0 to 9, 10 to 19 ...) holds each category once, in random order; levels are uniform in 0..1
+    and independent of category and order. A longer plan with the same seed begins with the shorter one.
 
     Args:
         n: number of images, >= 0.

@@ -27,8 +27,8 @@ def _side(size: int) -> int:
 def gratings(level: float, rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     """Sinusoidal to square-wave gratings: one broad one, then patches of others on top.
 
-    With the level grow: the spatial frequency (1.2 to about 20 cycles per image), the number of patches (0 to 26), the
-    curvature of the stripes, the colours. The seed draws: orientation, sharpness of the stripes, shape of the patches.
+    With the level grow: the spatial frequency (1.2 to about 20 cycles per image), the number of patches (1, just begun, to 26),
+    the curvature of the stripes, the colours. The seed draws: orientation, sharpness of the stripes, shape of the patches.
     """
     palette = Palette.draw(rng)
     common, sharp, round_patches = rng.random(3)

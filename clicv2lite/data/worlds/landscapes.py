@@ -35,8 +35,9 @@ def _ridges(level: float, u: Floats, weight: Floats, seen: Floats) -> Floats:
 def landscapes(level: float, rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     """A horizon and a sun, then rugged ridges with woods and houses under a busy sky.
 
-    With the level grow: ridges (1 to 7) and their roughness, trees and houses (0 to 170), stars or clouds (0 to 60),
-    the colours, the windows. The seed draws: position and size of the sun, what stands on the ridges, stars or clouds.
+    With the level grow: ridges (1 to 7) and their roughness, trees and houses (1, half grown, to 170), stars or clouds
+    (1, just begun, to 60), the colours, the windows. The seed draws: position and size of the sun, what stands on the
+    ridges, stars or clouds.
     """
     palette = Palette.draw(rng)
     sun, clouds = rng.random(3), rng.random()

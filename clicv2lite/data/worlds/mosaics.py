@@ -61,7 +61,7 @@ def _tiles(plan: list[tuple[int, int]], share: Floats, first: NDArray[np.bool_])
 def mosaics(level: float, rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     """Nested rectangles with motifs, from two plain fields to a dense quilt.
 
-    With the level grow: the number of tiles (2 to 200), the colours, the unevenness of the divisions, the motifs. The
+    With the level grow: the number of tiles (2 to 201), the colours, the unevenness of the divisions, the motifs. The
     seed draws: rotation (half of the images are upright), width of the joints, size of the motifs.
     """
     palette = Palette.draw(rng)
