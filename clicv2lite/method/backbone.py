@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.method.pixels import MEAN, STD
 
@@ -133,14 +134,47 @@ def build_network(name: str, size: int) -> nn.Module:
     return net
 
 
+@cache
+def unfit(name: str, size: int) -> str | None:
+    """Why a network cannot be trained on images of this side, as the end of an error message; None if it can.
+
+    It is built and run without memory for its numbers: timm does not say beforehand what a network of fixed size refuses.
+    """
+    try:
+        with torch.device("meta"), torch.random.fork_rng(devices=[]), torch.no_grad():
+            build_network(name, size)(torch.empty(2, 3, size, size))
+    except Exception as error:  # each family refuses in its own way
+        return f"timm's network does not run at size={size} ({' '.join(str(error).split())[:100]}); take another"
+    return None
+
+
+@cache
+def may_checkpoint(name: str) -> bool:
+    """Whether a network can compute the inside of its blocks again in the backward pass."""
+    with torch.device("meta"):
+        net: Any = _create(**_named(name))
+    try:
+        net.set_grad_checkpointing(True)
+    except AssertionError:
+        return False
+    return True
+
+
 def _channels_last(net: nn.Module, images: tuple[Tensor]) -> Tensor:
     """Images with the channels of a pixel side by side: convolutions keep that layout and are faster in it."""
     return images[0].contiguous(memory_format=torch.channels_last)
 
 
 def stages(net: nn.Module) -> list[nn.Module]:
-    """The modules whose outputs are the feature maps of an encoder: the blocks of a ViT, layer1 to layer4 of a ResNet."""
-    return [net.get_submodule(found["module"]) for found in _maps(net)]
+    """The modules whose outputs are the feature maps of an encoder: the blocks of a ViT, layer1 to layer4 of a ResNet.
+
+    Raises:
+        UserError: if the network has none for one of its maps.
+    """
+    try:
+        return [net.get_submodule(found["module"]) for found in _maps(net)]
+    except AttributeError as error:
+        raise UserError(f"backbone: its maps are not outputs of modules ({error}); take another, or method=moco") from None
 
 
 def _named(name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from clicv2lite.encoders.config import FrozenConfig
 from clicv2lite.errors import UserError
 from clicv2lite.learners import METHODS
 from clicv2lite.learners.base import Run
-from clicv2lite.method.backbone import VIT
+from clicv2lite.method.backbone import VIT, may_checkpoint, unfit
 from clicv2lite.method.masking import visible_count
 from clicv2lite.ranges import OneOf, describe, shown
 from clicv2lite.ranges import misfit as misfit_of
@@ -181,6 +181,10 @@ def _check_shapes(recipe: Recipe) -> str | None:
         return f"backbone={recipe.backbone}: names pretrained weights, and training starts from random ones; write {plain}"
     if recipe.backbone != VIT and recipe.size < 2 * recipe.patch:
         return f"size={recipe.size}: the last map of backbone={recipe.backbone} has one place; take {2 * recipe.patch} or more"
+    if recipe.backbone != VIT and (reason := unfit(recipe.backbone, recipe.size)):
+        return f"backbone={recipe.backbone}: {reason}"
+    if recipe.backbone != VIT and recipe.checkpointing and not may_checkpoint(recipe.backbone):
+        return f"checkpointing=true: timm has none for backbone={recipe.backbone}; leave it out"
     if recipe.decoder.width % recipe.decoder.heads or recipe.decoder.width % 4:
         return f"decoder_width={recipe.decoder.width}: must be a multiple of 4 and of decoder_heads"
     if recipe.crop_mix and recipe.size % 2:

@@ -7,6 +7,7 @@ import timm
 import torch
 from torch import nn
 
+from clicv2lite.errors import UserError
 from clicv2lite.method.backbone import NAMED, about, arguments, build_network, stages, wrong_name
 from clicv2lite.method.encoder import SHAPES, EncoderConfig, build_encoder, build_vit, feature_width, prepare
 
@@ -88,6 +89,13 @@ def test_checkpointing_changes_no_gradient_and_no_average(name):
             net(images).square().sum().backward()
         found.append([*(p.grad for p in net.parameters()), *net.buffers()])
     assert all(a.equal(b) for a, b in zip(*found, strict=True))
+
+
+def test_a_network_whose_maps_are_no_outputs_of_modules_has_no_stages():
+    with torch.device("meta"):
+        net = timm.create_model("hrnet_w18_small", num_classes=0)
+    with pytest.raises(UserError, match="backbone: its maps are not outputs of modules"):
+        stages(net)
 
 
 @pytest.mark.parametrize("name", ["", "vit-b", "hf-hub:timm/resnet50", "local-dir:/tmp", "resnet50.nonsense", "x" * 1000])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from clicv2lite.errors import UserError
-from clicv2lite.method.backbone import VIT
+from clicv2lite.method.backbone import VIT, may_checkpoint
 from clicv2lite.pretrain.cost.budget import Flops, hours, image_flops, largest_micro_batch, memory, parameters
 from clicv2lite.pretrain.cost.hardware import MACHINES, Machine, this_machine
 from clicv2lite.recipes.recipe import Recipe
@@ -140,6 +140,7 @@ def _outlook(recipe: Recipe, name: str, machine: Machine, utilisation: float) ->
     share = -(-recipe.batch // machine.gpus)
     micro = min(recipe.micro or share, share)
     took = hours(recipe, machine, utilisation, recipe.checkpointing)
+    checkpoints = recipe.backbone == VIT or may_checkpoint(recipe.backbone)
     return Outlook(
         name,
         machine,
@@ -147,7 +148,7 @@ def _outlook(recipe: Recipe, name: str, machine: Machine, utilisation: float) ->
         micro,
         memory(recipe, machine.gpus, micro, recipe.checkpointing),
         largest_micro_batch(recipe, machine, recipe.checkpointing, SHARE),
-        largest_micro_batch(recipe, machine, True, SHARE),
+        largest_micro_batch(recipe, machine, True, SHARE) if checkpoints else 0,
         recipe.steps * recipe.batch / (took * 3600),
         took,
     )

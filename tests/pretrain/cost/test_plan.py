@@ -131,6 +131,11 @@ def test_another_machine_is_one_line_with_those_there_are(text):
         machine(text)
 
 
+def test_a_network_without_checkpointing_is_planned_without_it():
+    found = plan(get_recipe("ci", ["method=moco", "backbone=dla34", "size=64", "passes=64"]), CPU)
+    assert all(o.largest >= 1 and o.largest_checkpointing == 0 for o in found.outlooks[:1])
+
+
 def test_ranks_share_the_memory_of_a_computer():
     one, four = this_machine(CPU), this_machine(CPU, 4)
     assert four.gpu.memory * 4 == one.gpu.memory > 1e8 and four.gpus == 4
