@@ -74,6 +74,21 @@ def stub(x):
     return y
 
 
+def stub_within(x):
+    y = double.reference(...)  # your turn
+    return y
+
+
+def answer_with_the_comment_left_in(x):
+    y = 2 * x[..., :] + 1  # your turn
+    return y
+
+
+def test_right_answer_may_keep_the_comment_of_the_stub():
+    verdict = double.check(answer_with_the_comment_left_in)
+    assert verdict, verdict
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -91,6 +106,7 @@ def stub(x):
         (lambda x: x @ x, "raised RuntimeError"),
         (lambda x: torch.rand(3, 4) + 5, "where .* is right"),
         (stub, "your turn"),
+        (stub_within, "your turn"),
         (None, "no answer yet"),
         (..., "no answer yet"),
         (3.0, "the function itself"),

@@ -14,13 +14,13 @@ import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 
 import clicv2lite
+from clicv2lite.exercises.exercise import MARK, STUB
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "book").glob("*.ipynb"))
 NOTEBOOKS = [path for path in PAGES if path.stem[0].isdecimal()]  # the lessons; the other pages are manuals, without exercises
 CHECKED = "nbval-check-output"  # a tag: a comment in the cell would be on the page, and copied
 WIDTH = 88  # columns of code that a page shows without scrolling
-MARK = "# your turn"
 LEVELS = ("Warm-up", "Practice", "Challenge", "Open")
 SITTING = 45  # minutes, the longest chapter
 
@@ -246,6 +246,7 @@ def test_stub_and_solution_differ_only_where_the_reader_writes(path):
         stub = next(cell.source for cell in group if "exercise" in tags(cell))
         solution = next(cell.source for cell in group if "solution" in tags(cell))
         assert MARK in stub and MARK not in solution, heading
+        assert len(STUB.findall(stub)) == stub.count(MARK), f"{heading}: `check` knows a stub by dots before each {MARK!r}"
         if any("check" in tags(cell) for cell in group):
             *lines, last = solution.rstrip().splitlines()
             assert re.match(r"assert [\w.]+\.check\(.+\)$", last), f"{heading}: the solution ends with {last!r}"
