@@ -33,7 +33,7 @@ def rounds(operations: Mapping[str, Operation], at_least: int = 0) -> dict[str, 
     """Seconds of one call of each operation, round by round; each goes first in some round.
 
     Args:
-        at_least: this many rounds, if that is more than MIN_ROUNDS.
+        at_least: this many rounds, if that is more than MIN_ROUNDS and the number of operations.
 
     Returns:
         name -> seconds, the same number for all.
@@ -44,7 +44,7 @@ def rounds(operations: Mapping[str, Operation], at_least: int = 0) -> dict[str, 
         again = first if first > CALL_SECONDS else _seconds(operation, 1)
         repeats[name] = max(1, round(CALL_SECONDS / max(again, 1e-9)))
     names, found = list(operations), {name: list[float]() for name in operations}
-    least, began = max(MIN_ROUNDS, at_least), time.perf_counter()
+    least, began = max(MIN_ROUNDS, at_least, len(names)), time.perf_counter()
     while time.perf_counter() - began < MIN_SECONDS or len(found[names[0]]) < least:
         start = len(found[names[0]]) % len(names)
         for name in names[start:] + names[:start]:

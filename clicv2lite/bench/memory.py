@@ -16,6 +16,7 @@ import torch
 
 from clicv2lite.bench import loss
 from clicv2lite.bench.apart import printed
+from clicv2lite.errors import UserError
 from clicv2lite.files import put_json
 from clicv2lite.outputs import add_output
 from clicv2lite.pretrain.cost.peak import peak_bytes
@@ -88,8 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure all forms: the package's for all queries, which takes minutes, the others for some; exit status 0."""
     if args.one:
-        form, keys, queries = args.one
-        print(json.dumps(asdict(measure(form, int(keys), int(queries)))))
+        if args.json:
+            raise UserError(f"--json {args.json}: --one prints its result; leave one of them out")
+        print(json.dumps(asdict(measure(*_one(*args.one)))))
         return 0
     began, peaks = time.perf_counter(), []
     for keys, some in loss.LARGE.items():
@@ -100,6 +102,16 @@ def run(args: argparse.Namespace) -> int:
         result = {"width": loss.WIDTH, "temperature": loss.TAU, "peaks": [asdict(peak) for peak in peaks]}
         put_json(args.json, stamped({**result, "threads": torch.get_num_threads()}, began))
     return 0
+
+
+def _one(form: str, keys: str, queries: str) -> tuple[str, int, int]:
+    """The values of --one, checked."""
+    said, known = f"--one {form} {keys} {queries}", list(loss.forms(torch.zeros(1, loss.WIDTH)))
+    if form not in known:
+        raise UserError(f"{said}: there is no form {form}; give one of {', '.join(known)}")
+    if not (keys.isdecimal() and queries.isdecimal() and 1 <= int(queries) <= int(keys)):
+        raise UserError(f"{said}: each query has a key of its own; give whole numbers, QUERIES from 1 to KEYS")
+    return form, int(keys), int(queries)
 
 
 def _held(reset: bool = False) -> tuple[int, int] | None:

@@ -56,7 +56,8 @@ def step_timing(recipe: Recipe, where: torch.device, compiled: bool = False) -> 
     name = f"step of {recipe.batch} images, recipe {recipe.name}{', compiled' if compiled else ''}"
     note = "forward, backward and update, without the views"
     if where.type == "cuda":
-        note += f"; {utilisation(recipe, median(own), torch.cuda.get_device_name(where))}"
+        card = torch.cuda.get_device_name(where)
+        name, note = f"{name}, {card}", f"{note}; {utilisation(recipe, median(own), card)}"
     return timing_of(name, own, seconds, floor="passes_products_and_optimizer", at_most=1.05, note=note)
 
 

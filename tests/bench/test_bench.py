@@ -49,6 +49,13 @@ def test_every_operation_takes_its_turn_in_every_round():
     assert {measured[i] for i in range(0, 9, 3)} == set("abc")
 
 
+def test_each_of_many_operations_goes_first_in_some_round(monkeypatch):
+    monkeypatch.setattr(measure, "MIN_SECONDS", 0)
+    calls, names = [], "abcdefg"
+    measure.rounds({name: lambda n=name: (calls.append(n), time.sleep(0.002)) for name in names})
+    assert {calls[i] for i in range(len(names), len(calls), len(names))} == set(names)
+
+
 def test_ratios_are_taken_within_rounds():
     timing = measure.timing_of("x", [1.0, 10.0, 2.0], {"twice": [2.0, 20.0, 4.0], "half": [0.5, 5.0, 1.0]}, floor="half")
     assert timing.ratios == {"twice": 2.0, "half": 0.5} and timing.over_floor == 2.0 and timing.seconds == 2.0
@@ -71,6 +78,16 @@ def test_utilisation_is_operations_a_second():
     assert "of the peak" in step.utilisation(recipe, 1e-3, "NVIDIA H100 80GB HBM3")
 
 
+def test_a_step_on_a_gpu_names_the_card(monkeypatch):
+    monkeypatch.setattr(step.torch.cuda, "get_device_name", lambda where: "NVIDIA H100 80GB HBM3")
+    monkeypatch.setattr(step.CLICv2, "to", lambda model, where: model)
+    monkeypatch.setattr(step, "views_of", lambda batch, recipe, where: None)
+    monkeypatch.setattr(step, "floor", lambda *given: None)
+    monkeypatch.setattr(step, "rounds", lambda operations: {key: [2.0] for key in operations} | {"views": [1.0]})
+    found = step.step_timing(get_recipe("ci"), torch.device("cuda"))
+    assert found.name.endswith(", recipe ci, NVIDIA H100 80GB HBM3") and "of the peak" in found.note
+
+
 def test_the_profile_knows_what_was_multiplied():
     matrix = torch.rand(700, 700)
     shares = operators.shares_of(lambda: torch.nn.functional.gelu(matrix @ matrix))
@@ -83,6 +100,23 @@ def test_memory_in_tensors_and_of_the_process_agree():
     assert peak.counted >= 2 * 4 * 6000 * 1000  # logits and their gradient
     kept = 2**27  # by libraries, for themselves
     assert peak.resident is None or 0.5 * peak.counted < peak.resident < 2 * peak.counted + kept
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["foo", "10", "10"], "--one foo 10 10: there is no form foo; give one of infonce, tiles, dense"),
+        (["infonce", "x", "10"], "--one infonce x 10: each query has a key of its own; give whole numbers"),
+        (["infonce", "10", "20"], "--one infonce 10 20: each query has a key of its own; give whole numbers"),
+        (["infonce", "10", "0"], "--one infonce 10 0: each query has"),
+        (["infonce", "10", "10", "--json", "F.json"], "--json F.json: --one prints its result; leave one of them out"),
+    ],
+)
+def test_mistakes_of_bench_memory_are_one_line(tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench-memory", "--one", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"clicv2lite: {said}") and not list(tmp_path.iterdir())
 
 
 def test_bench_writes_ratios_with_their_machine(tmp_path, capsys, monkeypatch):

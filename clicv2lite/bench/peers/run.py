@@ -69,6 +69,6 @@ def failed_topic(topic: str, reason: str) -> dict[str, Any]:
 def versions(folder: Path) -> dict[str, str]:
     """What is installed in the environment: name -> version."""
     listing = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
-    done = subprocess.run([str(python_of(folder)), "-c", listing], capture_output=True, encoding="utf-8", check=False)
+    done = subprocess.run([str(python_of(folder)), "-I", "-c", listing], capture_output=True, encoding="utf-8", check=False)
     found: dict[str, str] = json.loads(done.stdout) if done.returncode == 0 else {}
     return {name: found[name] for name in sorted(found, key=str.lower)}

@@ -1,6 +1,7 @@
 """Each topic runs in a process of its own; one that dies leaves the rows that it has, and one that says so."""
 
 import json
+import sys
 from dataclasses import asdict
 
 import pytest
@@ -76,6 +77,15 @@ def test_the_process_sees_our_copy_and_as_many_threads(interpreter):
 def test_versions_are_sorted(interpreter):
     folder = interpreter(None, 'echo \'{"torch": "2", "Pillow": "12"}\'')
     assert list(run.versions(folder).items()) == [("Pillow", "12"), ("torch", "2")]
+
+
+@pytest.mark.posix
+def test_versions_are_those_of_the_environment_and_not_of_the_callers_path(interpreter, tmp_path, monkeypatch):
+    (tmp_path / "more" / "fake-1.0.dist-info").mkdir(parents=True)
+    (tmp_path / "more" / "fake-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: fake\nVersion: 1.0\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "more"))
+    found = run.versions(interpreter(None, f'exec "{sys.executable}" "$@"'))
+    assert found and "fake" not in found
 
 
 def test_inside_writes_after_each_comparison(tmp_path, monkeypatch):
