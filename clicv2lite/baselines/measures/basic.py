@@ -74,9 +74,9 @@ def rms_contrast(image: Pixels) -> float:
 
 
 def colorfulness(image: Pixels) -> float:
-    """Spread and strength of the opponent colours, 0 (gray) to about 180 (Hasler and Suesstrunk, 2003, M3).
+    """Spread and strength of the opponent colours, 0 (gray) to about 300 (green beside magenta).
 
-    Their scale: 15 slightly, 33 moderately, 59 quite, 82 highly, 109 extremely colourful.
+    Hasler and Suesstrunk (2003), M3. Their scale: 15 slightly, 33 moderately, 59 quite, 82 highly, 109 extremely colourful.
     """
     red, green, blue = np.moveaxis(checked(image).astype(np.float64), -1, 0)
     red_green, yellow_blue = red - green, (red + green) / 2 - blue

@@ -1,5 +1,6 @@
 """The hand-made measures against slower references, and on pictures whose value is known by construction."""
 
+import itertools
 import math
 import zlib
 
@@ -130,6 +131,14 @@ def test_colorfulness_matches_a_loop(image):
 @given(st.integers(0, 255))
 def test_gray_has_no_colour(level):
     assert colorfulness(gray([[level] * 16] * 16)) == 0
+
+
+def test_colours_of_corners_of_the_cube_reach_about_300():
+    green, magenta = (0, 255, 0), (255, 0, 255)
+    assert 295 < colorfulness(np.array([[green] * 6 + [magenta] * 4], np.uint8)) < 300
+    rng, corners = np.random.default_rng(0), np.array([*itertools.product((0, 255), repeat=3)], np.uint8)
+    mixed = (rng.multinomial(50, rng.dirichlet(np.full(8, 0.3))) for _ in range(500))
+    assert max(colorfulness(np.repeat(corners, counts, 0)[None]) for counts in mixed) < 300
 
 
 def slow_regions(image, scale):

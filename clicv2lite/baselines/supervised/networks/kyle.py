@@ -64,7 +64,7 @@ class ComplexityNet(nn.Module):
         for beside, decode in zip(found[2::-1], self.decode, strict=True):
             x = decode(torch.cat([resize(x, beside.shape[-1]), beside], dim=1))
         complexity = self.map(resize(x, images.shape[-1] // 2))
-        # of normalised channels, which differ in scale by less than 2 %
+        # of normalised channels, which differ in scale by about 2 %
         luma = (images.float() * images.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
         seen = torch.cat([pooled, complexity.mean((2, 3)), clutter(luma), symmetry(luma)], dim=1)
         return self.score(seen)[:, 0], complexity[:, 0]
