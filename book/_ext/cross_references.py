@@ -42,11 +42,12 @@ def mentions(text: str) -> set[Place]:
 
 
 def _numbers(text: str) -> list[str]:
-    """ "2, 3 and 5 to 7" -> 2, 3, 5, 6, 7"""
+    """ "2, 3 and 5 to 7" -> 2, 3, 5, 6, 7; "4.1 to 4.3" -> 4.1, 4.2, 4.3"""
     numbers: list[str] = []
     for part in re.split(r", and |, | and ", text):
         first, _, last = part.partition(" to ")
-        numbers += [str(n) for n in range(int(first), int(last) + 1)] if last else [first]
+        head, dot, start = first.rpartition(".")
+        numbers += [f"{head}{dot}{n}" for n in range(int(start), int(last.rpartition(".")[2]) + 1)] if last else [first]
     return numbers
 
 
@@ -128,7 +129,7 @@ def _module(root: Path, path: Path) -> str:
 
 
 def _exports(root: Path) -> dict[str, str]:
-    """What packages hand on: clicv2lite.widgets.mask.MaskExplorer -> clicv2lite.widgets.mask.MaskExplorer."""
+    """What packages hand on: clicv2lite.widgets.MaskExplorer -> clicv2lite.widgets.mask.MaskExplorer."""
     return {
         f"{_module(root, path)}.{alias.asname or alias.name}": f"{node.module}.{alias.name}"
         for path in (root / PACKAGE).rglob("__init__.py")

@@ -13,8 +13,8 @@ from typing import Any
 from PIL import Image
 from sphinx.application import Sphinx
 
-PICTURE = re.compile(r'<img\b([^>]*?\bsrc="[^"]*_images/([^"/]+\.png)"[^>]*)>')
-LINK = re.compile(r'(\b(?:src|href)="[^"]*_images/[^"/]+)\.png"')
+PICTURE = re.compile(r'<img\b([^>]*?\bsrc="(?:\.\./)*_images/([^"/]+\.png)"[^>]*)>')
+LINK = re.compile(r'(\b(?:src|href)="(?:\.\./)*_images/[^"/]+)\.png"')
 QUALITY = 90
 WIDE, LEAST = 800, 0.55  # pixels; and the share of its width at which a drawing's smallest words are still 7 pixels high
 

@@ -56,7 +56,7 @@ def _html(text: str) -> nodes.raw:
 
 def _choice(item: nodes.Node, group: str) -> tuple[bool | None, list[nodes.Node]]:
     """Whether the choice is right, None if it is malformed, and its nodes."""
-    first, *reason = item.children
+    first, *reason = item.children or [None]
     start = first.children[0] if isinstance(first, nodes.paragraph) and first.children else None
     if not isinstance(start, nodes.Text) or start[:4] not in MARKS or not reason:
         return None, []

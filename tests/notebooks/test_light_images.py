@@ -19,6 +19,7 @@ def test_tag_and_link_name_the_smaller_file_and_the_size_of_the_picture(extensio
         ' <img src="_images/b.webp" width="80" height="60" loading="lazy" decoding="async" />'
     )
     other = '<img src="../_static/x.png"> <img src="../_images/x.svg"> <img src="data:image/png;base64,AA==">'
+    other += '<a href="https://other.org/_images/x.png"><img src="https://other.org/_images/x.png"></a>'  # theirs
     assert extension("light_images").light(other, sizes.__getitem__) == other
 
 

@@ -88,6 +88,7 @@ def test_a_question_opens_its_choices_one_by_one_each_with_verdict_and_reason(re
         (QUESTION.replace("( )", "(x)"), "one of them is"),
         (QUESTION.replace("- ( ) No.", "- No."), "each choice begins with"),
         (QUESTION.replace("\n\n  It is.", ""), "has a reason below it"),
+        (QUESTION.replace("- ( ) No.\n\n  It is.", "-"), "each choice begins with"),
         (":::{question}\nWhy?\n:::", "ends with a list of choices"),
     ],
 )

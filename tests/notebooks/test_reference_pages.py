@@ -98,6 +98,7 @@ def tree(tmp_path):
         ("Equations 2, 3; chapter 4", {("equation", "2"), ("equation", "3")}),
         ("(CLICv2, section 3.1, figure 3; book chapter 3)", {("section", "3.1"), ("figure", "3")}),
         ("figures 5 to 7, and table 1", {("figure", "5"), ("figure", "6"), ("figure", "7"), ("table", "1")}),
+        ("sections 4.1 to 4.3 and 5", {("section", number) for number in ("4.1", "4.2", "4.3", "5")}),
         ("the paper's table 5", {("table", "5")}),
         ("(SimSiam, figure 2)", set()),
         ("Liu et al. 2024, table 3", set()),
