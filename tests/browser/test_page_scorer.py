@@ -158,15 +158,18 @@ def test_anything_else_gets_one_line_and_the_box_goes_on(visit, tmp_path):
 
 def test_a_dropped_picture_is_scored_and_the_last_of_two_counts(visit, tmp_path):
     box = opened(visit.page, (HTML / "intro.html").as_uri())
-    for name in ("first", "second"):
-        read_image(photographs()["coffee"]).resize((60, 40)).save(tmp_path / f"{name}.png")
+    for name, picture in (("first", "coffee"), ("second", "text")):
+        read_image(photographs()[picture]).resize((60, 40)).save(tmp_path / f"{name}.png")
     choose(box, tmp_path / "first.png")
+    expect(box.locator(".scorer-wait")).to_contain_text("Scoring first.png")  # the worker has it, and answers later
     data = visit.page.evaluate_handle("""bytes => { const data = new DataTransfer();
       data.items.add(new File([new Uint8Array(bytes)], "second.png", { type: "image/png" })); return data; }""",
       list((tmp_path / "second.png").read_bytes()))  # fmt: skip
     box.dispatch_event("drop", {"dataTransfer": data})
     expect(box.locator(".scorer-score")).to_have_text(re.compile("second.png"))
     expect(box.locator(".scorer-list li")).to_have_count(1)
+    score = clicv2lite.load().score(tmp_path / "second.png")
+    assert visit.page.evaluate("window.last.score") == pytest.approx(score, abs=EXACT)
     visit.assert_clean()
 
 

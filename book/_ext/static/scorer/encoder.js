@@ -400,7 +400,7 @@ function coloured(map, grid, width, height) { // levels (grid, grid) -> colours 
 
 // --- The worker: first the model comes, then one image after the other ---
 let model;
-self.onmessage = ({ data: { files, bitmap, shown } }) => {
+self.onmessage = ({ data: { files, bitmap, shown, number } }) => { // each answer says which image it is about
   if (files) {
     const { encoders, head, thresholds } = files;
     model = { encoders: encoders.map((file) => safetensors(bytesOf(file))), head: safetensors(bytesOf(head)), thresholds };
@@ -410,10 +410,10 @@ self.onmessage = ({ data: { files, bitmap, shown } }) => {
     const began = performance.now(), side = model.encoders[0].config.pool.size, square = squashed(bitmap, side);
     const flags = imageFlags(square, side, [bitmap.width, bitmap.height], model.thresholds);
     bitmap.close();
-    const { score, shares, grid } = run(model, square, (progress) => self.postMessage({ progress }));
+    const { score, shares, grid } = run(model, square, (progress) => self.postMessage({ number, progress }));
     const map = relative(smooth(shares, grid)), colours = coloured(map, grid, ...shown);
-    self.postMessage({ score, flags, shares, map, square, colours, seconds: (performance.now() - began) / 1000 });
+    self.postMessage({ number, score, flags, shares, map, square, colours, seconds: (performance.now() - began) / 1000 });
   } catch (error) {
-    self.postMessage({ error: error.message });
+    self.postMessage({ number, error: error.message });
   }
 };

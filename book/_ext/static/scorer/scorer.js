@@ -163,13 +163,13 @@
         context.imageSmoothingQuality = "high";
         context.drawImage(bitmap, 0, 0, ...shown);
         worker.onmessage = ({ data }) => {
-          if (mine !== latest) return;
+          if (data.number !== latest) return; // it may still be about the picture before
           if (data.progress) busy(`Scoring ${file.name}`, data.progress);
           else if (data.error) fail(file.name, new Error(`it could not be scored (${data.error}); try a smaller copy`));
           else show(file.name, small, data, files);
         };
         busy(`Scoring ${file.name}`, 0);
-        worker.postMessage({ bitmap, shown }, [bitmap]);
+        worker.postMessage({ bitmap, shown, number: mine }, [bitmap]);
       } catch (error) {
         if (mine === latest) fail(file.name, error);
       }
