@@ -206,7 +206,7 @@ function mount({ model, el }, explorer) {
 
   const update = () => {
     const before = state && [state.patch, first()];
-    state = Object.fromEntries(["constants", ...traits].map((name) => [name, model.get(name)]));
+    state = Object.fromEntries(["constants", "picture", ...traits].map((name) => [name, model.get(name)]));
     const shown = several ? pictures.indexOf(state.picture) * 3 * side ** 2 : 0;
     drawing = explorer.compute({ ...state, pixels: several ? pixels.subarray(shown, shown + 3 * side ** 2) : pixels });
     for (const each of [...choices, ...sliders, ...checks]) each.update();

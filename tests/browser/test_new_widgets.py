@@ -1,4 +1,4 @@
-"""Four widgets on a page without a kernel: mouse, touch, keyboard, and the package's numbers."""
+"""Widgets on a page without a kernel: mouse, touch, keyboard, and the package's numbers."""
 
 import base64
 import json
@@ -20,6 +20,7 @@ from clicv2lite.method.clicv2 import CLICv2
 from clicv2lite.recipes.library import get_recipe
 from clicv2lite.widgets.circle import CircleExplorer
 from clicv2lite.widgets.leaderboard import Leaderboard
+from clicv2lite.widgets.mask import MaskExplorer
 from clicv2lite.widgets.similarity import DRAWN, SimilarityExplorer
 from clicv2lite.widgets.training_step import TrainingStep
 
@@ -417,4 +418,14 @@ def test_points_on_the_circle_step_run_and_reset_as_in_python(visit, folder_serv
     expect(words).to_have_text(circle_words(start))
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    visit.assert_clean()
+
+
+def test_single_picture_shows_the_decoders_answer_to_the_last_mask_of_the_page(visit, folder_server):
+    torch.manual_seed(0)
+    model = CLICv2(get_recipe("ci").model)
+    torch.nn.init.normal_(model.decoder.predict.weight)  # predictions that differ from patch to patch
+    widget = MaskExplorer(PICTURES["ant"], model=model, ratio=0.95, seed=9)
+    shown = show(visit.page, *folder_server, widget)
+    expect(shown.locator(".explorer-summary")).to_contain_text(f"of the decoder {widget.result().errors['decoder']:.2f}")
     visit.assert_clean()
