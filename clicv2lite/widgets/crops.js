@@ -166,7 +166,7 @@ async function render({ model, el }) {
     model.set(VIEWS[i], at.map((x) => Math.round(1000 * Math.min(1, Math.max(0, x))) / 1000));
     model.save_changes();
   };
-  let drag = null; // which crop, and where in it the pointer is
+  let drag = null; // which crop, where in it the pointer is, and where the crop was
   const grip = (event) => { // in shares of the picture
     const box = frame.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
@@ -182,7 +182,7 @@ async function render({ model, el }) {
     const middle = VIEWS.map((view) => model.get(view).map((x) => x * room + size / 2));
     const far = middle.map((m) => Math.max(Math.abs(m[0] - at[0]), Math.abs(m[1] - at[1]))), i = +(far[1] < far[0]); // the nearer
     const inside = far[i] < size / 2, within = at.map((x, c) => (inside ? x - middle[i][c] : 0) + size / 2);
-    drag = { i, within, moved: !inside };
+    drag = { i, within, moved: !inside, from: model.get(VIEWS[i]) };
     boxes[i].focus({ preventScroll: true });
     frame.setPointerCapture(event.pointerId);
     event.preventDefault(); // no text is selected, no picture is dragged
@@ -193,8 +193,12 @@ async function render({ model, el }) {
     drag.moved = true;
     follow(event);
   });
-  for (const end of ["pointerup", "pointercancel"]) frame.addEventListener(end, () => {
+  frame.addEventListener("pointerup", () => {
     if (drag?.moved) buttons[0].click();
+    drag = null;
+  });
+  frame.addEventListener("pointercancel", () => { // the finger scrolls the page
+    if (drag) move(drag.i, drag.from);
     drag = null;
   });
   boxes.forEach((box, i) => {

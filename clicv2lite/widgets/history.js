@@ -101,9 +101,10 @@ function render({ model, el }) {
     if (!name) return "No run is shown: choose one below.";
     const at = rowAt(table, now), end = table.passes.at(-1);
     if (at < 0) return `${name} has no log before ${grouped(table.passes[0])} passes.`;
-    const value = (column, what, unit) => (table[column] ? [`${what} ${figures(table[column][at])}${unit}`] : []);
+    const value = (column, what, unit) => ((table[column]?.[at] ?? null) === null ? [] : [`${what} ${figures(table[column][at])}${unit}`]);
     const start = references.find(([column]) => column === "contrast")?.[2];
-    const way = table.contrast ? `, ${fewer(shareOfFall(table, "contrast", now, start))} of the way down` : "";
+    const share = table.contrast ? shareOfFall(table, "contrast", now, start) : NaN;
+    const way = Number.isFinite(share) ? `, ${fewer(share)} of the way down` : "";
     const said = [...value("contrast", "InfoNCE", `\u00a0nats${way}`), ...value("entropy", "masked entropy", "\u00a0bits\u00b2"),
       ...value("effective_rank", "effective rank", ""), ...value("lr", "learning rate", "")];
     const done = table.passes[at], part = now > end ? "at its end" : fewer(done / end);

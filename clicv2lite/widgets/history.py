@@ -1,5 +1,6 @@
 """The history of a pretraining to go through: what had been learned after so many passes? (book chapter 7)."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -52,10 +53,14 @@ def share_of_fall(rows: Sequence[Row], column: str, passes: float, start: float 
         column: of the loss.
         passes: where to look.
         start: its value before training; the first row's if None.
+
+    Returns:
+        The share; nan if the last row is where it started, as in a log of one row.
     """
     first = rows[0][column] if start is None else start
     now = row_at(rows, passes) or {column: first}
-    return (first - now[column]) / (first - rows[-1][column])
+    fall = first - rows[-1][column]
+    return (first - now[column]) / fall if fall else math.nan
 
 
 class HistoryExplorer(Widget):

@@ -2,11 +2,12 @@
 
 import math
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.test_accessibility import ALL_BUT_CONTRAST, FOUND, NAMELESS, low_contrast
 from tests.browser.test_new_widgets import show
@@ -242,26 +243,50 @@ def test_no_serious_barrier_and_no_sideways_scrolling_on_a_phone(visit, folder_s
     visit.assert_clean()
 
 
-def test_finger_drags_a_crop_and_a_rectangle(browser, folder_server, crops, maps):
+def test_reading_leaves_out_what_a_run_did_not_log_and_a_way_that_is_none(visit, folder_server):
+    log = [{"passes": 10.0, "contrast": 5.0}, {"passes": 100.0, "contrast": 4.0}]
+    other = [row | {"entropy": 3.0} for row in log]
+    shown = show(visit.page, *folder_server, HistoryExplorer({"none": log, "MEM": other}, passes=100))
+    says(shown, "reading", "none: InfoNCE 4.00\u00a0nats, 100 % of the way down.")
+    shown = show(visit.page, *folder_server, HistoryExplorer({"one": log[:1]}))
+    says(shown, "reading", "one: InfoNCE 5.00\u00a0nats.")
+    visit.assert_clean()
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """By a finger."""
+    session = page.context.new_cdp_session(page)
+    for kind, share in [("touchStart", 0), *(("touchMove", k / 6) for k in range(1, 7)), ("touchEnd", None)]:
+        at = [] if share is None else [{axis: a + share * (b - a) for axis, a, b in zip("xy", start, end, strict=True)}]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+
+@pytest.fixture
+def phone(browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 390, "height": 900}, has_touch=True)
-    try:
-        page = context.new_page()
-        session = context.new_cdp_session(page)
+    yield context.new_page()
+    context.close()
 
-        def drag(start: tuple[float, float], end: tuple[float, float]) -> None:
-            for kind, share in [("touchStart", 0), *(("touchMove", k / 6) for k in range(1, 7)), ("touchEnd", None)]:
-                at = [] if share is None else [{axis: a + share * (b - a) for axis, a, b in zip("xy", start, end, strict=True)}]
-                session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
 
-        shown = show(page, *folder_server, crops)
-        photo = shown.locator(".crops-photo")
-        drag(middle(shown.locator(".crops-box.crops-key")), middle(photo, 0.25, 0.75))
-        crops.key = [0.0, 1.0]
-        says_pair(shown, crops)
-        shown = show(page, *folder_server, maps)
-        first = shown.locator(".maps-map").first
-        drag(middle(first, 0.3, 0.3), middle(first, 0.7, 0.7))
-        says(shown, "reading", "in the rectangle on one")
-        assert page.evaluate("scrollY") == 0
-    finally:
-        context.close()
+def test_finger_that_scrolls_over_the_photo_moves_no_crop_and_keeps_no_pair(phone, folder_server, crops):
+    shown = show(phone, *folder_server, crops)
+    phone.evaluate("document.body.style.height = '3000px'")
+    photo = shown.locator(".crops-photo")
+    says_pair(shown, crops)
+    drag(phone, middle(photo, 0.25, 0.8), middle(photo, 0.25, 0.3))  # from between the crops
+    phone.wait_for_function("scrollY > 0")
+    says_pair(shown, crops)
+    says(shown, "summary", "No pair is kept yet")
+
+
+def test_finger_drags_a_crop_and_a_rectangle(phone, folder_server, crops, maps):
+    shown = show(phone, *folder_server, crops)
+    photo = shown.locator(".crops-photo")
+    drag(phone, middle(shown.locator(".crops-box.crops-key")), middle(photo, 0.25, 0.75))
+    crops.key = [0.0, 1.0]
+    says_pair(shown, crops)
+    shown = show(phone, *folder_server, maps)
+    first = shown.locator(".maps-map").first
+    drag(phone, middle(first, 0.3, 0.3), middle(first, 0.7, 0.7))
+    says(shown, "reading", "in the rectangle on one")
+    assert phone.evaluate("scrollY") == 0

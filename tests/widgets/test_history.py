@@ -1,6 +1,7 @@
 """The history of runs: the script reads the rows that Python reads, and a page carries little."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -36,6 +37,12 @@ def test_browser_has_pythons_share_of_the_fall(script, log, passes, start):
     table = {"passes": [row["passes"] for row in log], "contrast": [row["contrast"] for row in log]}
     assert history.share_of_fall(log, "contrast", passes, start) == pytest.approx(want, abs=1e-9)
     assert script("shareOfFall", table, "contrast", passes, start) == pytest.approx(want, abs=1e-9)
+
+
+def test_log_that_did_not_fall_has_no_share_of_the_fall(script):
+    log = [{"passes": 10, "contrast": 5.0}]
+    assert math.isnan(history.share_of_fall(log, "contrast", 10))
+    assert script("shareOfFall", {"passes": [10], "contrast": [5.0]}, "contrast", 10) is None  # nan, as JSON has it
 
 
 @pytest.fixture
