@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,9 @@ def run(args: argparse.Namespace) -> int:
         return _dry_run(args, suite, chosen, seeds, kinds, device)
     need("evaluate", "matplotlib")  # refused before the long part
     need("train", "simplejpeg", "timm")
-    data = find_data(args.size, args.images, args.ratings, args.test, args.out)
-    rated = RatedImages(data, size, args.score_range, device)
+    with tempfile.TemporaryDirectory() as scratch:  # --list writes nothing into --out
+        data = find_data(args.size, args.images, args.ratings, args.test, Path(scratch) if args.list else args.out)
+        rated = RatedImages(data, size, args.score_range, device)
     check_measures(rated, suite.measures, suite.name)
     if args.imagenet:
         classes_in(args.imagenet)  # refuses what cannot be used before the long part
@@ -161,9 +163,9 @@ def _dry_run(
     asked, kept = machine(args.on) if args.on else None, None
     missing = [*missing_data(args.size, args.images, args.ratings), *missing_packages(rows)]
     try:
-        if args.size != "ci" or args.ratings:  # else it would draw its data
-            images = find_data(args.size, args.images, args.ratings, args.test, args.out).images
-            kept = Kept(args.out / "runs", images, read_known(args.known or (), args.size, kinds))
+        with tempfile.TemporaryDirectory() as scratch:  # nothing is written into --out
+            images = find_data(args.size, args.images, args.ratings, args.test, Path(scratch)).images
+        kept = Kept(args.out / "runs", images, read_known(args.known or (), args.size, kinds))
     except UserError as error:
         missing = missing if str(error) in missing else [str(error), *missing]
     found = forecast(suite, rows, SIZES[args.size], seeds, kept, device, asked) | {"missing": missing}

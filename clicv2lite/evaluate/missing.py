@@ -1,6 +1,7 @@
 """What a suite lacks, as shell commands to start it with: runs, and probes on ImageNet (book chapter 15)."""
 
 import shlex
+from pathlib import Path
 
 from clicv2lite.evaluate.known import Kept
 from clicv2lite.evaluate.sizes import SuiteSize
@@ -17,18 +18,18 @@ def missing_keys(rows: list[SuiteRow], size: SuiteSize, kept: Kept, seeds: tuple
 def missing_commands(rows: list[SuiteRow], size: SuiteSize, kept: Kept, seeds: tuple[int, ...]) -> list[str]:
     """Shell commands, one a missing run: under torchrun at the full size."""
     program = "torchrun --standalone --nproc-per-node=gpu -m clicv2lite" if size.name == "full" else "clicv2lite"
-    lines = []
+    lines: dict[Path, str] = {}  # folder -> command: rows may share a run
     for row in rows:
         for seed in seeds if row.trained and not (row.missing or row.baseline) else ():
             recipe = size.recipe(row, seed)
             if not kept.has(recipe):
                 name, settings = size.settings(row, seed)
                 images, folder = shlex.join(kept.images), kept.folder(recipe)
-                lines.append(
+                lines[folder] = (
                     f"{program} pretrain --recipe {name} --images {images} --out {shlex.quote(str(folder))} --resume"
                     f" --set {shlex.join(settings)}  # {row.label}"
                 )
-    return list({line.partition("  #")[0]: line for line in lines}.values())
+    return list(lines.values())
 
 
 def missing_probes(suite: Suite, rows: list[SuiteRow], size: SuiteSize, kept: Kept, seeds: tuple[int, ...]) -> list[str]:

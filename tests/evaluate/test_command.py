@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from clicv2lite.cli import main
 from clicv2lite.evaluate import figures, runs
 from clicv2lite.evaluate.keys import run_key
+from clicv2lite.evaluate.known import Kept
+from clicv2lite.evaluate.missing import missing_commands
 from clicv2lite.evaluate.pairing import as_json, paired_rows
 from clicv2lite.evaluate.runs import RatedImages
 from clicv2lite.evaluate.sizes import SIZES, find_data
@@ -212,6 +215,18 @@ def test_list_prints_commands_that_make_the_missing_runs(tmp_path, capsys):
     assert [line.rpartition("# ")[2] for line in capsys.readouterr().out.splitlines()] == ["image-wise"]
 
 
+def test_list_writes_nothing(tmp_path, capsys):
+    assert evaluate(tmp_path / "out", "table4", "--list") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4 and not any(tmp_path.rglob("*.*"))
+
+
+def test_rows_with_one_run_are_one_command_and_others_stay_whatever_the_folder_is_called():
+    rows, size = SUITES["table4"].rows, SIZES["ci"]
+    kept = Kept(Path("a  # b"), ("worlds:40",))
+    lines = missing_commands([*rows, *rows], size, kept, (0,))
+    assert len(lines) == 2 and all("--out 'a  # b/" in line for line in lines)
+
+
 def test_full_starts_nothing_and_prints_torchrun(tmp_path, capsys):
     table = find_data("ci", None, None, None, tmp_path).ratings
     more = ["--size", "full", "--images", "worlds:40", "--ratings", str(table), "--out", str(tmp_path)]
@@ -352,7 +367,7 @@ def test_the_untrained_vit_is_that_of_the_seed(tmp_path):
     [
         (["--seeds", "0", "0"], "--seeds 0 0: give different whole numbers"),
         (["--rows", "nothing"], "--rows 'nothing': --suite table4 has 'image-wise'"),
-        (["--rows", ""], "--rows '': --suite table4 has 'image-wise'"),
+        (["--rows", ""], "--rows '': this is empty"),
         (["--ratings", "nowhere.csv"], "nowhere.csv"),
     ],
 )

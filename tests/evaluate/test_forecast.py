@@ -101,3 +101,16 @@ def test_ci_writes_nothing_and_needs_nothing(tmp_path, capsys):
     words = ["evaluate", "--suite", "table4", "--size", "ci", "--out", str(tmp_path / "out"), "--dry-run"]
     assert main(words) == 0
     assert "in all: 4 runs" in capsys.readouterr().out and not (tmp_path / "out").exists()
+
+
+def test_ci_counts_finished_runs_and_reads_what_is_known(tmp_path, capsys):
+    words = ["evaluate", "--suite", "table4", "--size", "ci", "--out", str(tmp_path), "--dry-run"]
+    for row in SUITES["table4"].rows:
+        for seed in SIZES["ci"].seeds:
+            folder = tmp_path / "runs" / run_key(SIZES["ci"].recipe(row, seed), ["worlds:40"])
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "encoder.safetensors").touch()
+    assert main(words) == 0
+    assert "in all: 0 runs" in capsys.readouterr().out
+    assert main([*words, "--known", str(tmp_path / "none.json")]) == 0
+    assert f"missing: --known {tmp_path / 'none.json'}" in capsys.readouterr().out
