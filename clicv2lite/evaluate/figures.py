@@ -58,7 +58,8 @@ def _points(figure: Any, rows: list[dict[str, Any]], head: str, result: Mapping[
         left.plot(found["mean"], place, "o", color=BLUE)
         for ends, shift, colour in ((pair["over_seeds"], -0.12, BLUE), (pair["over_images"], 0.12, ORANGE)) if pair else ():
             middle.plot(ends or [], [place + shift] * len(ends or []), color=colour, lw=3, solid_capstyle="butt")
-        middle.plot(pair["mean"] if pair else 0, place, "o", color=BLUE if pair else GRAY, ms=4)
+        if pair or row["label"] == result["reference"]:  # which differs by 0 from itself
+            middle.plot(pair["mean"] if pair else 0, place, "o", color=BLUE if pair else GRAY, ms=4)
     left.set(xlabel=f"PCC, ours ({head}), mean and seeds", yticks=range(len(rows)), yticklabels=[row["label"] for row in rows])
     left.invert_yaxis()
     middle.axvline(0, color=GRAY, lw=1)

@@ -32,7 +32,10 @@ class Plan:
 def take_rated(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Take out of the rows' predictions what all of them share: digest of images -> their scores and categories."""
     kept = [one for row in rows for seeds in row["predictions"].values() for one in seeds]
-    return {one["images"]: one.pop("rated") for one in kept}
+    rated = {one["images"]: one["rated"] for one in kept}
+    for one in kept:
+        one.pop("rated", None)  # two rows may hold the same known run
+    return rated
 
 
 def measured_row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -18,6 +19,7 @@ from clicv2lite.evaluate.keys import run_key
 from clicv2lite.evaluate.known import Kept
 from clicv2lite.evaluate.missing import missing_commands
 from clicv2lite.evaluate.pairing import as_json, paired_rows
+from clicv2lite.evaluate.rows import take_rated
 from clicv2lite.evaluate.runs import RatedImages
 from clicv2lite.evaluate.sizes import SIZES, find_data
 from clicv2lite.evaluate.suites import SUITES
@@ -414,11 +416,28 @@ def test_a_row_without_a_pcc_is_left_out_of_the_figure(tmp_path, name):
     assert (tmp_path / f"{name}.png").is_file()
 
 
+def test_a_row_that_is_not_compared_has_no_dot_of_a_difference():
+    pair = {"mean": 0.1, "over_seeds": [0.0, 0.2], "over_images": None}
+    ours = {"ridge": {"pcc": spread([0.5, 0.6])}}
+    rows = [{"label": label, "paper": {}, "ours": ours, "difference": {"pcc": None}} for label in ("reference", "one", "other")]
+    rows[1]["difference"]["pcc"] = pair
+    figure = Figure()
+    figures._points(figure, rows, "ridge", {"reference": "reference", "heads": ["ridge"], "rows": rows})
+    dots = [line.get_xydata().tolist() for line in figure.axes[1].lines if line.get_marker() == "o"]
+    assert dots == [[[0, 0]], [[0.1, 1]]]
+
+
 @pytest.mark.parametrize("name", ["table4", "fig7"])
 def test_a_suite_without_a_finished_row_has_no_figure(tmp_path, name):
     rows = [{"label": row.label, "paper": dict(row.paper), "ours": {}} for row in SUITES[name].rows]
     figures.draw({"suite": name, "size": "ci", "caption": "", "heads": ["ridge"], "rows": rows}, tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_two_rows_that_hold_one_known_run_are_taken_their_ratings_once():
+    one = {"images": "i", "rated": {"scores": "s"}, "values": "v"}
+    rows = [{"predictions": {"ridge": [one]}}, {"predictions": {"ridge": [one]}}]
+    assert take_rated(rows) == {"i": {"scores": "s"}} and one == {"images": "i", "values": "v"}
 
 
 def test_measurements_of_two_tables_are_kept_apart(tmp_path):
