@@ -130,8 +130,11 @@ def draws(categories: tuple[str, ...], resamples: int, seed: int) -> NDArray[np.
     counts = np.zeros((resamples, len(names)), dtype=np.uint8)
     for name in np.unique(names):
         rows = np.flatnonzero(names == name)
-        picked = rng.integers(len(rows), size=(resamples, len(rows))) + len(rows) * np.arange(resamples)[:, None]
-        counts[:, rows] = np.bincount(picked.ravel(), minlength=resamples * len(rows)).reshape(resamples, -1)
+        for start in range(0, resamples, CHUNK):
+            count = min(CHUNK, resamples - start)
+            picked = rng.integers(len(rows), size=(count, len(rows))) + len(rows) * np.arange(count)[:, None]
+            found = np.bincount(picked.ravel(), minlength=count * len(rows))
+            counts[start : start + count, rows] = found.reshape(count, -1)
     return counts
 
 

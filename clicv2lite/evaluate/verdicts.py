@@ -63,7 +63,9 @@ def weigh(claim: Claim, result: Mapping[str, Any] | None, head: str | None = Non
     } or None  # fmt: skip
     if row["ours"] is None:
         return row
+    every = dict.fromkeys(key for numbers in found.values() for key in numbers)  # categories that one row has and another lacks
     missing = [label for label in labels if not found.get(label)]
+    missing += [f"{label} ({key})" for label in labels if found.get(label) for key in every if key not in found[label]]
     pairs = {
         (left, right, key): pair
         for left, right in claim.pairs

@@ -145,6 +145,18 @@ def test_a_claim_about_several_rows_can_be_refuted_but_not_confirmed_by_some_of_
     assert (unclear["verdict"], unclear["reason"]) == ("not run", "not run: mask ratio 0.4, mask ratio 0.8")
 
 
+def test_a_claim_about_every_category_is_not_run_without_one_that_only_one_row_has():
+    c = next(c for c in CLAIMS if c.metric == "category")
+    left, right = c.pairs[0]
+    numbers = {"pcc:A": spread(spot(0.9)), "pcc:B": spread(spot(0.8))}
+    parts = {left: {"pcc:A": numbers["pcc:A"]}, right: {key: spread(spot(0.5)) for key in numbers}}
+    found = result(c.suite, **{label: 0.5 for pair in c.pairs for label in pair})
+    for row in found["rows"]:
+        row["ours"] = {"ridge": parts.get(row["label"], numbers)}
+    row = judge(c, found)
+    assert (row["verdict"], row["reason"]) == ("not run", f"not run: {left} (pcc:B)")
+
+
 def test_best_needs_every_other_row_below_and_one_above_refutes_it():
     best, ratios = claim("mask-0.6-best"), {f"mask ratio {r}": 0.5 for r in (0.2, 0.4, 0.8)}
     assert judge(best, result("fig6", **ratios, **{"mask ratio 0.6": 0.65}))["verdict"] == "agrees"

@@ -1,10 +1,13 @@
 """Paired differences against scipy, a loop that draws images, Benjamini-Hochberg by hand, and data without a difference."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
 from clicv2lite.evaluate.paired import (
+    CHUNK,
     Paired,
     adjusted,
     alike,
@@ -72,6 +75,19 @@ def test_images_are_drawn_within_their_categories_and_alike_for_every_row():
     assert (counts[:, :30].sum(1) == 30).all() and (counts[:, 30:50].sum(1) == 20).all() and (counts[:, 50:].sum(1) == 2).all()
     assert np.abs(counts[:, :50].mean(0) - 1).max() < 0.25  # every image as often as the others
     assert (counts == draws(tuple(NAMES), 500, 0)).all() and (counts != draws(tuple(NAMES), 500, 1)).any()
+
+
+def test_resamples_of_many_images_are_drawn_in_parts_and_are_those_drawn_at_once():
+    rng, n, resamples = np.random.default_rng(3), 100, 8 * CHUNK + 7
+    names = tuple(np.repeat(["art", "text"], n // 2))
+    tracemalloc.start()
+    got = draws(names, resamples, 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    for half in (got[:, : n // 2], got[:, n // 2 :]):
+        picked = rng.integers(n // 2, size=(resamples, n // 2))
+        np.testing.assert_array_equal(half, [np.bincount(row, minlength=n // 2) for row in picked])
+    assert peak < got.nbytes + 8 * resamples * n // 2  # all numbers of one category
 
 
 def test_interval_over_images_is_that_of_a_loop():
