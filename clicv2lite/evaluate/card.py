@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -139,8 +140,7 @@ def _again(folder: Path, count: int, probed: str) -> str:
     """The commands that make the model, with the ratings of the command that fitted its head."""
     configs = [read_object((folder / numbered_config(number)).read_text("utf-8")) for number in range(1, count + 1)]
     trained = [str(config["command"]) for config in configs]
-    made = [re.search(r"--out (\S+)", words) for words in trained]
-    runs = " ".join(found[1] if found else "RUN" for found in made)
+    runs = " ".join(shlex.quote(option(words, "--out", "RUN")) for words in trained)
     pooling = {key: value for key, value in configs[0]["recipe"].items() if key.startswith("pool_")}
     settings = " ".join(f"{key}={','.join(map(str, v)) if isinstance(v, list) else v}" for key, v in pooling.items())
     scale = re.search(r" --score-range \S+ \S+", probed)

@@ -37,10 +37,10 @@ def table_name(n: int, categories: Iterable[str], command: str) -> str:
     return f"`{Path(option(command, '--ratings')).name}`"
 
 
-def option(command: str, name: str) -> str:
-    """The value of an option in a stored command."""
-    words = shlex.split(command)
-    return words[words.index(name) + 1]
+def option(command: str, name: str, default: str = "") -> str:
+    """The value of an option in a stored command, `--name VALUE` or `--name=VALUE`."""
+    words = [part for word in shlex.split(command) for part in (word.split("=", 1) if word.startswith(f"{name}=") else [word])]
+    return words[words.index(name) + 1] if name in words else default
 
 
 def meaning(folder: Path) -> str:

@@ -147,6 +147,21 @@ def test_a_card_says_of_the_ratings_of_others_only_what_was_measured(made, tmp_p
     assert "categor" not in re.split("## (?:What a score|Use)", plain)[0] and "| head | ridge |" in plain
 
 
+def test_a_card_reads_options_of_stored_commands_in_both_forms_and_quotes_folders(made, tmp_path):
+    shutil.copytree(made / "model", tmp_path / "model")
+
+    def again(trained, probed):
+        for name, command in (("config.json", trained), ("probe.json", probed)):
+            path = tmp_path / "model" / name
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"command": command}))
+        return card(tmp_path / "model")
+
+    text = again("clicv2lite pretrain --out 'my run'", "clicv2lite release --ratings=mine/foo.csv")
+    assert "clicv2lite release 'my run' " in text and '--ratings "mine/foo.csv"' in text and "ratings of `foo.csv`" in text
+    assert "clicv2lite release runs/a " in again("clicv2lite pretrain --out=runs/a", "clicv2lite release --ratings foo.csv")
+    assert "clicv2lite release RUN " in again("clicv2lite pretrain", "clicv2lite release --ratings foo.csv")
+
+
 def test_the_shipped_model_is_what_its_files_say():
     recipe, release = load_recipe(), json.loads((DEFAULT / "release.json").read_text())
     assert (recipe.name, recipe.passes) == ("lite", release["pretraining"]["passes"])
