@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from clicv2lite.encoders.config import FrozenConfig, PoolConfig
 from clicv2lite.encoders.frozen import FrozenEncoder
+from clicv2lite.encoders.weight_files import digest_of
 from clicv2lite.errors import UserError
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.method.pixels import normalize
@@ -73,6 +74,12 @@ class ModuleEncoder(FrozenEncoder):
         """The last of its outputs as a map: (B, 3, S, S) uint8 -> (B, h, w, C) float32."""
         with torch.inference_mode():
             return self._maps(images)[-1]
+
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of the weights, of how they are read, and of the features of noise: its code may change, too."""
+        seeded = torch.Generator().manual_seed(0)
+        noise = torch.randint(0, 256, (1, 3, self.size, self.size), dtype=torch.uint8, generator=seeded)
+        return digest_of({"features": self.features(noise.to(self.device)).half()}, super().digest().encode())
 
     def check_storable(self, option: str) -> None:
         """Refuse to store it: nothing could load it again."""

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 WEIGHTS, METADATA = "encoder.safetensors", "clicv2lite"
@@ -26,6 +27,6 @@ def numbered_file(folder: Path, number: int) -> Path:
 def digest_of(tensors: Mapping[str, Tensor], about: bytes = b"") -> str:
     """Hexadecimal SHA-256 of tensors and their names, and of what else belongs to them."""
     found = hashlib.sha256(about)
-    for name, tensor in sorted(tensors.items()):
-        found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    for name, tensor in sorted(tensors.items()):  # as bytes: NumPy has no bfloat16
+        found.update(name.encode() + tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()

@@ -143,7 +143,8 @@ def _encoded(
     encoder: FrozenEncoder, images: ClassFolders, out: Path | None, probe: ImagenetProbe, ranks: Ranks
 ) -> tuple[FeatureShards, ...]:
     """The shards of `train` and `val`, when all ranks have made theirs."""
-    key = hashlib.sha256(f"{FORMAT} {encoder.digest()} {images.listing()}".encode()).hexdigest()[:16]
+    about = ranks.first_alone(lambda: f"{FORMAT} {encoder.digest()} {images.listing()}")
+    key = hashlib.sha256(ranks.from_first(about).encode()).hexdigest()[:16]  # of one rank: processors round differently
     folder = make_folder((out or cache_dir()) / "features" / key, "--out" if out else "$CLICV2LITE_CACHE")
     if ranks.first:
         say(f"features are kept in {folder}")

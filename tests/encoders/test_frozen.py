@@ -12,6 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 from clicv2lite.encoders.config import FrozenConfig, PoolConfig, stored_config
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.pooling import pool
+from clicv2lite.encoders.weight_files import digest_of
 from clicv2lite.errors import UserError
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.method.pixels import normalize
@@ -158,6 +159,12 @@ def test_an_unknown_statistic_is_refused():
 def test_a_setting_of_the_reading_is_named_as_it_was_written(name, value):
     with pytest.raises(UserError, match=f"^--set pool_{name}="):
         frozen().read_as({f"pool_{name}": value})
+
+
+def test_digests_are_those_of_earlier_versions():
+    tensors = {"f": torch.arange(6.0).view(2, 3).mT, "h": torch.arange(4).half(), "i": torch.tensor(7), "e": torch.zeros(0, 3)}
+    before = "20c0ba19ca494410f8236cbe5ae090b29d8cf029d1e34d874f89df6379b2785d"
+    assert digest_of(tensors | {"b": torch.tensor([True, False])}, b"about") == before
 
 
 def test_half_precision_is_half_the_file_and_nearly_the_same_features(tmp_path):

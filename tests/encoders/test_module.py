@@ -62,6 +62,15 @@ def test_it_is_read_at_another_side_or_by_other_statistics_and_in_no_other_way()
             narrow.read_as(pooling)
 
 
+def test_its_digest_knows_its_code_and_takes_weights_of_any_type():
+    mean, half = Gives(lambda m: m.mean((2, 3))), Gives(lambda m: m.mean((2, 3)))
+    half.register_buffer("unused", torch.ones(2, dtype=torch.bfloat16))
+    digest = ModuleEncoder(mean, 32).digest()
+    assert digest == ModuleEncoder(mean, 32).digest()
+    others = ModuleEncoder(Gives(lambda m: m.amax((2, 3))), 32), ModuleEncoder(half, 32), ModuleEncoder(mean, 40)
+    assert digest not in {other.digest() for other in others}
+
+
 def test_features_only_of_timm_and_the_regressor_take_it():
     net = timm.create_model("test_resnet", features_only=True)
     encoder = load_encoder(net)

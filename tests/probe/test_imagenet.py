@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from clicv2lite.encoders.frozen import untrained_encoder
 from clicv2lite.errors import UserError
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.models.by_name import load_encoder
+from clicv2lite.probe import class_folders as class_folders_module
 from clicv2lite.probe import feature_shards
 from clicv2lite.probe.class_folders import class_folders
 from clicv2lite.probe.feature_shards import FeatureShards
@@ -117,6 +119,16 @@ def test_features_are_made_once_an_encoder_and_a_way_to_read_it(data, tmp_path, 
     assert len(list((tmp_path / "features").iterdir())) == 3
 
 
+def test_features_are_not_those_of_other_images_of_the_same_names(tmp_path):
+    one, other = make(tmp_path / "one", 10, 2, 1), make(tmp_path / "other", 150, 2, 1)
+    copied = shutil.copytree(one, tmp_path / "copied")
+    listing = class_folders(one).listing()
+    assert listing == class_folders(copied).listing() != class_folders(other).listing()
+    (copied / "val" / "n00" / "n00_0.JPEG").unlink()
+    (copied / "val" / "n00" / "n00_0.JPEG").symlink_to("nowhere")  # it is passed over where it is read
+    assert class_folders(copied).listing() != listing
+
+
 def test_without_out_features_are_kept_in_the_cache(data, tmp_path, monkeypatch):
     monkeypatch.setenv("CLICV2LITE_CACHE", str(tmp_path))
     assert main(words(data, data / "apart", "--lr", 1, "--epochs", 1)) == 0
@@ -186,9 +198,10 @@ def test_unreadable_images_are_named_counted_and_left_out_also_when_their_shard_
         assert "2 images could not be read, " in capsys.readouterr().err
 
 
-def test_an_image_that_was_repaired_is_encoded_by_the_next_run(data, tmp_path):
+def test_an_image_that_was_repaired_is_encoded_by_the_next_run(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(class_folders_module, "ASKED", 1)  # as of a million images: this one's size is not asked for
     some = make(tmp_path / "some", 10, train=3, val=2)
-    path = some / "val" / "n00" / "n00_0.JPEG"
+    path = some / "val" / "n00" / "n00_1.JPEG"
     whole = path.read_bytes()
     path.write_bytes(b"no image")
     common = words(data, some, "--out", tmp_path, "--lr", 1, "--epochs", 1)
