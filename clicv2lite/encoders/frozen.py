@@ -100,7 +100,7 @@ class FrozenEncoder:
     @property
     def feature_count(self) -> int:
         """F, how many numbers `features` gives for an image."""
-        return sum(part.config.features for part in self.parts)
+        return self.config.features
 
     @property
     def device(self) -> torch.device:

@@ -15,6 +15,7 @@ from clicv2lite.method.pixels import normalize
 from clicv2lite.ranges import wrong_field
 
 READ = ("pool_size", "pool_statistics")  # what can be chosen of a module's reading
+RETURN = "return (B, C, h, w), (B, G, C), (B, C), or a list of these"
 
 
 class ModuleEncoder(FrozenEncoder):
@@ -41,7 +42,8 @@ class ModuleEncoder(FrozenEncoder):
             raise
         except Exception as error:  # a module may raise anything
             why = " ".join(str(error).split())[:100]
-            raise UserError(f"encoder: the module cannot read images of {size} px ({why}); give another size") from None
+            advice = "give another size, or a module that takes float32"
+            raise UserError(f"encoder: the module cannot read images of {size} px ({why}); {advice}") from None
         self.widths = [one.shape[-1] for one in maps]
         pool = PoolConfig(blocks=tuple(range(len(maps))), statistics=statistics)
         shape = EncoderConfig(size=size, patch=1, width=self.widths[-1], depth=len(maps))  # stride 1: any size may be given
@@ -70,10 +72,14 @@ class ModuleEncoder(FrozenEncoder):
         encoder.name = self.name
         return encoder
 
-    def tokens(self, images: Tensor) -> Tensor:
-        """The last of its outputs as a map: (B, 3, S, S) uint8 -> (B, h, w, C) float32."""
-        with torch.inference_mode():
-            return self._maps(images)[-1]
+    @property
+    def feature_count(self) -> int:
+        """F, how many numbers `features` gives for an image."""
+        return sum(self.widths) * len(self.config.pool.statistics)
+
+    def traced_tokens(self, images: Tensor) -> Tensor:
+        """The last of its outputs as a map, in the caller's gradient mode: (B, 3, S, S) in 0..255 -> (B, h, w, C) float32."""
+        return self._maps(images)[-1]
 
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the weights, of how they are read, and of the features of noise: its code may change, too."""
@@ -91,7 +97,10 @@ class ModuleEncoder(FrozenEncoder):
 
     def _maps(self, images: Tensor) -> list[Tensor]:
         found: Any = self.net(normalize(images.float() / 255))
-        return [_laid_out(one) for one in (found if isinstance(found, list | tuple) else [found])]
+        outputs = found if isinstance(found, list | tuple) else [found]
+        if not outputs:
+            raise UserError(f"encoder: the module gives an empty {type(found).__name__}; {RETURN}")
+        return [_laid_out(one) for one in outputs]
 
 
 def _laid_out(output: Any) -> Tensor:
@@ -104,4 +113,4 @@ def _laid_out(output: Any) -> Tensor:
         case Tensor(ndim=2):
             return output.float()[:, None, None]
     what = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
-    raise UserError(f"encoder: the module gives {what}; return (B, C, h, w), (B, G, C), (B, C), or a list of these")
+    raise UserError(f"encoder: the module gives {what}; {RETURN}")

@@ -28,7 +28,7 @@ class SideBySide(FrozenEncoder):
     def __init__(self, name: str, encoders: Sequence[FrozenEncoder]) -> None:
         self._members = tuple(one for encoder in encoders for one in ((encoder,) if encoder.named else encoder.members))
         networks = [part for part in self.parts if part.differentiable] or self.parts
-        first = networks[0]
+        self._first = first = networks[0]
         super().__init__(name, first.net, first.config)
         for other in networks:
             if other.size != first.size:
@@ -44,6 +44,20 @@ class SideBySide(FrozenEncoder):
     def parts(self) -> tuple[FrozenEncoder, ...]:
         """The encoders, none of them several again."""
         return tuple(part for encoder in self.members for part in encoder.parts)
+
+    @property
+    def feature_count(self) -> int:
+        """F, of all of them together."""
+        return sum(part.feature_count for part in self.parts)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the first network, and of the others."""
+        return self._first.device
+
+    def traced_tokens(self, images: Tensor) -> Tensor:
+        """Those of the first network."""
+        return self._first.traced_tokens(images)
 
     def read_as(self, pooling: Mapping[str, Any]) -> FrozenEncoder:
         """All networks, read in another way, as :meth:`clicv2lite.encoders.frozen.FrozenEncoder.read_as`."""

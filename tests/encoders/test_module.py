@@ -8,9 +8,12 @@ from torch import nn
 
 from clicv2lite import ComplexityRegressor
 from clicv2lite.encoders.module import ModuleEncoder
+from clicv2lite.encoders.side_by_side import SideBySide
 from clicv2lite.errors import UserError
+from clicv2lite.heads.icnet import IcnetHead, IcnetShape
 from clicv2lite.method.pixels import normalize
 from clicv2lite.models.by_name import load_encoder
+from clicv2lite.models.model import Model
 from tests.encoders.test_frozen import pictures
 
 MAP = nn.Conv2d(3, 5, 8, 8)
@@ -38,7 +41,8 @@ def test_vectors_have_one_place_and_lists_stand_side_by_side():
     vector = ModuleEncoder(Gives(lambda m: m.mean((2, 3))), 32).features(pictures(2, 32))
     assert vector.shape == (2, 10) and not vector[:, 5:].any()
     both = ModuleEncoder(Gives(lambda m: [m, m[:, :2, ::2]]), 32, ("mean",))
-    assert both.features(pictures(2, 32)).shape == (2, 7) and both.tokens(pictures(2, 32)).shape == (2, 2, 4, 2)
+    assert both.features(pictures(2, 32)).shape == (2, 7) and both.feature_count == 7
+    assert both.tokens(pictures(2, 32)).shape == (2, 2, 4, 2)
 
 
 def test_it_is_read_at_another_side_or_by_other_statistics_and_in_no_other_way():
@@ -71,6 +75,19 @@ def test_its_digest_knows_its_code_and_takes_weights_of_any_type():
     assert digest not in {other.digest() for other in others}
 
 
+def test_its_model_with_icnets_head_is_a_module_too():
+    torch.manual_seed(0)
+    model, images = Model(ModuleEncoder(Gives(lambda m: m), 32), IcnetHead(IcnetShape(5, 4, 4))), torch.rand(2, 3, 32, 32)
+    np.testing.assert_allclose(model.as_module()(images).numpy(), model.score(images), atol=1e-5)
+
+
+def test_one_without_weights_stands_beside_others():
+    gray = ModuleEncoder(nn.AvgPool2d(8), 32, ("mean",))
+    both = SideBySide("both", [gray, ModuleEncoder(Gives(lambda m: [m, m[:, :2]]), 32)])
+    assert both.tokens(pictures(2, 32)).equal(gray.tokens(pictures(2, 32)))
+    assert both.device == torch.device("cpu") and both.features(pictures(2, 32)).shape == (2, 17) == (2, both.feature_count)
+
+
 def test_features_only_of_timm_and_the_regressor_take_it():
     net = timm.create_model("test_resnet", features_only=True)
     encoder = load_encoder(net)
@@ -80,11 +97,15 @@ def test_features_only_of_timm_and_the_regressor_take_it():
 
 
 @pytest.mark.parametrize(
-    "output", [lambda m: 3, lambda m: m[0, 0, 0], lambda m: {"a": m}, lambda m: m @ m[..., :3, :]], ids=range(4)
+    "output",
+    [lambda m: 3, lambda m: m[0, 0, 0], lambda m: {"a": m}, lambda m: m @ m[..., :3, :], lambda m: [], lambda m: ()],
+    ids=range(6),
 )
 def test_what_gives_no_features_and_what_cannot_be_stored_is_one_line(output):
     with pytest.raises(UserError, match="encoder: the module") as caught:
         ModuleEncoder(Gives(output), 32)
     assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="give another size, or a module that takes float32"):
+        ModuleEncoder(nn.Conv2d(3, 5, 8, 8).half(), 32)
     with pytest.raises(UserError, match="--out: a module of your own cannot be stored"):
         ModuleEncoder(MAP, 32).check_storable("--out")
