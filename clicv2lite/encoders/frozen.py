@@ -31,6 +31,7 @@ from clicv2lite.method.pixels import normalize
 if TYPE_CHECKING:  # timm takes seconds to import; functions that need it import it
     from timm.models.vision_transformer import VisionTransformer
 
+LEVELS = torch.linspace(-3, 3, 13)  # at which a GELU is told from its approximations
 AT_ONCE = 8  # images per pass on a CPU: their tokens fit into its cache; larger passes are slower
 
 
@@ -202,11 +203,14 @@ class FrozenEncoder:
         """Refuse early an encoder that `save` could write but nothing could load again.
 
         Raises:
-            UserError: for a timm ViT with parts that our ViTs do not have, such as scaled layers or register tokens.
+            UserError: for a timm ViT with parts that ours do not have, such as scaled layers, register tokens, another GELU.
         """
         if self.named or isinstance(self.net, PlainViT) or self.config.encoder.backbone != VIT:
             return
         try:
+            blocks: Any = self.vit.blocks
+            if not all(torch.allclose(block.mlp.act(LEVELS.clone()), F.gelu(LEVELS)) for block in blocks):
+                raise RuntimeError  # no tensor of the state tells
             with torch.device("meta"):
                 PlainViT(self.config.encoder).load_timm(self.net.state_dict())
         except RuntimeError:
@@ -230,7 +234,8 @@ class FrozenEncoder:
         """As `save`, as one of the encoders of a folder that has several; the first is number 1."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {} if self.named else self.net.state_dict()
-        state = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in weights.items()}
+        rounded = {k: v.half() if half and v.is_floating_point() else v for k, v in weights.items()}
+        state = {k: v.clone(memory_format=torch.contiguous_format) for k, v in rounded.items()}  # some networks share tensors
         about = {"named": self.named, "digest": self.digest()} if self.named else self.config.stored()
         metadata = {METADATA: json.dumps(about)}  # a single entry: safetensors writes several in random order
         write_bytes(numbered_file(folder, number), safetensors.torch.save(state, metadata))

@@ -41,7 +41,9 @@ def load_timm(name: str, weights: Weights = "pretrained", seed: int = 0) -> Froz
         raise UserError(f"{name}: neither a file, nor a folder, nor `random`, nor a timm model; check the spelling")
     if reason := wrong_name(name):
         raise UserError(f"{name}: {reason}")
-    size = max(1, round(about(name).size / about(name).stride)) * about(name).stride
+    if (what := about(name)).fixed and what.size % what.stride:
+        raise UserError(f"{name}: it takes {what.size} px only, no multiple of its stride {what.stride}; take another")
+    size = max(1, round(what.size / what.stride)) * what.stride
     net = _create(name, size, weights, seed)
     title = {"pretrained": name, "untrained": f"untrained:{name}"}.get(str(weights), f"timm:{name}@{weights}")
     if (vit := _with_tokens(net)) is not None:
@@ -98,9 +100,12 @@ def _fill(net: nn.Module, file: Path) -> None:
 def _with_tokens(net: nn.Module) -> "VisionTransformer | None":
     """The network if it is a ViT whose tokens can be read as those of this package's: square patches of a square image."""
     with extra("train"):
+        from timm.layers import PatchEmbed
         from timm.models.vision_transformer import VisionTransformer
 
     if not isinstance(net, VisionTransformer):
+        return None
+    if not (isinstance(net.patch_embed, PatchEmbed) and hasattr(net.blocks[0], "attn")):  # a hybrid, blocks side by side
         return None
     size, patch = net.patch_embed.img_size, net.patch_embed.patch_size
     return net if size is not None and size[0] == size[1] and patch[0] == patch[1] else None

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from timm.models.vision_transformer import VisionTransformer
 
 from clicv2lite.encoders.config import FrozenConfig, PoolConfig, stored_config
-from clicv2lite.encoders.frozen import FrozenEncoder
+from clicv2lite.encoders.frozen import FrozenEncoder, untrained_encoder
 from clicv2lite.encoders.pooling import pool
 from clicv2lite.encoders.weight_files import digest_of
 from clicv2lite.errors import UserError
+from clicv2lite.method.backbone import shape
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.method.pixels import normalize
 from clicv2lite.models.by_name import load_encoder
@@ -165,6 +166,23 @@ def test_digests_are_those_of_earlier_versions():
     tensors = {"f": torch.arange(6.0).view(2, 3).mT, "h": torch.arange(4).half(), "i": torch.tensor(7), "e": torch.zeros(0, 3)}
     before = "20c0ba19ca494410f8236cbe5ae090b29d8cf029d1e34d874f89df6379b2785d"
     assert digest_of(tensors | {"b": torch.tensor([True, False])}, b"about") == before
+
+
+def test_a_vit_with_another_gelu_is_not_stored():
+    encoder = frozen()
+    encoder.check_storable("--out")
+    encoder.net.blocks[1].mlp.act = timm.layers.get_act_layer("gelu_tanh")()
+    with pytest.raises(UserError, match="--out: tiny is not a plain ViT and cannot be stored; leave --out out"):
+        encoder.check_storable("--out")
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_network_that_uses_a_tensor_twice_is_stored(tmp_path, half):
+    name = "coat_lite_tiny"
+    tied = untrained_encoder(name, FrozenConfig(EncoderConfig(224, backbone=name, **shape(name)), PoolConfig(blocks=(3,))), 0)
+    tied.save(tmp_path, half)
+    again = load_encoder(str(tmp_path)).features(pictures(1, 224))
+    torch.testing.assert_close(again, tied.features(pictures(1, 224)), rtol=0, atol=0.05 if half else 0)
 
 
 def test_half_precision_is_half_the_file_and_nearly_the_same_features(tmp_path):

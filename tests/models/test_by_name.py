@@ -160,6 +160,8 @@ def test_a_timm_model_that_cannot_be_used_is_named_in_one_line(monkeypatch):
 
     assert "nobody has published weights of it; write untrained:swin-lite" in one_line_of("swin-lite")
     assert "check the spelling" in one_line_of("untrained:hf-hub:a/b") and "check the spelling" in one_line_of("timm:no@file")
+    for name, size, stride in (("levit_128s", 224, 64), ("crossvit_9_240", 240, 17)):
+        assert f"{name}: it takes {size} px only, no multiple of its stride {stride}" in one_line_of(f"untrained:{name}")
     pretend(monkeypatch, offline)
     assert "could not load its pretrained weights (no route to host)" in one_line_of("vit_tiny_patch16_224")
 
@@ -171,6 +173,8 @@ def test_random_weights_are_named_untrained_and_nothing_is_fetched(monkeypatch):
     assert one.name == "untrained:test_resnet" and one.features(images).equal(same.features(images))
     assert not one.features(images).equal(other.features(images))
     assert load_encoder("untrained:test_vit").width == 64  # read by its tokens
+    for name, width in (("vit_tiny_r_s16_p8_224", 192), ("vit_small_patch16_18x2_224", 384)):  # by their feature maps
+        assert load_encoder(f"untrained:{name}").features(pictures(1, 224)).shape == (1, 2 * width)
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
