@@ -148,7 +148,9 @@ def fit_icnet(
     label: str = "head",
     device: torch.device = CPU,
 ) -> IcnetHead:
-    """Train the head (a mapping f of equation 5) on stored tokens. The same seed and processor type give the same head.
+    """Train the head (a mapping f of equation 5) on stored tokens. The same seed gives the same head on a CPU.
+
+    On a GPU it differs by rounding: the backward pass of the resize adds in any order.
 
     Args:
         tokens: (n, h, w, D), any float type. scores: (n,) ratings in 0..1, the range of the sigmoid.
