@@ -41,7 +41,7 @@ ENCODERS = (
 
 
 @own_settings()
-def load_encoder(spec: str | nn.Module, seed: int = 0) -> FrozenEncoder:
+def load_encoder(spec: str | Path | nn.Module, seed: int = 0) -> FrozenEncoder:
     """Load an encoder by name.
 
     >>> from clicv2lite.models.by_name import load_encoder
@@ -62,17 +62,18 @@ def load_encoder(spec: str | nn.Module, seed: int = 0) -> FrozenEncoder:
     Raises:
         UserError: if there is no such encoder, or its file is damaged.
     """
-    if isinstance(spec, str) and is_factory(spec) and not spec.startswith(TIMM):
+    if isinstance(spec, nn.Module):
+        return ModuleEncoder(spec)
+    path, spec = Path(spec), str(spec)
+    if is_factory(spec) and not spec.startswith(TIMM):
         made = call_factory(spec)
         if not isinstance(made, FrozenEncoder | nn.Module | str):
             raise UserError(f"{spec}: gives a {type(made).__name__}; return a FrozenEncoder, a module, or an encoder's name")
         encoder = made if isinstance(made, FrozenEncoder) else load_encoder(made, seed)
         encoder.name = spec if not isinstance(made, str) else encoder.name
         return encoder
-    if isinstance(spec, nn.Module):
-        return ModuleEncoder(spec)
-    path = Path(spec)
-    if "+" in spec and not path.exists():
+    own = spec.startswith(TIMM) and Path(spec.partition("@")[2]).is_file()  # a file of weights may have a + in its name
+    if "+" in spec and not path.exists() and not own:
         return SideBySide(spec, [_joining(one, seed) for one in spec.split("+")])
     for prefix in TIMM:
         if spec.startswith(prefix) and not path.exists():

@@ -13,6 +13,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.files import digest, write_bytes
 from clicv2lite.heads.base import KINDS, Head
 from clicv2lite.json_object import read_object
+from clicv2lite.ranges import shown
 
 HEAD_FILE = "head.safetensors"
 FORMAT = 1
@@ -40,6 +41,8 @@ def read_head(folder: Path) -> Head:
         with safe_open(path, framework="pt") as file:
             about = read_object((file.metadata() or {})["clicv2lite"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        if about["format"] != FORMAT:
+            raise ValueError(f"format {shown(about['format'])}; clicv2lite may be too old for it")
         head = KINDS[about["kind"]].restore(about["config"], tensors)
         expected = {"sha256": about["encoder"]["sha256"]}
         expected |= {"beside": about["encoder"]["beside"]} if "beside" in about["encoder"] else {}

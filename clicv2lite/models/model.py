@@ -78,7 +78,7 @@ class Model:
         folder = Path(folder)
         if not _holds(folder, self.encoder):
             self.encoder.check_storable("save")
-            check_no_pretraining(folder)
+            check_no_pretraining(folder, "save")
             self.encoder.save(folder)
         if self.norms and self.norms.head == fingerprint(self.head):
             write_norms(folder / NORMS_FILE, self.norms)
@@ -182,7 +182,7 @@ class Model:
         """Complexity of each place of one image, resized to a square: (h, w); see `maps`. Errors as in `score`."""
         found, single = listed(image)
         if not single:
-            raise UserError(f"complexity_map: {len(found)} images; give one at a time")
+            raise UserError(f"complexity_map: a list or batch of {len(found)}; give one image, itself")
         complexity: Floats = self.maps(next(squares(found, self.encoder.size)))[0]
         return complexity
 
@@ -206,8 +206,10 @@ class Model:
         differs comes from the networks.
         """
         images = images.to(self.encoder.device)
-        read = shares(self.encoder, images) if self.head.reads == "features" else self.encoder.tokens(images)
-        return self.head.maps(read)
+        if self.head.reads != "features":
+            return self.head.maps(self.encoder.tokens(images))
+        # one at a time: shares on a grid that two patches divide are far larger than the image
+        return np.concatenate([self.head.maps(shares(self.encoder, image)) for image in images.split(1)])
 
 
 def _encoded(image: Any) -> Any:
@@ -235,14 +237,17 @@ def is_encoder_in(folder: Path, spec: str) -> bool:
     return source.resolve() == (folder / WEIGHTS).resolve()
 
 
-def check_no_pretraining(folder: Path) -> None:
+def check_no_pretraining(folder: Path, asked: str = "--out") -> None:
     """Refuse the folder of a pretraining for another encoder, which would replace its own.
+
+    Args:
+        asked: the option or function that the folder was given to.
 
     Raises:
         UserError: as said.
     """
     if (folder / "metrics.jsonl").exists():
-        raise UserError(f"--out {folder}: the encoder of this pretraining would be lost; name another folder")
+        raise UserError(f"{asked} {folder}: the encoder of this pretraining would be lost; name another folder")
 
 
 def _holds(folder: Path, encoder: FrozenEncoder) -> bool:

@@ -1,5 +1,6 @@
 """Fit the scorer to your own ratings, with the interface of scikit-learn (book chapter 12)."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from clicv2lite.ambient import own_settings
 from clicv2lite.arrays import Floats
 from clicv2lite.data.inputs import listed
 from clicv2lite.device import choose_device
+from clicv2lite.encoders.finite import check_finite
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.heads.ridge import fit_ridge
@@ -44,7 +46,7 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
             shows where the complexity is. Its `score` stays in 0..1, `predict` of the regressor does not.
     """
 
-    def __init__(self, encoder: str | nn.Module = "default", device: str = "auto") -> None:
+    def __init__(self, encoder: str | Path | nn.Module = "default", device: str = "auto") -> None:
         self.encoder, self.device = encoder, device
 
     @own_settings()
@@ -58,7 +60,7 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
 
         Raises:
             UserError: if an image cannot be used, the numbers of images and ratings differ, there are fewer than 2, or a
-                rating is not a finite number.
+                rating or feature is not a finite number.
         """
         try:
             if np.iscomplexobj(ratings):  # NumPy would drop the imaginary parts
@@ -78,7 +80,9 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
         names = None if groups is None else np.asarray(groups, dtype=np.str_)
         if names is not None and names.shape != wanted.shape:
             raise UserError(f"groups: shape {names.shape} for {len(wanted)} ratings; give one name per rating")
-        self.model_ = Model(encoder, fit_ridge(pooled(encoder, found), wanted, names))
+        features = pooled(encoder, found)
+        check_finite(encoder, [features])
+        self.model_ = Model(encoder, fit_ridge(features, wanted, names))
         return self
 
     @own_settings()

@@ -1,12 +1,13 @@
 """Rated images to what a head reads, each encoded once by the frozen encoder (book chapter 8)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from clicv2lite.arrays import Mask
 from clicv2lite.data.batches import map_images
+from clicv2lite.encoders.finite import check_finite
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.heads.base import KINDS
@@ -34,17 +35,6 @@ def encode(encoder: FrozenEncoder, head: str, paths: Sequence[Path], batch_size:
         raise UserError(f"--ratings: none of the {len(paths)} rated images could be read; check the image column")
     check_finite(encoder, found.split(batch_size))
     return found, read, skipped
-
-
-def check_finite(encoder: FrozenEncoder, found: Iterable[Tensor], how: str = "finite") -> None:
-    """Take no features or tokens that are not finite, of any shape.
-
-    Raises:
-        UserError: which names the encoder, and how they should be finite.
-    """
-    if not all(part.isfinite().all() for part in found):
-        what = f"what it makes of these images is not {how}; is it a diverged run? use another"
-        raise UserError(f"--encoder {encoder.name}: {what}")
 
 
 def encode_task(encoder: FrozenEncoder, head: str, task: Task, batch_size: int) -> tuple[Tensor, Task, list[str]]:

@@ -17,11 +17,11 @@ from clicv2lite.arrays import Mask
 from clicv2lite.data.batches import map_images
 from clicv2lite.data.centre import read_centre
 from clicv2lite.distributed import Ranks
+from clicv2lite.encoders.finite import check_finite
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
 from clicv2lite.files import atomic, reason
 from clicv2lite.probe.class_folders import ClassFolder
-from clicv2lite.probe.encoding import check_finite
 
 ROWS = 8192  # images in a shard: 25 MB at 1,536 features
 

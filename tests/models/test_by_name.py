@@ -183,7 +183,7 @@ def test_a_checkpoint_of_timm_is_read_from_its_file(tmp_path, name, size, suffix
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a connection was made"))
     torch.manual_seed(3)
     net = timm.create_model(**{**arguments(name, size), "num_classes": 7}).eval()
-    path = tmp_path / f"weights.{suffix}"
+    path = tmp_path / f"of+mine.{suffix}"
     (safetensors.torch.save_file if suffix == "safetensors" else torch.save)(net.state_dict(), path)
     encoder, images = load_encoder(f"timm:{name}@{path}"), pictures(1, size)
     assert encoder.name == f"timm:{name}@{path}" and encoder.size == size

@@ -16,11 +16,13 @@ from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square
 from clicv2lite.encoders.config import FrozenConfig, PoolConfig
 from clicv2lite.encoders.frozen import FrozenEncoder
+from clicv2lite.encoders.place_shares import shares
 from clicv2lite.errors import UserError
 from clicv2lite.heads.bounds import bounded
 from clicv2lite.heads.icnet import IcnetHead, IcnetShape
 from clicv2lite.heads.ridge import RidgeHead, fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
+from clicv2lite.models import model as module
 from clicv2lite.models.by_name import DEFAULT, SHIPPED
 from clicv2lite.models.model import Model, load_model, read_by
 from clicv2lite.models.norms import Norms, Rating, fingerprint
@@ -81,8 +83,15 @@ def test_scores_are_bounded_and_features_and_maps_belong_to_them():
     complexity = model.complexity_map(IMAGES[2])
     assert complexity.shape == (4, 4)
     np.testing.assert_allclose(complexity.mean(), model.scores(IMAGES[2:3])[0], atol=1e-4)
-    with pytest.raises(UserError, match="6 images; give one at a time"):
+    with pytest.raises(UserError, match=r"^complexity_map: a list or batch of 6; give one image, itself"):
         model.complexity_map(IMAGES)
+
+
+def test_maps_are_made_one_at_a_time_for_their_shares_are_large(monkeypatch):
+    model, seen = ridge_model(), []
+    monkeypatch.setattr(module, "shares", lambda encoder, images: seen.append(len(images)) or shares(encoder, images))
+    np.testing.assert_allclose(model.maps(IMAGES).mean((1, 2)), model.scores(IMAGES), atol=1e-4)
+    assert seen == [1] * 6
 
 
 def test_the_default_model_scores_as_the_command_does(tmp_path):
@@ -125,7 +134,7 @@ def test_an_encoder_that_lies_in_the_folder_is_not_written_again(tmp_path):
     assert (tmp_path / "encoder.safetensors").stat().st_mtime_ns == before
     tiny_encoder(seed=5).save(tmp_path)
     (tmp_path / "metrics.jsonl").touch()
-    with pytest.raises(UserError, match="encoder of this pretraining would be lost"):
+    with pytest.raises(UserError, match=r"^save .*: the encoder of this pretraining would be lost"):
         model.save(tmp_path)
     (tmp_path / "metrics.jsonl").unlink()
     model.save(tmp_path)
@@ -233,7 +242,7 @@ def test_a_damaged_head_is_one_line(damage, tmp_path):
 @pytest.mark.parametrize("change", [
     {"config": {"width": 10**9}}, {"config": {"width": "32"}}, {"config": {}}, {"config": None}, {"config": []}, {"kind": []},
     {"kind": None}, {"encoder": None}, {"encoder": {}}, {"kind": "icnet", "config": {"width": 16, "grid": 10**9}},
-    {"kind": "icnet", "config": {"width": 16, "grid": 4, "channels": 10**9}},
+    {"kind": "icnet", "config": {"width": 16, "grid": 4, "channels": 10**9}}, {"format": 2}, {"format": None},
     {"kind": "icnet", "config": {"width": 16, "grid": 4, "channels": 2.5}},
     {"kind": "icnet", "config": {"width": 16384, "grid": 1024, "channels": 16384}},
 ])  # fmt: skip

@@ -1,5 +1,7 @@
+import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,6 +109,13 @@ def test_ratings_that_cannot_be_used_are_named_in_one_line(ratings, said, encode
     with pytest.raises(UserError, match=said) as caught:
         ComplexityRegressor(encoder).fit(PIXELS, ratings)
     assert "\n" not in str(caught.value)
+
+
+def test_an_encoder_is_a_path_too_and_features_that_are_no_numbers_are_refused(encoder):
+    want = ComplexityRegressor(encoder).fit(PIXELS, RATINGS).predict(PIXELS)
+    assert (ComplexityRegressor(Path(encoder)).fit(PIXELS, RATINGS).predict(PIXELS) == want).all()
+    with pytest.raises(UserError, match=r"^encoder Threshold: what it makes of these images is not finite"):
+        ComplexityRegressor(torch.nn.Threshold(1e9, math.nan)).fit(PIXELS, RATINGS)
 
 
 def test_the_package_offers_both_names_and_imports_nothing_heavy_for_itself():

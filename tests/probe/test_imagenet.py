@@ -322,7 +322,7 @@ def test_one_of_ratings_and_imagenet_is_needed(data, capsys):
 def test_features_that_are_not_finite_are_refused_and_not_kept(data, tmp_path):
     encoder = tiny(0)
     encoder.features = lambda images: torch.full((len(images), 4), 1e9)  # infinite as float16
-    with pytest.raises(UserError, match=f"--encoder {encoder.name}: .* is not finite as float16"):
+    with pytest.raises(UserError, match=f"^encoder {encoder.name}: .* is not finite as float16"):
         FeatureShards(tmp_path, "val", class_folders(data / "apart").val).encode(encoder, 8, Ranks())
     assert not list(tmp_path.iterdir())
 

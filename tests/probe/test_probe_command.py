@@ -201,7 +201,7 @@ def test_an_encoder_that_diverged_is_refused(data, tmp_path):
     vit = build_vit(config)
     vit.patch_embed.proj.bias.data.fill_(float("nan"))
     FrozenEncoder("diverged", vit, FrozenConfig(config)).save(tmp_path)
-    with pytest.raises(UserError, match=f"--encoder {re.escape(str(tmp_path))}.*: what it makes .* is not finite"):
+    with pytest.raises(UserError, match=f"^encoder {re.escape(str(tmp_path))}.*: what it makes .* is not finite"):
         probe(data, "--encoder", tmp_path)
 
 
