@@ -13,7 +13,7 @@ from clicv2lite.files import write_bytes, write_json
 from clicv2lite.models.by_name import SHIPPED
 from clicv2lite.models.head_file import HEAD_FILE, read_head
 from clicv2lite.models.model import Model, load_model
-from clicv2lite.models.norms import NORMS_FILE, fingerprint
+from clicv2lite.models.norms import NORMS_FILE, fingerprint, own_norms
 
 with extra("hub"):
     from huggingface_hub import EvalResult, ModelCardData, ModelHubMixin, snapshot_download
@@ -68,14 +68,19 @@ class ComplexityModel(Model, ModelHubMixin):
         write_bytes(save_directory / "README.md", readme)
 
     def _beside(self) -> dict[str, bytes]:
-        """What lies beside the model in the folder that it is from, if this head is the one there: it is of that head."""
+        """What lies beside the model in the folder that it is from and is of this head; a head may have been fitted again."""
         folder = SHIPPED.get(self.encoder.name, Path(self.encoder.name).parent)
         try:
-            same = fingerprint(read_head(folder)) == fingerprint(self.head)
+            if (head := fingerprint(read_head(folder))) != fingerprint(self.head):
+                return {}
+            norms = own_norms(folder, self.head)
         except UserError:  # there is none, or not of this encoder
             return {}
-        kept = (FIGURES, MODEL_CARD, *([NORMS_FILE] if self.norms else []))
-        return {name: (folder / name).read_bytes() for name in kept if same and (folder / name).is_file()}
+        figures = json.loads((folder / FIGURES).read_bytes()) if (folder / FIGURES).is_file() else {}
+        # figures of an earlier clicv2lite do not say which head they are of; norms do, which lie beside those of a release
+        measured = figures.get("head_digest", norms and norms.head) == head
+        kept = (*((FIGURES, MODEL_CARD) if measured else ()), *((NORMS_FILE,) if norms and self.norms else ()))
+        return {name: (folder / name).read_bytes() for name in kept if (folder / name).is_file()}
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # the mixin takes any word, and so any misspelt one

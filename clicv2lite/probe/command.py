@@ -19,6 +19,7 @@ from clicv2lite.heads.classifier import RATES, ClassifierTraining
 from clicv2lite.heads.icnet import IcnetTraining
 from clicv2lite.models.by_name import ENCODERS, load_encoder
 from clicv2lite.models.model import Model, check_no_pretraining, is_encoder_in
+from clicv2lite.models.norms import fingerprint
 from clicv2lite.outputs import add_output
 from clicv2lite.probe import imagenet
 from clicv2lite.probe.crossval import Fit, cross_validate, fit_rows, folds
@@ -102,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     print(summary(result))
     if args.out and head:  # after the result: a full disk costs the model alone
         Model(encoder, head).save(args.out)
-        put_json(args.out / "probe.json", result, "--out")
+        put_json(args.out / "probe.json", result | {"head_digest": fingerprint(head)}, "--out")
     return 0
 
 

@@ -12,7 +12,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.heads.ridge import RidgeHead
 from clicv2lite.models.by_name import DEFAULT, load_encoder
 from clicv2lite.models.hub import ComplexityModel
-from clicv2lite.models.model import load_model
+from clicv2lite.models.model import Model, load_model
 from clicv2lite.models.norms import Norms, fingerprint
 
 
@@ -50,6 +50,21 @@ def test_a_new_head_has_no_figures_of_another(tmp_path, monkeypatch, name):
     card = (tmp_path / "mine" / "README.md").read_text()
     assert "pearsonr" not in card and "savoias" not in card and (DEFAULT / "model_card.md").read_text() not in card
     assert not (tmp_path / "mine" / "norms.json").exists()
+
+
+def test_a_head_that_was_fitted_again_has_only_figures_of_itself(tmp_path):
+    run, shipped = tmp_path / "run", clicv2lite.load()
+    shipped.save(run)
+    shutil.copy(DEFAULT / "probe.json", run)
+    head = RidgeHead.restore(shipped.head.config(), {key: 2 * value for key, value in shipped.head.tensors().items()})
+    figures = json.loads((DEFAULT / "probe.json").read_text())
+    for digest, kept in (({}, True), ({}, False), ({"head_digest": "0"}, False), ({"head_digest": fingerprint(head)}, True)):
+        (run / "probe.json").write_text(json.dumps(figures | digest))
+        ComplexityModel.from_pretrained(run).save_pretrained(tmp_path / "up")
+        assert ("pearsonr" in (tmp_path / "up" / "README.md").read_text()) is kept
+        assert (tmp_path / "up" / "probe.json").exists() is kept
+        shutil.rmtree(tmp_path / "up")
+        Model(shipped.encoder, head).save(run)  # from the second on
 
 
 def test_push_uploads_the_folder_once(tmp_path, images, monkeypatch):

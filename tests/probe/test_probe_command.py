@@ -16,6 +16,7 @@ from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.models.model import load_model
+from clicv2lite.models.norms import fingerprint
 from clicv2lite.outputs import claimed, inputs_of, outputs_of
 from clicv2lite.probe import command, fitting
 
@@ -93,6 +94,7 @@ def test_out_alone_is_a_model_that_predicts_what_was_reported(data, tmp_path, he
     scores = np.loadtxt(data / "test.csv", delimiter=",", skiprows=1, usecols=1)
     got = model.scores(next(images[0]).images)
     assert np.corrcoef(got, scores)[0, 1] == pytest.approx(result(tmp_path / "m" / "probe.json")["pcc"], abs=1e-3)
+    assert result(tmp_path / "m" / "probe.json")["head_digest"] == fingerprint(load_model(tmp_path / "m").head)
 
 
 def test_the_model_of_a_cross_validation_is_fitted_on_all_rows(data, tmp_path):
