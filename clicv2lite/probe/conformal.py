@@ -20,6 +20,7 @@ from clicv2lite.probe.crossval import cross_validate, fit_rows, folds
 
 LEVEL = 0.9
 BINS = 4
+OVERALL = "overall"  # all categories together
 
 
 def half_widths(predictions: Floats, scores: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
@@ -57,10 +58,12 @@ def coverage(
     Of each outer fold, the head and the half-widths (from inner folds) are fitted on the other rows.
 
     Returns:
-        overall and by category: for each seed, the share; `half`: the mean half-width.
+        overall and by category (one called `overall` is `category overall`): for each seed, the share; `half`: the mean
+        half-width.
     """
     names = np.array(categories if categories is not None else ["all"] * len(scores))
-    shares: dict[str, list[float]] = {name: [] for name in ("overall", *np.unique(names).tolist())}
+    called = {str(name): f"category {name}" if name == OVERALL else str(name) for name in np.unique(names)}
+    shares: dict[str, list[float]] = {name: [] for name in (OVERALL, *called.values())}
     widths = []
     for seed in seeds:
         inside, half = np.zeros(len(scores), dtype=bool), np.zeros(len(scores))
@@ -72,9 +75,9 @@ def coverage(
             predictions = _in_bounds(fit_rows(fit_ridge, inputs, scores, train, groups).predict(inputs[test]))
             half[test] = by_bin[np.searchsorted(edges, predictions, side="right")]
             inside[test] = np.abs(scores[test] - predictions) <= half[test]
-        shares["overall"].append(float(inside.mean()))
-        for name in np.unique(names):
-            shares[str(name)].append(float(inside[names == name].mean()))
+        shares[OVERALL].append(float(inside.mean()))
+        for name, share in called.items():
+            shares[share].append(float(inside[names == name].mean()))
         widths.append(float(half.mean()))
     return {"level": LEVEL, "seeds": list(seeds), "folds": k, "share": shares, "half": float(np.mean(widths))}
 

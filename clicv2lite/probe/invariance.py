@@ -143,7 +143,9 @@ def tsne(features: Tensor, seed: int = 0) -> Floats:
     return points
 
 
-def neighbourhood(points: ArrayLike, categories: Sequence[str], scores: ArrayLike, k: int = NEIGHBOURS) -> dict[str, float]:
+def neighbourhood(
+    points: ArrayLike, categories: Sequence[str], scores: ArrayLike, k: int = NEIGHBOURS
+) -> dict[str, float | None]:
     """What the k nearest neighbours of an image, without itself, have in common with it: a number for a picture.
 
     Args:
@@ -152,15 +154,15 @@ def neighbourhood(points: ArrayLike, categories: Sequence[str], scores: ArrayLik
     Returns:
         class_agreement: the mean share of neighbours of the same category, and class_chance, what it would be if neighbours
         were drawn at random; score_r2: how much of the scores' variance the mean score of the neighbours explains,
-        1 at best, 0 or less if nothing.
+        1 at best, 0 or less if nothing, None if all scores are the same.
     """
     y, names = np.asarray(scores, dtype=np.float64), np.unique(categories, return_inverse=True)[1]
     near = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)  # without a point itself
-    count = np.bincount(names)
+    count, spread = np.bincount(names), ((y - y.mean()) ** 2).sum()
     return {
         "class_agreement": float((names[near] == names[:, None]).mean()),
         "class_chance": float((count * (count - 1)).sum() / (len(y) * (len(y) - 1))),
-        "score_r2": float(1 - ((y - y[near].mean(1)) ** 2).sum() / ((y - y.mean()) ** 2).sum()),
+        "score_r2": float(1 - ((y - y[near].mean(1)) ** 2).sum() / spread) if np.ptp(y) else None,
     }
 
 

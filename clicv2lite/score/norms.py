@@ -1,7 +1,6 @@
 """`clicv2lite norms`: what the scores of a model mean, by a reference and by people's ratings (book chapter 12)."""
 
 import argparse
-import json
 import tarfile
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from clicv2lite.data.tars.remote import is_address
 from clicv2lite.device import add_device, choose_device, cores
 from clicv2lite.errors import UserError, check_counts
 from clicv2lite.files import put_json
+from clicv2lite.json_object import read_object
 from clicv2lite.models.model import MODELS, Model, load_model
 from clicv2lite.models.norms import fingerprint, quantiles
 from clicv2lite.outputs import add_output
@@ -110,10 +110,11 @@ def kinds(rows: Sequence[ImageRow]) -> list[str | None]:
             for member in file:
                 if member.isfile() and member.name.endswith(".json") and (content := file.extractfile(member)):
                     try:
-                        kind = json.loads(content.read())["kind"]
-                    except (ValueError, KeyError, TypeError):
+                        kind = read_object(content.read()).get("kind")
+                    except ValueError:
                         continue
-                    known[f"{tar}/{member.name.removesuffix('.json')}"] = str(kind)
+                    if isinstance(kind, str):
+                        known[f"{tar}/{member.name.removesuffix('.json')}"] = kind
     return [known.get(row.image.rpartition(".")[0]) for row in rows]
 
 

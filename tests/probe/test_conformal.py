@@ -23,4 +23,6 @@ def test_intervals_hold_nine_of_ten_ratings_that_they_have_not_seen():
     found = coverage(torch.from_numpy(features), scores, names, np.array(names), 5, (0, 1))
     assert set(found["share"]) == {"overall", "a", "b"} and all(len(shares) == 2 for shares in found["share"].values())
     assert all(abs(share - 0.9) < 0.04 for share in found["share"]["overall"])
+    clash = coverage(torch.from_numpy(features), scores, ["overall", "b"] * 300, np.array(names), 5, (0, 1))["share"]
+    assert clash == {"category overall" if name == "a" else name: share for name, share in found["share"].items()}
     assert abs(found["half"] - 0.08 * 1.645) < 0.02  # of a normal distribution

@@ -76,6 +76,10 @@ def test_neighbourhood_matches_loops(seed, k):
     assert got["class_chance"] == pytest.approx(chance) and got["score_r2"] == pytest.approx(1 - unexplained)
 
 
+def test_of_scores_that_are_all_the_same_the_neighbours_explain_nothing_that_is_known():
+    assert neighbourhood(torch.rand(12, 3), ["a", "b"] * 6, [0.1] * 12, 3)["score_r2"] is None
+
+
 def test_an_unseen_category_is_predicted_from_the_others():
     rng = np.random.default_rng(0)
     features, names = torch.from_numpy(rng.normal(size=(60, 4))), list("aabbcc" * 10)

@@ -44,6 +44,16 @@ def test_kinds_are_found_however_the_tar_is_named(shard, monkeypatch, name):
     assert kinds(find_images([name.format(shard), "rated"])) == ["photo"] * 50 + ["art"] * 10 + [None] * 40
 
 
+def test_only_texts_are_kinds(tmp_path):
+    with tarfile.open(tmp_path / "s.tar", "w") as tar:
+        for i, about in enumerate((b'{"kind": null}', b"[" * 100_000, b"[3]", b"{}", b'{"kind": "art"}')):
+            for name, data in ((f"{i}.png", b"no image"), (f"{i}.json", about)):
+                entry = tarfile.TarInfo(name)
+                entry.size = len(data)
+                tar.addfile(entry, io.BytesIO(data))
+    assert kinds(find_images([str(tmp_path / "s.tar")])) == [None] * 4 + ["art"]
+
+
 def test_too_few_ratings_for_the_coverage_are_told_before_the_scoring(shard, models, tmp_path, capsys):
     few = tmp_path / "rated" / "few.csv"
     few.write_text("\n".join((tmp_path / "rated" / "r.csv").read_text().splitlines()[:13]))
