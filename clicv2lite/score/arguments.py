@@ -4,7 +4,7 @@ import glob
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,6 +123,13 @@ def find_images(arguments: list[str]) -> list[ImageRow]:
     Raises:
         UserError: if no image is in any of them.
     """
+    rows = rows_of(arguments)
+    check_any(rows, arguments)
+    return rows
+
+
+def rows_of(arguments: list[str]) -> list[ImageRow]:
+    """As `find_images`, but nothing is refused: what holds no image is a row with the error."""
     rows: list[ImageRow] = []
     for argument in arguments:
         path = Path(argument)
@@ -134,13 +141,21 @@ def find_images(arguments: list[str]) -> list[ImageRow]:
             rows.append(ImageRow(argument, Path("pattern"), error=f"{one_line(argument)}: no image fits this pattern"))
         else:
             rows.append(ImageRow(argument, Path(path.name)))
+    return rows
+
+
+def check_any(rows: Sequence[ImageRow], arguments: Sequence[str]) -> None:
+    """Refuse rows that are all errors, found of these arguments.
+
+    Raises:
+        UserError: as said.
+    """
     if all(row.error for row in rows):
         if len(rows) == 1:
             raise UserError(f"nothing to score: {rows[0].error}; name image files or their folder")
         raise UserError(
             f"nothing to score: no image is in {', '.join(map(one_line, arguments[:5]))}; name image files or their folder"
         )
-    return rows
 
 
 def _from_stdin(null: bool) -> list[str]:

@@ -23,7 +23,7 @@ from clicv2lite.files import atomic, remove_leftovers, shortened
 from clicv2lite.interrupts import Threads
 from clicv2lite.models.model import Model
 from clicv2lite.models.norms import Norms, fingerprint
-from clicv2lite.score.arguments import ImageRow, find_images, members
+from clicv2lite.score.arguments import ImageRow, check_any, members, rows_of
 from clicv2lite.score.columns import COLUMNS
 from clicv2lite.score.table import cells
 
@@ -71,14 +71,17 @@ def plan(arguments: Sequence[str], out: Path) -> list[Part]:
     for argument in arguments:
         if os.path.isdir(argument):
             name = Path(argument).resolve().name or "root"
-            parts += _by_the_thousand(out, name, argument, find_images([argument]))
+            parts += _by_the_thousand(out, name, argument, rows_of([argument]))
         elif is_tar_name(argument):
             parts.append(Part(out / f"{shortened(Path(argument).stem)}.parquet", argument))
         else:
             files.append(argument)
     if files:
-        parts += _by_the_thousand(out, "images", "images", find_images(files))
-    _check_there([part.source for part in parts if part.rows is None])
+        parts += _by_the_thousand(out, "images", "images", rows_of(files))
+    if tars := [part.source for part in parts if part.rows is None]:
+        _check_there(tars)
+    else:
+        check_any([row for part in parts for row in part.rows or ()], arguments)
     taken: dict[str, Part] = {}
     for part in parts:
         other = taken.setdefault(part.path.name.casefold(), part)

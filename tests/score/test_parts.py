@@ -57,6 +57,19 @@ def test_a_tar_that_is_missing_or_has_the_name_of_another_is_one_line(tmp_path, 
         plan(["a/1.tar"], Path("out"))[0].opened()
 
 
+def test_an_empty_folder_or_a_pattern_that_fits_nothing_costs_the_other_images_nothing(tmp_path, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    shard(Path("a/0.tar"))
+    found = plan(["empty", str(photos), "no*.png"], Path("out"))
+    assert [part.path.name for part in found] == ["empty-00000.parquet", "photos-00000.parquet", "images-00000.parquet"]
+    errors = [[row.error for row in part.rows if row.error] for part in found]
+    assert errors == [["empty: no image is in this folder"], [], ["no*.png: no image fits this pattern"]]
+    assert len(plan(["empty", "a/0.tar"], Path("out"))) == 2
+    with pytest.raises(UserError, match=r"^nothing to score: no image is in empty, no\*\.png; name image files"):
+        plan(["empty", "no*.png"], Path("out"))
+
+
 def test_a_folder_with_other_images_than_its_parts_hold_is_refused(tmp_path, photos):
     for part in plan([str(photos)], tmp_path):
         write_part(part, part.rows, None, {**HEADER, "source": part.source})
