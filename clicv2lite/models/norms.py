@@ -30,7 +30,7 @@ class Rating:
     """A score and what it means; a value that the model's norms do not say is None."""
 
     score: float  # 0..1
-    percentile: float | None  # share of the reference's images that score lower, 0..100
+    percentile: float | None  # share of the reference's images that score no higher, 0..100
     low: float | None  # the interval, cut to 0..1: see `Norms.half_width`
     high: float | None
     flags: tuple[str, ...]  # of :data:`clicv2lite.data.flags.FLAGS`
@@ -50,7 +50,7 @@ class Norms:
     pooled: float | None = None  # PCC with ratings: of all categories together
 
     def percentile(self, score: float) -> float:
-        """Share of the reference's images that score lower, 0..100."""
+        """Share of the reference's images that score no higher, 0..100: a tie counts whole."""
         quantiles = self._quantiles
         above, last = bisect_right(quantiles, score), len(quantiles) - 1
         if above in (0, last + 1):

@@ -21,6 +21,10 @@ def test_percentile_and_half_width_are_those_of_numpy():
             assert norms.half_width(score) == norms.half[np.searchsorted(norms.edges, score, side="right")]
 
 
+def test_images_of_the_same_score_count_whole():
+    assert NORMS.percentile(0.2) == 50.0 == 100 * 3 / 6  # and not 100 * 1 / 6, the share below
+
+
 def test_the_models_own_reference_is_all_of_the_unlabelled_images():
     stored = json.loads((DEFAULT / NORMS_FILE).read_text(encoding="utf-8"))
     assert stored["n"] == 8070 == sum(kind["n"] for kind in stored["kinds"].values()) and stored["failed"] == 0
