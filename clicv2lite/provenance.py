@@ -52,8 +52,9 @@ def commit() -> str | None:
 
 def provenance(device: torch.device | None = None) -> dict[str, str | None]:
     """Command, commit, hardware and versions of this process."""
+    words = [*map(shlex.quote, sys.argv[1:2]), *map(_word, sys.argv[2:])]  # the first is the name of the command
     return {
-        "command": " ".join(["clicv2lite", *map(shlex.quote, sys.argv[1:2]), *map(_word, sys.argv[2:])]),
+        "command": f"clicv2lite {' '.join(words)}",
         "commit": commit(),
         "hardware": hardware(device),
         "versions": f"clicv2lite {__version__}, torch {torch.__version__}, python {platform.python_version()}",
