@@ -82,6 +82,7 @@ def _run(words: list[str]) -> int:
         os.getcwd()
     except FileNotFoundError:  # torch cannot even be loaded there
         raise UserError("the folder that you are in was deleted; change to another (cd), and run the command again") from None
+    _refuse_empty(words)
     parser = _Parser(
         prog="clicv2lite",
         description="Image complexity learned without labels (CLICv2).",
@@ -95,7 +96,6 @@ def _run(words: list[str]) -> int:
         command = commands.add_parser(name, description=text)
         if words and words[0] == name:  # import only what is used: a start-up of torch costs seconds
             importlib.import_module(module).add_arguments(command)
-    _refuse_empty(words)
     args = parser.parse_args(words)
     try:
         with claimed(outputs_of(args), _read_by(args), args.command):
@@ -110,8 +110,9 @@ def _run(words: list[str]) -> int:
 def _refuse_empty(words: Sequence[str]) -> None:
     """A word without a letter, as a shell makes of "$RATINGS" that is not set: Path("") would be the folder that one is in."""
     for before, word in pairwise(["", *words]):
-        option = word.removesuffix("=") if word.startswith("--") and word.endswith("=") else before
-        if not word or option != before:
+        cut = word.startswith("--") and word.endswith("=")  # --option=
+        if cut or not word:
+            option = word.removesuffix("=") if cut else before
             where = f"{option} ''" if option.startswith("--") else "''"
             raise UserError(f"{where}: this is empty; name what is meant (is a variable of the shell not set?)")
 

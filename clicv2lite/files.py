@@ -88,9 +88,14 @@ def put_json(path: Path | None, value: Any, option: str = "--json") -> None:
     print(json.dumps(value, indent=2, allow_nan=False))
 
 
+def is_full(error: OSError) -> bool:
+    """Whether there was no room on the disk, or none left of what this user may take."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def reason(error: OSError) -> str:
     """Why it failed, in a few words."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return "the disk is full"
     return error.strerror or str(error) or type(error).__name__
 

@@ -48,7 +48,7 @@ def holds_image(path: str) -> bool:
         return not is_hidden(name)
     if (end := ending(name)) in NOT_IMAGES or end in RAW:
         return False
-    kind = _kind(path)
+    _, kind = _look(path)
     return kind is not None and has_decoder(kind)
 
 
@@ -59,7 +59,8 @@ def kind_passed(path: str) -> str:
         return end
     if end in NOT_IMAGES or is_hidden(os.path.basename(path)):
         return ""
-    if what := other(_head(path), images=True) or _kind(path):
+    head, kind = _look(path)
+    if what := other(head, images=True) or kind:
         advice = f" (pip install {PLUGINS[what].package})" if what in PLUGINS else ""
         return f"{f'named {end}' if end else 'without an ending'} that holds {what}{advice}"
     return ""
@@ -123,17 +124,10 @@ def _walk(
         yield folder, sorted(name for name in files if not name.startswith("."))
 
 
-def _kind(path: str) -> str | None:
+def _look(path: str) -> tuple[bytes, str | None]:
+    """The first bytes of a file and its format, as `image_format`; none of a file that cannot be read."""
     try:
         with open_regular(path) as file:
-            return image_format(file, path)
+            return file.read(HEAD), image_format(file, path)
     except (OSError, ValueError):
-        return None
-
-
-def _head(path: str) -> bytes:
-    try:
-        with open_regular(path) as file:
-            return file.read(HEAD)
-    except (OSError, ValueError):
-        return b""
+        return b"", None

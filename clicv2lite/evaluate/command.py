@@ -195,7 +195,7 @@ def _check(args: argparse.Namespace, suite: Suite, seeds: tuple[int, ...]) -> No
 def _label(word: str, suite: Suite) -> str:
     """The label of a row, of which the first letters are enough where no other row has them."""
     labels = [row.label for row in suite.rows]
-    found = [word] if word in labels else [label for label in labels if word and label.startswith(word)]
+    found = [word] if word in labels else [label for label in labels if label.startswith(word)]
     if len(found) != 1:
         raise UserError(f"--rows {word!r}: --suite {suite.name} has {', '.join(map(repr, found or labels))}; name one of them")
     return found[0]

@@ -1,12 +1,11 @@
 """`clicv2lite pretrain`: from unlabelled images to an encoder."""
 
 import argparse
-import errno
 from pathlib import Path
 
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError
-from clicv2lite.files import reason
+from clicv2lite.files import is_full, reason
 from clicv2lite.outputs import add_output
 from clicv2lite.recipes.library import RECIPES, get_recipe, is_recipe_file
 from clicv2lite.recipes.recipe import Recipe
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         file = Path(args.recipe) if is_recipe_file(args.recipe) else None
         finished = pretrain(Pretraining(recipe, args.images, args.out, args.resume, args.device, watch=watch, recipe_file=file))
     except OSError as error:  # reading an image raises another error, so this is about a file of the run
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error):
             raise
         raise UserError(f"--out {args.out}: {reason(error)}; make room there and go on with --resume") from None
     if from_torchrun("RANK") > 0:

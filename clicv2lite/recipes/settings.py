@@ -176,21 +176,27 @@ def ignored(recipe: Recipe) -> dict[str, str]:
 def _check_shapes(recipe: Recipe) -> str | None:
     if reason := FrozenConfig(recipe.encoder, recipe.pool).misfit():
         return reason
-    if recipe.backbone != VIT and "." in recipe.backbone:
-        plain = recipe.backbone.partition(".")[0]
-        return f"backbone={recipe.backbone}: names pretrained weights, and training starts from random ones; write {plain}"
-    if recipe.backbone != VIT and recipe.size < 2 * recipe.patch:
-        return f"size={recipe.size}: the last map of backbone={recipe.backbone} has one place; take {2 * recipe.patch} or more"
-    if recipe.backbone != VIT and (reason := unfit(recipe.backbone, recipe.size)):
-        return f"backbone={recipe.backbone}: {reason}"
-    if recipe.backbone != VIT and recipe.checkpointing and not may_checkpoint(recipe.backbone):
-        return f"checkpointing=true: timm has none for backbone={recipe.backbone}; leave it out"
+    if recipe.backbone != VIT and (reason := _wrong_backbone(recipe)):
+        return reason
     if recipe.decoder.width % recipe.decoder.heads or recipe.decoder.width % 4:
         return f"decoder_width={recipe.decoder.width}: must be a multiple of 4 and of decoder_heads"
     if recipe.crop_mix and recipe.size % 2:
         return f"crop_mix={recipe.crop_mix}: two by two cells need an even size, not {recipe.size}"
     if recipe.unit == "normalised" and recipe.bins == 1:
         return "bins=1: must be none or at least 2, since log2(1) = 0 cannot normalise"
+    return None
+
+
+def _wrong_backbone(recipe: Recipe) -> str | None:
+    if "." in recipe.backbone:
+        plain = recipe.backbone.partition(".")[0]
+        return f"backbone={recipe.backbone}: names pretrained weights, and training starts from random ones; write {plain}"
+    if recipe.size < 2 * recipe.patch:
+        return f"size={recipe.size}: the last map of backbone={recipe.backbone} has one place; take {2 * recipe.patch} or more"
+    if reason := unfit(recipe.backbone, recipe.size):
+        return f"backbone={recipe.backbone}: {reason}"
+    if recipe.checkpointing and not may_checkpoint(recipe.backbone):
+        return f"checkpointing=true: timm has none for backbone={recipe.backbone}; leave it out"
     return None
 
 

@@ -75,12 +75,10 @@ def expand(arguments: list[str], null: bool = False) -> list[str]:
         null: names on standard input end with NUL instead of a line break.
 
     Raises:
-        UserError: if a name is empty, a brace pattern names too many files, or nothing comes from standard input.
+        UserError: if a brace pattern names too many files, or nothing comes from standard input.
     """
     found: list[str] = []
     for argument in arguments:
-        if not argument:
-            raise UserError("an empty name was given, perhaps by a variable that is not set; name images or their folder")
         if argument == "-":
             found += _from_stdin(null)  # names, not patterns: a * in one is a *
         elif os.path.lexists(argument):

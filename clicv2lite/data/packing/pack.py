@@ -6,7 +6,6 @@ is made again if its tar is damaged or gone, or if a file that could not be used
 failed is tried once more by each run.
 """
 
-import errno
 import json
 import multiprocessing
 import os
@@ -28,7 +27,7 @@ from clicv2lite.data.packing.form import Form
 from clicv2lite.data.packing.shards import FIELDS, Images, is_done, read_rows, write_rows, write_shard
 from clicv2lite.data.sources import ImageSet
 from clicv2lite.errors import UserError, check_counts
-from clicv2lite.files import atomic, make_folder, reason, remove_leftovers, write_json
+from clicv2lite.files import atomic, is_full, make_folder, reason, remove_leftovers, write_json
 from clicv2lite.interrupts import Stop, unheard
 from clicv2lite.outputs import locked
 
@@ -102,7 +101,7 @@ def pack(images: Images, out: Path, form: Form, jobs: int = 1, more: Mapping[str
 
 def written(error: OSError, out: Path) -> UserError:
     """The one line for a failed write below `out`."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return UserError(f"{out}: the disk is full; make room and run the command again: it goes on from here")
     return UserError(f"{out}: cannot be written ({reason(error)}); correct that and run the command again")
 

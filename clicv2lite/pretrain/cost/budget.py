@@ -68,6 +68,12 @@ def price(recipe: Recipe, ranks: int = 1, images: int | None = None, dense: bool
     return METHODS[recipe.method].price(step, recipe.learner)
 
 
+def micro_batch(recipe: Recipe, ranks: int) -> int:
+    """Images of a forward pass on one rank: ``micro``, but never more than its share of the batch."""
+    share = -(-recipe.batch // ranks)
+    return min(recipe.micro or share, share)
+
+
 def pairs(recipe: Recipe) -> int:
     """Number of logits in one step: N^2 for the N = B G' features of the global batch (equation 3); B K with a queue of K."""
     return price(recipe).pairs

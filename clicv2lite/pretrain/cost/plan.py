@@ -7,7 +7,7 @@ import torch
 
 from clicv2lite.errors import UserError
 from clicv2lite.method.backbone import VIT, may_checkpoint
-from clicv2lite.pretrain.cost.budget import Flops, hours, image_flops, largest_micro_batch, memory, parameters
+from clicv2lite.pretrain.cost.budget import Flops, hours, image_flops, largest_micro_batch, memory, micro_batch, parameters
 from clicv2lite.pretrain.cost.hardware import MACHINES, Machine, this_machine
 from clicv2lite.recipes.recipe import Recipe
 
@@ -137,8 +137,7 @@ def dry_run(recipe: Recipe, device: torch.device, ranks: int = 1, asked: Machine
 
 
 def _outlook(recipe: Recipe, name: str, machine: Machine, utilisation: float) -> Outlook:
-    share = -(-recipe.batch // machine.gpus)
-    micro = min(recipe.micro or share, share)
+    micro = micro_batch(recipe, machine.gpus)
     took = hours(recipe, machine, utilisation, recipe.checkpointing)
     checkpoints = recipe.backbone == VIT or may_checkpoint(recipe.backbone)
     return Outlook(

@@ -3,7 +3,7 @@
 import torch
 
 from clicv2lite.errors import UserError
-from clicv2lite.pretrain.cost.budget import memory, parameters
+from clicv2lite.pretrain.cost.budget import memory, micro_batch, parameters
 from clicv2lite.pretrain.cost.hardware import held_memory
 from clicv2lite.recipes.recipe import Recipe
 from clicv2lite.torchrun import from_torchrun
@@ -21,9 +21,7 @@ def check_memory(recipe: Recipe, device: torch.device, ranks: int = 1, training:
     """
     held = held_memory(device)
     if training:
-        share = -(-recipe.batch // ranks)
-        micro = min(recipe.micro or share, share)
-        needed = sum(memory(recipe, ranks, micro, recipe.checkpointing).values())
+        needed = sum(memory(recipe, ranks, micro_batch(recipe, ranks), recipe.checkpointing).values())
         needed *= 1 if device.type == "cuda" else from_torchrun("LOCAL_WORLD_SIZE")
     else:
         needed = 4 * sum(parameters(recipe).values())
