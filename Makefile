@@ -109,8 +109,8 @@ test: setup  ## lint, types, unit tests, chapters, book without warnings, browse
 results: setup  ## make the stored results that are missing or out of date (days, if it is all; needs CLICV2LITE_DATA)
 	$(BIN)/clicv2lite results --jobs $(JOBS)
 
-model: setup  ## fit and measure the model of the package again, if it is out of date (25 minutes; needs CLICV2LITE_DATA)
-	$(BIN)/clicv2lite results default-model --jobs $(JOBS)
+model: setup  ## fit and measure the models of the package again, if they are out of date (40 minutes; needs CLICV2LITE_DATA)
+	$(BIN)/clicv2lite results default-model lite-model plus-model --jobs $(JOBS)
 
 # What a release consists of, each alone in an environment: it scores an image with the core, and its types reach a user's script. With
 # the other packages, every example of the README runs.

@@ -1,5 +1,6 @@
 """Write a file whole or not at all: a temporary file in the same folder, then a rename."""
 
+import csv
 import errno
 import hashlib
 import json
@@ -8,7 +9,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,14 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write `data`, atomically and flushed to the disk."""
     with atomic(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a CSV file in UTF-8, atomically; `rows` may be made one by one."""
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from clicv2lite.errors import one_line
+
 Count = Annotated[int, Gt(0), Le(10**9)]
 WholeNumber = Annotated[int, Ge(0), Le(10**9)]
 Passes = Annotated[int, Gt(0), Le(10**15)]  # images seen in a run
@@ -120,7 +122,7 @@ def shown(value: object) -> str:
         text = value if isinstance(value, str) else str(value)
     except (ValueError, RecursionError):  # a number of more digits than Python writes, a list nested too deeply
         text = f"{type(value).__name__}, too long to print"
-    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[: SHOWN + 1])
+    text = one_line(text[: SHOWN + 1])
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 

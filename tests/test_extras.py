@@ -214,7 +214,7 @@ NEEDS = [  # what is run, what it asks for first, the extra that brings it, who 
     ("from clicv2lite.method.encoder import EncoderConfig, build_vit; build_vit(EncoderConfig())", "timm", "train", None),
     ("from clicv2lite.baselines.supervised.networks.iccorn import corn_loss; corn_loss(0, 0)",
      "torchvision", "supervised", None),
-    ("from clicv2lite.data.ic1m.metadata import parquet; parquet()", "pyarrow", "ic1m", "data ic1m"),
+    ("import clicv2lite.data.ic1m.sample", "pyarrow", "ic1m", "data ic1m"),
     ("from pathlib import Path; from clicv2lite.evaluate.results.slurm import submit; submit([], Path())", "submitit",
      "cluster", "--slurm submit"),
     ("import clicv2lite.widgets", "anywidget", "notebooks", None),

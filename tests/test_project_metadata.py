@@ -18,6 +18,7 @@ from hatchling.metadata.core import ProjectMetadata
 from hatchling.plugin.manager import PluginManager
 
 import clicv2lite
+from clicv2lite.models.by_name import SHIPPED
 
 ROOT = Path(__file__).parents[1]
 ADDRESS = "https://github.com/Someone/clicv2lite"
@@ -178,7 +179,9 @@ def test_the_sdist_has_what_the_repository_is_made_of_and_nothing_else(built):
 
 def test_a_wheel_from_the_sdist_has_types_weights_and_every_result_that_a_chapter_reads(built):
     _, names, _ = built
-    assert {"clicv2lite/py.typed", "clicv2lite/models/default/encoder.safetensors", "clicv2lite/_results/tries.csv"} <= names
+    weights = {f"clicv2lite/models/{model}/{part}.safetensors" for model in SHIPPED for part in ("encoder", "head")}
+    assert {"clicv2lite/py.typed", *weights, "clicv2lite/models/lite/pretraining.safetensors"} <= names
+    assert "clicv2lite/_results/tries.csv" in names
     stored = {path.relative_to(ROOT / "data" / "results").as_posix() for path in (ROOT / "data" / "results").rglob("*.*")}
     carried = {name.removeprefix("clicv2lite/_results/") for name in names if name.startswith("clicv2lite/_results/")}
     assert stored - carried == {name for name in stored if name.endswith(".svg")}

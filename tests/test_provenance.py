@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import clicv2lite
-from clicv2lite.provenance import commit, hardware, provenance
+from clicv2lite.provenance import code_version, commit, hardware, provenance
 
 
 def test_a_result_says_where_it_comes_from(monkeypatch):
@@ -55,3 +55,13 @@ def test_the_commit_is_that_of_the_checkout_and_says_when_the_package_was_change
     assert commit() == head
     (tmp_path / "clicv2lite" / "__init__.py").write_text("changed = True\n")
     assert commit() == f"{head}+changes"
+
+
+@pytest.mark.parametrize("result, said", [
+    ({"commit": "1a2b+changes", "versions": "clicv2lite 0.1, torch 2"}, "commit 1a2b+changes"),
+    ({"commit": None, "versions": "clicv2lite 0.1, torch 2"}, "installed 0.1"),
+    ({"versions": "torch 2, python 3"}, "version not recorded"),
+    ({}, "version not recorded"),
+])  # fmt: skip
+def test_the_code_of_a_result_is_its_commit_or_its_release(result, said):
+    assert code_version(result) == said

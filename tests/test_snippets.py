@@ -80,6 +80,10 @@ INLINE = sorted(
 )
 
 
+def test_there_are_examples():
+    assert LINES and INLINE and blocks(text_of("README.md"), "python")
+
+
 @pytest.mark.parametrize(("page", "line"), LINES)
 def test_a_command_line_of_a_page_is_one_that_we_take(page, line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -34,7 +34,7 @@ GRID = SIDE // PATCH
 STEPS = [
     ("Pixels", "A photograph, squashed to a square."),
     ("Patches", "Each square becomes a token of 192 numbers."),
-    ("Encoder", "It learned from shifted and hidden patches, without a rating."),
+    ("Encoder", "It learned from hidden patches, without a rating."),
     ("Rarity", "Bright patches have few others like them."),
     ("Shares", "A linear head says which places add to the score."),
     ("Score", "Their mean is the complexity, from 0 to 1."),
@@ -52,7 +52,7 @@ def drawings(model: Model, path: Path) -> list[str]:
     return [
         svg(picture(square), ALT),
         svg(picture(square) + grid, f"The same, cut into {GRID} by {GRID} squares"),
-        svg(picture(_seen(photo)), "The same: its patches moved a little in all directions, and most of them hidden"),
+        svg(picture(_seen(photo)), "The same, most of its patches hidden"),
         svg(picture(_rare(model, path)), "Bright where a patch is rare: the cup's rim, the spoon, the saucer's edge"),
         svg(picture(shares), "The photograph under its map: bright on the spoon beside the cup"),
         svg(_dial(score), f"A scale from 0 to 1 with a mark at {score:.2f}"),
@@ -75,9 +75,9 @@ def picture(image: Image.Image) -> str:
 
 
 def _seen(photo: torch.Tensor) -> Image.Image:
-    """A shifted view of which the masked patches are gray."""
+    """A view of which the masked patches are gray; the model in the package learned without the shift."""
     places = GRID * GRID
-    config = ViewConfig(size=SIDE, patch=PATCH, augment="none")
+    config = ViewConfig(size=SIDE, patch=PATCH, augment="none", max_shift=0)
     noise = uniform(0, np.zeros(1, int), np.zeros(1, int), places * (PATCH_DRAWS + 1))
     draws = noise[:, : places * PATCH_DRAWS].reshape(1, places, PATCH_DRAWS)
     view = one_view(patchify(photo[None].float() / 255, PATCH), draws, config)
@@ -89,7 +89,7 @@ def _seen(photo: torch.Tensor) -> Image.Image:
 
 
 def _rare(model: Model, path: Path) -> Image.Image:
-    """Rarity of each patch in the last block that the first encoder is read in, in the colours of the maps."""
+    """Rarity of each patch in the last block that the encoder is read in, in the colours of the maps."""
     pool = model.encoder.config.pool
     with torch.inference_mode():
         last = model.encoder.channels(read_square(path, model.encoder.size)[None])[len(pool.blocks) - 1]

@@ -1,8 +1,7 @@
 """From a JPEG's bytes to a training crop: the feed's way against Pillow and torchvision, on one core."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from clicv2lite.bench.measure import Operation, Timing, compare
 from clicv2lite.data.sources import open_images
 from clicv2lite.method.views import crop_shares
 from clicv2lite.pretrain.input.feed import crop_box
+from clicv2lite.score.scoring import shared_cores
 
 IMAGES, SIZE, CROP_MIN = 64, 224, 0.5  # images of a round, side of the crop, smallest area; the paper's recipe
 
@@ -30,7 +30,7 @@ def bench_inputs() -> list[Timing]:
     def each(way: Crop) -> Operation:
         return lambda: [way(data, box=partial(crop_box, share), size=SIZE) for data, share in zip(files, shares, strict=True)]
 
-    with one_thread():
+    with shared_cores(torch.get_num_threads()):  # one thread: the feed decodes one image on each core
         name, note = f"decode and crop {len(files)} JPEGs to {SIZE} px on one core", f"{what}; equal to two levels of 255"
         references = {"pillow_and_torchvision": each(crop_by_pillow)}
         timing = compare(name, each(crop), references, target={"pillow_and_torchvision": 2.0}, note=note)
@@ -50,14 +50,3 @@ def photographs_as_jpeg() -> tuple[list[bytes], str]:
     images = open_images(["embedded"])
     small = [small_jpeg(images.read(i), images.names[i], side=256, quality=90).data for i in range(len(images))]
     return [small[i % len(small)] for i in range(IMAGES)], "embedded photographs, short side 256"
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """The input feed decodes on as many cores as there are, one image on each."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

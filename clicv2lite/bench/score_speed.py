@@ -1,8 +1,8 @@
 """`clicv2lite bench-score`: how fast scoring is, as ratios measured in turn on one machine (book chapter 12).
 
 Scoring means all of it: files are read, decoded, squared, encoded, scored. It is compared with the bare forward passes of the
-same encoders in timm, at every size that the model reads an image at, on tensors in memory, with torch's own threads; and with
-ICNet's forward pass at its 512 pixels.
+same encoders in timm, at every size that the model reads an image at, and of their patch embeddings where it reads these alone,
+on tensors in memory, with torch's own threads; and with ICNet's forward pass at its 512 pixels.
 """
 
 import argparse
@@ -44,12 +44,9 @@ def measure(rows: Sequence[ImageRow], spec: str, rounds: int, jobs: int, device:
     model = load_model(spec, device)
     where = model.encoder.device
     squares = torch.randint(0, 256, (BATCH, 3, model.encoder.size, model.encoder.size), dtype=torch.uint8, device=where)
-    inputs = [
-        (part.vit, normalize(image / 255))
-        for part in model.encoder.parts
-        if part.differentiable
-        for image in part.halved(squares)
-    ]
+    parts = [part for part in model.encoder.parts if part.differentiable]
+    inputs = [(part.vit.forward_features, normalize(image / 255)) for part in parts for image in part.halved(squares)]
+    inputs += [(part.vit.patch_embed, normalize(image / 255)) for part in parts for image in part.zooms(squares)]
     icnet = ICNet().eval().to(where)
     large = torch.rand(ICNET_BATCH, 3, ICNET_SIDE, ICNET_SIDE, device=where)
     passes = max(1, min(len(rows), 320) // BATCH)
@@ -59,8 +56,8 @@ def measure(rows: Sequence[ImageRow], spec: str, rounds: int, jobs: int, device:
 
     def bare() -> int:
         for _ in range(passes):
-            for vit, each in inputs:
-                vit.forward_features(each)
+            for forward, each in inputs:
+                forward(each)
         return passes * BATCH
 
     def other() -> int:

@@ -12,7 +12,7 @@ from clicv2lite.method.clicv2 import CLICv2
 from clicv2lite.method.encoder import encode_visible
 from clicv2lite.method.views import Views, draws_per_image, make_views, uniform
 from clicv2lite.pretrain.cost.budget import image_flops
-from clicv2lite.pretrain.cost.hardware import MACHINES
+from clicv2lite.pretrain.cost.hardware import NAMES
 from clicv2lite.pretrain.engine import plain_attention, train_step
 from clicv2lite.pretrain.input.feed import Batch
 from clicv2lite.pretrain.optim import make_optimizer
@@ -111,6 +111,6 @@ def floor(model: CLICv2, views: Views, recipe: Recipe, products: bool) -> Operat
 def utilisation(recipe: Recipe, seconds: float, name: str) -> str:
     """Model FLOPs per second, and their share of the card's bf16 peak where its data sheet is known."""
     rate = recipe.batch * sum(sum(part) for part in image_flops(recipe).values()) / seconds
-    peaks = [m.gpu.bf16 for m in MACHINES.values() if m.gpu.name.split()[0] in name or m.gpu.name in name]
-    share = f", {100 * rate / peaks[0]:.0f} % of the peak in bf16" if peaks else ""
+    gpu = NAMES.get(name)
+    share = f", {100 * rate / gpu.bf16:.0f} % of the peak in bf16" if gpu else ""
     return f"{rate / 1e12:.2f} TFLOP/s{share}"

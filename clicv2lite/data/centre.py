@@ -20,14 +20,12 @@ def short_side(size: int) -> int:
     return round(size * 256 / 224)
 
 
-def read_centre(
-    source: str | Path | bytes, size: int, name: str | None = None, note: Callable[[str], object] | None = None
-) -> Tensor:
+def read_centre(source: str | Path | bytes, size: int, note: Callable[[str], object] | None = None) -> Tensor:
     """The middle of an image: its short side becomes `short_side(size)` pixels, and the centre of it is cut out.
 
     Args:
         source: a file's path, or the bytes of an encoded image. size: side of the crop in pixels.
-        name: what to call the image in an error. note: as in `read_square`.
+        note: as in `read_square`.
 
     Returns:
         (3, size, size) uint8: torchvision's `Resize` (bicubic) and `CenterCrop`; the same pixels, but of JPEGs
@@ -37,7 +35,7 @@ def read_centre(
         ImageError: as `read_image`.
     """
     short = short_side(size)
-    image = _without_ends(read_image(source, name, at_least=2 * short, note=note))
+    image = _without_ends(read_image(source, at_least=2 * short, note=note))
     w, h = image.size
     width, height = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)  # torchvision's roundings
     left, top = round((width - size) / 2), round((height - size) / 2)

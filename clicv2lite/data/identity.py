@@ -38,7 +38,7 @@ def _listing(part: Part) -> Iterator[str]:
         case Files():
             return _files(part)
         case Embedded(files=files):
-            return (f"{name}\t{_size(path)}" for name, path in files)
+            return (f"{name}\t{size_of(path)}" for name, path in files)
         case Worlds(recipes=recipes):
             return (f"{category}\t{level!r}\t{seed}" for category, level, seed in recipes)
         case _:
@@ -47,7 +47,7 @@ def _listing(part: Part) -> Iterator[str]:
 
 def _files(part: Files) -> Iterator[str]:
     def sizes(start: int) -> list[int]:
-        return [_size(part.name(i)) for i in range(start, min(len(part), start + AT_ONCE))]
+        return [size_of(part.name(i)) for i in range(start, min(len(part), start + AT_ONCE))]
 
     with Threads(REQUESTS) as threads:  # a file system over a network answers many at once
         found = (size for some in threads.map(sizes, range(0, len(part), AT_ONCE)) for size in some)
@@ -55,7 +55,7 @@ def _files(part: Files) -> Iterator[str]:
             yield f"{part.paths[i] if part.root else os.path.basename(part.paths[i])}\t{size}"
 
 
-def _size(path: str | Path) -> int:
+def size_of(path: str | Path) -> int:
     """Bytes of a file; -1 if it is gone, or no file can have its name."""
     try:
         return os.stat(path).st_size

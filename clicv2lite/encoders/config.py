@@ -24,6 +24,7 @@ class PoolConfig:
     size: PixelsOrZero = 0  # side of the image for features, pixels; 0 is the size of pretraining
     read: Literal["tokens", "likeness", "nearest"] = "tokens"  # tokens, or how similar they are (see token_similarity)
     halvings: Annotated[int, Ge(0), Le(12)] = 0  # how often the image is halved and read again
+    zoom: tuple[Annotated[int, Ge(1)], ...] = ()  # of the middle of each patch, so many times as large: its embedding alone
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,16 @@ class FrozenConfig:
         widths = [self.encoder.width] * depth if vit else about(self.encoder.backbone).widths
         if self.pool.read in READINGS:
             widths = [READINGS[self.pool.read][1]] * depth
-        read = sum(widths[block % depth] for block in self.pool.blocks)
-        return read * (self.pool.halvings + 1) * len(self.pool.statistics)
+        read = sum(widths[block % depth] for block in self.pool.blocks) * (self.pool.halvings + 1)
+        return (read + widths[0] * len(self.pool.zoom)) * len(self.pool.statistics)
 
     def stored(self) -> dict[str, Any]:
-        """As it is stored with the weights. The backbone is left out if it is a ViT, as in files of earlier versions."""
+        """As it is stored with the weights. What files of earlier versions do not have is left out where it says nothing."""
         found = asdict(self)
         if self.encoder.backbone == VIT:
             del found["encoder"]["backbone"]
+        if not self.pool.zoom:
+            del found["pool"]["zoom"]
         return found
 
     def misfit(self) -> str | None:
@@ -90,6 +93,10 @@ def _wrong_pooling(shape: EncoderConfig, pool: PoolConfig) -> str | None:
         return "pool_statistics and pool_blocks: name at least one of each"
     if any(not -depth <= block < depth for block in pool.blocks):
         return f"pool_blocks: with depth={depth} they must be in {-depth}..{depth - 1}"
+    if pool.zoom and shape.backbone != VIT:
+        return f"pool_zoom: backbone={shown(shape.backbone)} has no patch embedding that is read alone; leave it out"
+    if wrong := next((times for times in pool.zoom if patch % times), None):
+        return f"pool_zoom={wrong}: must divide patch={patch}"
     if size % (patch << pool.halvings):
         halved = f" halved {pool.halvings} times" if pool.halvings else ""
         return f"pool_size={size}: patches of {patch} px do not tile it{halved}"

@@ -22,6 +22,7 @@ from clicv2lite.encoders.plain_vit import PlainViT
 from clicv2lite.encoders.pooling import pool
 from clicv2lite.encoders.token_similarity import READINGS
 from clicv2lite.encoders.weight_files import METADATA, digest_of, encoder_files, numbered_file
+from clicv2lite.encoders.zoom import zoomed
 from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes
 from clicv2lite.method.backbone import VIT
@@ -155,14 +156,14 @@ class FrozenEncoder:
         return [whole, *(F.avg_pool2d(whole, 2**times) for times in range(1, self.config.pool.halvings + 1))]
 
     def channels(self, images: Tensor) -> list[Tensor]:
-        """The maps that are pooled: at full size every block in order, then the same for each halved image.
+        """The maps that are pooled: at full size every block in order, the same for each halved image, then each zoom.
 
         Args:
             images: (B, 3, S, S) uint8; S is a multiple of patch * 2 ** ``config.pool.halvings``.
 
         Returns:
-            one (B, h, w, K) float32 map per size and block; K is the width of a token or the channels of a stage, or
-            what `token_similarity.READINGS` says.
+            one (B, h, w, K) float32 map per size and block, and per zoom; K is the width of a token or the channels of a
+            stage, or what `token_similarity.READINGS` says.
 
         Raises:
             ValueError: if a halved image cannot be cut into patches.
@@ -172,9 +173,26 @@ class FrozenEncoder:
             raise ValueError(f"patches of {patch} px do not tile {tuple(images.shape[-2:])} px halved {pool.halvings} times")
         found: list[Tensor] = []
         for image in self.halved(images):  # a place of a halved image covers four places of the image before
-            maps = self._maps(image)
-            found += [READINGS[pool.read][0](tokens) for tokens in maps] if pool.read in READINGS else maps
-        return found
+            found += self._maps(image)
+        found += [self.embedded(image) for image in self.zooms(images)]
+        return [READINGS[pool.read][0](tokens) for tokens in found] if pool.read in READINGS else found
+
+    def zooms(self, images: Tensor) -> list[Tensor]:
+        """The images with the middles of their patches enlarged: (B, 3, S, S) for each zoom."""
+        return [zoomed(images, self.config.encoder.patch, times) for times in self.config.pool.zoom]
+
+    def embedded(self, images: Tensor) -> Tensor:
+        """Patch embeddings of a ViT, before any block and without positions, layer-normalised without weights.
+
+        Args:
+            images: (B, 3, S, S) in 0..255, uint8 or floating point.
+
+        Returns:
+            (B, h, w, D) float32.
+        """
+        net: Any = self.net
+        tokens: Tensor = net.patch_embed.proj(normalize(images.float() / 255))
+        return F.layer_norm(tokens.permute(0, 2, 3, 1).float(), (self.width,))
 
     def _maps(self, images: Tensor) -> list[Tensor]:
         shape = self.config.encoder
@@ -186,7 +204,7 @@ class FrozenEncoder:
     @own_settings()
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
-        """Pooled features: (B, 3, S, S) uint8 -> (B, F) float32, F = K * sizes * blocks * statistics, see `channels`."""
+        """Pooled features: (B, 3, S, S) uint8 -> (B, F) float32, F = K * (sizes * blocks + zooms) * statistics."""
         few = AT_ONCE if images.device.type == "cpu" else len(images)
         return torch.cat([self.traced_features(part) for part in images.split(few)])
 

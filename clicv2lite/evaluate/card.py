@@ -26,6 +26,7 @@ READINGS = {
     "with its neighbours, and how rare it is, with and without the mean token, {sizes}; their {statistics}, {features} "
     "numbers, go into the ridge",
 }
+AS_WAS = "with the reading of its first release"
 TEMPLATE = Path(__file__).with_name("card_template.md")
 
 
@@ -40,22 +41,28 @@ def card(folder: Path) -> str:
     model, same = load_model(folder, "cpu"), release["same_folds"]
     costs = [release["pretraining"], *release.get("added", [])]
     alone = {f"encoder {number} alone, read in the same way": r for number, r in enumerate(same.get("alone", []), 1)}
+    first = "the encoder" if len(costs) == 1 else "encoder 1"
     plain = "its tokens pooled as in chapter 8" if ours else "read as its recipe says"
     compared = {
         "**this model**: read as above, ridge": probe,
         **alone,
-        f"encoder 1, {plain}, ridge": same["pooling_of_the_run"],
+        f"{first}, {plain}, ridge": same["pooling_of_the_run"],
         "the same architecture and reading, untrained": same["untrained"],
         **(_stored_rows() if ours else {}),
     }
-    rows = [
-        f"| {name} | {_number(r['mean_pcc'])} | {' to '.join(map(_number, r['mean_pcc_ci'] or [None]))} |"
-        for name, r in compared.items()
-    ]
+    rows = [f"| {name} | {_number(r['mean_pcc'])} | {_interval(r)} |" for name, r in compared.items()]
     parts = probe["per_category"].items()
     by_category = [f"| {name} | {r['n']} | {_number(r['pcc'])} | {_number(r['srcc'])} |" for name, r in parts]
-    marks = {"savoias" if ours else "other", *(["kinds"] if parts else [])}
+    unseen, key = same.get("unseen_category"), release.get("key")
+    marks = {
+        "savoias" if ours else "other",
+        "one" if len(costs) == 1 else "several",
+        "heads" if key else "headless",
+        *(["kinds"] if parts else []),
+        *(["unseen"] if parts and unseen and unseen["mean_pcc"] is not None else []),
+    }
     return _marked(TEMPLATE.read_text(encoding="utf-8"), marks).format(
+        name=folder.resolve().name,
         recipe=config["recipe"],
         side=model.encoder.size,
         table=table,
@@ -67,11 +74,16 @@ def card(folder: Path) -> str:
         files=", ".join(f"`{name}`" for name in release["bytes"]),
         encoders="\n".join(_encoder_row(folder, number, cost) for number, cost in enumerate(costs, 1)),
         rounding=release["float16"],
-        key=release["key"],
+        key=key,
+        heads=f"; projection head and decoder of {first}" if key else "",
+        first=first,
+        First=first.capitalize(),
+        seeds="one" if len(costs) == 1 else "one an encoder",
+        unseen=unseen and f"{_number(unseen['mean_pcc'])} ({_interval(unseen)})",
         minutes=sum(cost["seconds"] for cost in costs) / 60,
         megabytes=sum(release["bytes"].values()) / 1e6,
         move="moved" if release.get("read_again") else "move",
-        as_was=" This was measured with the reading before." if release.get("read_again") else "",
+        as_was=f" This was measured {release['float16'].get('measured', AS_WAS)}." if release.get("read_again") else "",
         reading=_reading(config["recipe"], model.head.config()["width"]),
         tried=layouts_tried(),
         recipes=len((stored_results() / "tries.csv").read_text("utf-8").splitlines()) - 1,
@@ -107,8 +119,10 @@ def _reading(recipe: Mapping[str, Any], features: int) -> str:
     names = {"mean": "means", "std": "deviations", "max": "maxima", "min": "minima"}
     sizes = {0: "in the image", 1: "in the image and in the image halved"}
     halvings = recipe["pool_halvings"]
+    times = " and ".join(map(str, recipe.get("pool_zoom", ())))
+    zoomed = f", and of the embedding alone of the middle of each patch, {times} times as large" if times else ""
     return READINGS[recipe["pool_read"]].format(
-        sizes=sizes.get(halvings, f"in the image and in the image halved {halvings} times"),
+        sizes=sizes.get(halvings, f"in the image and in the image halved {halvings} times") + zoomed,
         statistics=" and ".join(names[name] for name in recipe["pool_statistics"]),
         features=features,
     )
@@ -141,12 +155,17 @@ def _again(folder: Path, count: int, probed: str) -> str:
     configs = [read_object((folder / numbered_config(number)).read_text("utf-8")) for number in range(1, count + 1)]
     trained = [str(config["command"]) for config in configs]
     runs = " ".join(shlex.quote(option(words, "--out", "RUN")) for words in trained)
-    pooling = {key: value for key, value in configs[0]["recipe"].items() if key.startswith("pool_")}
+    pooling = {key: value for key, value in configs[0]["recipe"].items() if key.startswith("pool_") and value != []}
     settings = " ".join(f"{key}={','.join(map(str, v)) if isinstance(v, list) else v}" for key, v in pooling.items())
     scale = re.search(r" --score-range \S+ \S+", probed)
     ratings = f'--ratings "{option(probed, "--ratings")}"{scale[0] if scale else ""}'
-    release = f"clicv2lite release {runs} \\\n    {ratings} \\\n    --set {settings}"
+    out = f" \\\n    --out models/{folder.name}" if folder.parent == DEFAULT.parent else ""  # not over that of the package
+    release = f"clicv2lite release {runs} \\\n    {ratings} \\\n    --set {settings}{out}"
     return "\n".join([*trained, release])
+
+
+def _interval(result: Mapping[str, Any]) -> str:
+    return " to ".join(map(_number, result["mean_pcc_ci"] or [None]))
 
 
 def _number(value: float | None) -> str:

@@ -87,9 +87,9 @@ def _row(
 ) -> dict[str, Any]:
     one: dict[str, Any] = {"label": row.label, "recipe": None, "runs": 0, "hours": None, "gpu_bytes": None, "micro": None}
     one |= {"problem": None, "note": None}
-    if row.missing or row.baseline or not row.trained:
+    if row.baseline or not row.trained:
         no_run = "trained fold by fold when it is measured: not counted" if row.baseline else "needs no run"
-        return one | {"problem": row.missing} if row.missing else one | {"note": no_run}
+        return one | {"note": no_run}
     recipes = [size.recipe(row, seed) for seed in seeds]
     try:
         cost = plan(recipes[0], where[0], where[1], where[2], others={})

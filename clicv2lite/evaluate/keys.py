@@ -54,11 +54,6 @@ def baseline_key(name: str, settings: Mapping[str, Any], seed: int) -> str:
     return digest(json.dumps([name, dict(settings), seed], sort_keys=True).encode())
 
 
-def run_folder(runs: Path, recipe: Recipe, images: Sequence[str]) -> Path:
-    """Where a run lies below the folder of runs."""
-    return runs / run_key(recipe, images)
-
-
 def untrained_key(shape: Sequence[str], seed: int) -> str:
     """The key of an untrained encoder of a seed: of its configuration, and of how it is read, as a result keeps them."""
     return digest(json.dumps([*shape, seed]).encode())

@@ -5,11 +5,8 @@ folds and fitted heads. A difference whose interval leaves out 0 is more than ch
 """
 
 import argparse
-import csv
-import io
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +19,7 @@ from clicv2lite.errors import UserError, check_counts, check_seed
 from clicv2lite.evaluate.nested import Candidate, nested
 from clicv2lite.evaluate.paired import Paired, paired_difference
 from clicv2lite.evaluate.summary import ends, line, number
-from clicv2lite.files import put_json, write_bytes
+from clicv2lite.files import put_json, write_bytes, write_table
 from clicv2lite.heads.base import KINDS
 from clicv2lite.models.by_name import HANDCRAFTED, load_encoder
 from clicv2lite.outputs import add_output
@@ -150,17 +147,9 @@ def run(args: argparse.Namespace) -> int:
     if args.markdown:
         write_bytes(args.markdown, f"{table}\n".encode())
     if args.predictions:
-        write_bytes(args.predictions, _table([task.paths[i] for i in rows], task.scores[rows], names, predictions))
+        images = [as_cell(str(task.paths[i]), path=True) for i in rows]
+        rated = [f"{score:g}" for score in task.scores[rows]]
+        values = ([f"{value:.6f}" for value in found] for found in predictions.values())
+        columns = zip(images, rated, map(as_cell, names or [""] * len(rows)), *values, strict=True)
+        write_table(args.predictions, ["image", "score", "category", *map(as_cell, predictions)], columns)
     return 0
-
-
-def _table(paths: Sequence[Path], scores: Floats, categories: Sequence[str] | None, predictions: Mapping[str, Floats]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "score", "category", *map(as_cell, predictions)])
-    for i, path in enumerate(paths):
-        values = [f"{values[i]:.6f}" for values in predictions.values()]
-        writer.writerow(
-            [as_cell(str(path), path=True), f"{scores[i]:g}", as_cell(categories[i] if categories else ""), *values]
-        )
-    return text.getvalue().encode()

@@ -10,7 +10,7 @@ from clicv2lite.evaluate.suites import Suite, SuiteRow
 
 def missing_keys(rows: list[SuiteRow], size: SuiteSize, kept: Kept, seeds: tuple[int, ...]) -> set[str]:
     """Keys of the runs that are not there."""
-    trained = [row for row in rows if row.trained and not (row.missing or row.baseline)]
+    trained = [row for row in rows if row.trained and not row.baseline]
     recipes = [size.recipe(row, seed) for row in trained for seed in seeds]
     return {kept.folder(recipe).name for recipe in recipes if not kept.has(recipe)}
 
@@ -20,7 +20,7 @@ def missing_commands(rows: list[SuiteRow], size: SuiteSize, kept: Kept, seeds: t
     program = "torchrun --standalone --nproc-per-node=gpu -m clicv2lite" if size.name == "full" else "clicv2lite"
     lines: dict[Path, str] = {}  # folder -> command: rows may share a run
     for row in rows:
-        for seed in seeds if row.trained and not (row.missing or row.baseline) else ():
+        for seed in seeds if row.trained and not row.baseline else ():
             recipe = size.recipe(row, seed)
             if not kept.has(recipe):
                 name, settings = size.settings(row, seed)

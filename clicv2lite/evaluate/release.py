@@ -11,6 +11,7 @@ import copy
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from clicv2lite.outputs import add_output, locked
 from clicv2lite.pretrain.export import HEADS, export, load_pretraining, load_recipe, numbered_config
 from clicv2lite.pretrain.log import read_log
 from clicv2lite.probe.crossval import cross_validate, folds
+from clicv2lite.probe.invariance import unseen_category
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.task import add_score_range, groups
 from clicv2lite.recipes.library import RECIPES, get_recipe, read_settings
@@ -117,11 +119,17 @@ def read_again(model: Path, folder: Path, pooling: Mapping[str, Any]) -> None:
     """
     encoder = load_encoder(str(model)).read_as(pooling)
     names = [numbered_config(number) for number in range(1, len(encoder.members) + 1)]
-    if missing := [name for name in (*names, HEADS) if not (model / name).is_file()]:
+    with_heads = HEADS in read_object((model / RELEASE).read_text("utf-8"))["bytes"]
+    needed = [*names, HEADS] if with_heads else names
+    if missing := [name for name in needed if not (model / name).is_file()]:
         raise UserError(f"{model}: {missing[0]} is not in it; name a whole folder that `release` wrote, or the runs")
-    heads, configs = (model / HEADS).read_bytes(), [read_object((model / name).read_text("utf-8")) for name in names]
+    configs = [read_object((model / name).read_text("utf-8")) for name in names]
+    heads = (model / HEADS).read_bytes() if with_heads else None  # all is read before anything is written
     encoder.save(folder, half=True)  # float16 before, too: nothing is rounded again
-    write_bytes(folder / HEADS, heads)
+    if heads:
+        write_bytes(folder / HEADS, heads)
+    else:
+        (folder / HEADS).unlink(missing_ok=True)  # of a model that was here before
     for number, config in enumerate(configs, 1):
         recipe = stored_recipe(config["recipe"]).changed(pooling)
         write_json(folder / numbered_config(number), config | {"recipe": recipe.flat()})
@@ -148,6 +156,7 @@ def measure(run: Path, folder: Path, ratings: Ratings, device: torch.device) -> 
         "same_folds": {
             "untrained": probe(untrained, ratings),
             "pooling_of_the_run": probe(FrozenEncoder(str(run), precise.vit, run_config), ratings),
+            **_unseen(model.encoder, ratings),
         },
         "float16": {"images": len(paths), "largest_difference": float(moved.max()), "mean_difference": float(moved.mean())},
         "key": {
@@ -174,6 +183,7 @@ def measure_added(run: Path, folder: Path, ratings: Ratings, device: torch.devic
         | {
             "untrained": probe(_untrained(folder).to(device), ratings),
             "alone": [probe(encoder, ratings) for encoder in model.encoder.parts],
+            **_unseen(model.encoder, ratings),
         },
         "float16": {"images": len(paths), "largest_difference": float(moved.max()), "mean_difference": float(moved.mean())},
         "added": [*release.get("added", [])[: len(before) - 1], _cost(run)],
@@ -192,6 +202,7 @@ def measure_again(before: Path, folder: Path, ratings: Ratings, device: torch.de
     same: dict[str, Any] = {
         "untrained": probe(_untrained(folder).to(device), ratings),
         "pooling_of_the_run": probe(FrozenEncoder("", encoder.parts[0].net, FrozenConfig(recipe.encoder, plain)), ratings),
+        **_unseen(encoder, ratings),
     }
     if len(encoder.parts) > 1:
         same["alone"] = [probe(part, ratings) for part in encoder.parts]
@@ -216,6 +227,16 @@ def _cost(run: Path) -> dict[str, Any]:
 
 def _bytes(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in sorted(folder.glob("*.safetensors"))}
+
+
+def _unseen(encoder: FrozenEncoder, ratings: Ratings) -> dict[str, Any]:
+    """What to expect of a kind of image that nobody rated: each category by a head fitted on the others, if there are any."""
+    categories = ratings.categories or []
+    sizes = Counter(categories).values()
+    if len(sizes) < 2 or min(sizes) < 2:  # a single rating has no difference to fit
+        return {}
+    features = pooled(encoder, list(ratings.paths))
+    return {"unseen_category": unseen_category(features, categories, ratings.scores, within=True)}
 
 
 def probe(encoder: FrozenEncoder, ratings: Ratings) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.errors import UserError
-from clicv2lite.evaluate.keys import is_finished, run_folder, untrained_key
+from clicv2lite.evaluate.keys import is_finished, run_key, untrained_key
 from clicv2lite.evaluate.known import TOP1, Kept, One, baseline_run
 from clicv2lite.evaluate.pairing import OF_A_MAP
 from clicv2lite.evaluate.runs import RatedImages, about_run, supervised, supervised_key, top1, train, untrained
@@ -47,10 +47,10 @@ def measured_row(row: SuiteRow, rated: RatedImages, plan: Plan) -> dict[str, Any
         encoder; predictions: head or measure -> one a seed.
     """
     out: dict[str, Any] = {"label": row.label, "paper": dict(row.paper), "settings": list(row.settings), "ours": None}
-    out |= {"note": row.note, "missing": row.missing, "runs": [], "lacks": {}, "predictions": {}}
+    out |= {"note": row.note, "missing": None, "runs": [], "lacks": {}, "predictions": {}}
     found: list[dict[str, dict[str, Any]]] = []
     try:
-        for seed in () if row.missing else plan.seeds:
+        for seed in plan.seeds:
             if plan.only_finished and not _finished(row, rated, plan, seed):
                 continue
             about, one = _one(row, rated, plan, seed)
@@ -131,7 +131,7 @@ def _one(row: SuiteRow, rated: RatedImages, plan: Plan, seed: int) -> One:
         train(recipe, plan.kept.images, folder, str(rated.device))
         about = {"key": folder.name, **about_run(folder)}
     else:
-        folder, encoder = run_folder(plan.kept.runs / "untrained", recipe, plan.kept.images), untrained(recipe)
+        folder, encoder = plan.kept.runs / "untrained" / run_key(recipe, plan.kept.images), untrained(recipe)
         about = {"shape": [str(value) for value in (recipe.encoder, recipe.pool)]}
         if there := plan.kept.known.get(untrained_key(about["shape"], seed)):
             about, known = there

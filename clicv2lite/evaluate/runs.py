@@ -160,7 +160,7 @@ class RatedImages:
         """
         how, shape = read_settings(self.size.likeness, "pool_"), encoder.config.encoder
         coarse = {} if shape.backbone == VIT else {"pool_blocks": (shape.depth - 2, shape.depth - 1)}
-        return encoder.read_as(how | coarse)
+        return encoder.read_as(how | coarse | {"pool_zoom": ()})
 
     def _offsets(self, encoder: FrozenEncoder, seed: int) -> dict[str, Any]:
         paths = self.task.paths[:: -(-len(self.task.paths) // IMAGES)]

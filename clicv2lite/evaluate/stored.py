@@ -1,13 +1,14 @@
 """Results kept beside the book: small files under data/results, each with the command that made it (chapters 1, 7 and 8)."""
 
 import csv
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clicv2lite.errors import UserError
+from clicv2lite.json_object import read_object
 from clicv2lite.pretrain.log import read_log
 from clicv2lite.provenance import code_version
 
@@ -68,27 +69,26 @@ def read_results(folder: Path) -> Results:
 def read_json(path: Path) -> dict[str, Any]:
     """One stored result; UserError if the file is missing or no JSON object."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); make it with `make results`") from None
-    except ValueError:
-        raise UserError(f"{path}: is not JSON; make it again with `make results`") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: holds no JSON object; make it again with `make results`")
-    return value
+    except ValueError as error:
+        raise UserError(f"{path}: holds no JSON object ({error}); make it again with `make results`") from None
 
 
 def layouts_tried() -> tuple[int, int]:
     """How many tries the search for the model's reading had, readings.csv, and how many layouts the one after it.
 
-    The second is nearest.csv, where likeness comes from the first, and one row chooses among the others.
+    The second is nearest.csv, where likeness comes from the first, three rows choose among others, and untrained
+    networks are for comparison.
     """
     found = []
     for log in ("readings.csv", "nearest.csv"):
         with (stored_results() / log).open(encoding="utf-8", newline="") as file:
             found.append([row["name"] for row in csv.DictReader(file)])
     first, second = found
-    return len(first), len({*second} - {"likeness", "chosen by inner folds"})
+    no_layout = re.compile("likeness|.*chosen by inner folds|.*untrained")
+    return len(first), len({name for name in second if not no_layout.fullmatch(name)})
 
 
 def origin(result: Mapping[str, Any]) -> str:

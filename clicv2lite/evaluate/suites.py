@@ -37,7 +37,6 @@ class SuiteRow:
     coarser: int = 1  # how many times the size's patch side
     baseline: str | None = None  # a supervised baseline instead
     trained: bool = True  # False: the ViT as it is drawn, the reference of every suite
-    missing: str | None = None  # why this row cannot be run here
     instead: str = ""  # what is run instead of the paper's
 
     @property

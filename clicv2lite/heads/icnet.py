@@ -145,7 +145,6 @@ def fit_icnet(
     shape: IcnetShape,
     training: IcnetTraining,
     seed: int,
-    label: str = "head",
     device: torch.device = CPU,
 ) -> IcnetHead:
     """Train the head (a mapping f of equation 5) on stored tokens. The same seed gives the same head on a CPU.
@@ -154,7 +153,6 @@ def fit_icnet(
 
     Args:
         tokens: (n, h, w, D), any float type. scores: (n,) ratings in 0..1, the range of the sigmoid.
-        label: text of the progress bar.
         device: where it is trained, and computes afterwards.
 
     Raises:
@@ -169,7 +167,7 @@ def fit_icnet(
             head.parameters(), lr=training.lr, momentum=training.momentum, weight_decay=training.weight_decay
         )
         head.train()
-        for _ in trange(training.epochs, desc=label, unit="epoch", disable=None):
+        for _ in trange(training.epochs, desc="head", unit="epoch", disable=None):
             for rows in torch.randperm(len(tokens), generator=order).split(training.batch_size):
                 score, complexity = head(tokens[rows].to(device))
                 rated = target[rows].to(device)

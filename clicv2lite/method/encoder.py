@@ -1,7 +1,7 @@
 """The encoder: timm's VisionTransformer on visible patches only, and a projection head (CLICv2, figure 4; chapter 6)."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -51,20 +51,27 @@ def sincos_positions(grid: tuple[int, int], width: int) -> Tensor:
     return build_sincos2d_pos_embed(list(grid), dim=width)
 
 
-def embed_layer(embedding: Embedding) -> type[nn.Module]:
-    """The patch embedding as timm's ``VisionTransformer`` takes it, ``embed_layer``."""
+def vit_arguments(config: EncoderConfig) -> dict[str, Any]:
+    """What timm's ``VisionTransformer`` takes for this shape: no classifier, and images of every size that patches tile."""
+    return {
+        "img_size": config.size, "patch_size": config.patch, "embed_dim": config.width, "depth": config.depth,
+        "num_heads": config.heads, "class_token": config.class_token, "global_pool": "avg", "fc_norm": False,
+        "num_classes": 0, "dynamic_img_size": True,
+        **({} if config.patch_embed == "linear" else {"embed_layer": _stem_layer(config.patch_embed == "conv-pool")}),
+    }  # fmt: skip
+
+
+@cache
+def _stem_layer(pooled: bool) -> type[nn.Module]:
     with extra("train"):
         from timm.layers import PatchEmbed
-
-    if embedding == "linear":
-        return PatchEmbed
 
     class StemEmbed(PatchEmbed):
         """timm's PatchEmbed with a stem in place of its convolution."""
 
         def __init__(self, *, patch_size: int, embed_dim: int, **others: Any) -> None:
             super().__init__(patch_size=patch_size, embed_dim=embed_dim, **others)
-            self.proj = PatchStem(patch_size, embed_dim, embedding == "conv-pool")  # type: ignore[assignment]
+            self.proj = PatchStem(patch_size, embed_dim, pooled)  # type: ignore[assignment]
 
     return StemEmbed
 
@@ -103,19 +110,7 @@ def build_vit(config: EncoderConfig) -> "VisionTransformer":
         raise ValueError(f"patch_embed={config.patch_embed} needs patches of a multiple of {STRIDE} px, not {config.patch}")
     if config.width % config.heads:
         raise ValueError(f"width {config.width} is not a multiple of {config.heads} heads")
-    vit = VisionTransformer(
-        img_size=config.size,
-        patch_size=config.patch,
-        embed_dim=config.width,
-        depth=config.depth,
-        num_heads=config.heads,
-        class_token=config.class_token,
-        global_pool="avg",
-        fc_norm=False,
-        num_classes=0,
-        dynamic_img_size=True,
-        embed_layer=embed_layer(config.patch_embed),
-    )
+    vit = VisionTransformer(**vit_arguments(config))
     positions = sincos_positions(config.grid, config.width)
     if config.class_token:
         positions = torch.cat([torch.zeros(1, config.width), positions])

@@ -16,6 +16,7 @@ Embedding = Literal["linear", "conv", "conv-pool"]
 CHANNELS = (32, 64, 128)  # of three 3 x 3 convolutions with stride 2, each followed by a group norm and GELU
 GROUPS = 8
 STRIDE = 2 ** len(CHANNELS)
+AT_ONCE = 256  # patches, on a CPU without gradients: what the convolutions make of them stays in its cache
 
 
 class PatchStem(nn.Module):
@@ -40,11 +41,19 @@ class PatchStem(nn.Module):
     def tokens(self, patches: Tensor) -> Tensor:
         """Embed normalised patches (B, V, 3, p, p) -> (B, V, D)."""
         x = patches.flatten(0, 1)
+        # in training, what is kept for the gradients leaves the cache anyway; a graph takes no loop
+        graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        parts = x.device.type == "cpu" and not torch.is_grad_enabled() and not graph
+        tokens = torch.cat([self._embed(part) for part in x.split(AT_ONCE)]) if parts else self._embed(x)
+        return tokens.unflatten(0, patches.shape[:2])
+
+    def _embed(self, x: Tensor) -> Tensor:
+        """(N, 3, p, p) -> (N, D)."""
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = F.gelu(norm(convolution(x)))
         x = torch.cat([x.mean((-2, -1)), x.amax((-2, -1))], dim=1) if self.pooled else x.flatten(1)
         tokens: Tensor = self.linear(x)
-        return tokens.unflatten(0, patches.shape[:2])
+        return tokens
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed every patch of normalised images, as a convolution with stride p would: (B, 3, H, W) -> (B, D, h, w)."""

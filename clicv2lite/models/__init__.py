@@ -1,1 +1,1 @@
-"""The models that come with the package, in default/ and plus/; `clicv2lite release` makes the first again (chapter 12)."""
+"""The models that come with the package, in default/, lite/ and plus/; `release` makes the first two (chapter 12)."""

@@ -6,11 +6,12 @@ from typing import Any
 from torch import nn
 
 from clicv2lite.encoders.plain_vit import PlainViT
+from clicv2lite.encoders.weight_files import WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.method.backbone import VIT, arguments
-from clicv2lite.method.encoder import embed_layer
-from clicv2lite.models.by_name import load_encoder
+from clicv2lite.method.encoder import vit_arguments
+from clicv2lite.models.by_name import SHIPPED, load_encoder
 
 
 def timm_arguments(spec: str = "default") -> dict[str, Any]:
@@ -20,33 +21,23 @@ def timm_arguments(spec: str = "default") -> dict[str, Any]:
     ImageNet's mean and deviation (:func:`clicv2lite.method.pixels.normalize`). The patch size must divide their sides.
 
     Args:
-        spec: "default", a folder of `pretrain` or `probe`, or a .safetensors file that one of them wrote.
+        spec: "default", "lite", a folder of `pretrain` or `probe`, or a .safetensors file that one of them wrote.
 
     Raises:
         UserError: if there is no such encoder.
     """
     encoder = load_encoder(spec).parts[0]
-    shape, path = encoder.config.encoder, Path(encoder.name)  # of a part, this is its file
+    shape, path = encoder.config.encoder, Path(encoder.name)  # its file, if no other name is known
+    if encoder.name in SHIPPED:
+        path = SHIPPED[encoder.name] / WEIGHTS
     file = {"checkpoint_path": str(path)}
     if shape.backbone != VIT and path.exists():
         return {**arguments(shape.backbone, shape.size), **file}
     if not isinstance(encoder.net, PlainViT):
-        raise UserError(f"{spec}: not a file of clicv2lite; give default, a pretrain or probe folder, or a .safetensors file")
-    return {
-        "model_name": "vit_base_patch16_224",  # the plain ViT; the arguments below override its shape
-        **file,
-        "img_size": shape.size,
-        "patch_size": shape.patch,
-        "embed_dim": shape.width,
-        "depth": shape.depth,
-        "num_heads": shape.heads,
-        "class_token": shape.class_token,
-        "global_pool": "avg",
-        "fc_norm": False,
-        "num_classes": 0,
-        "dynamic_img_size": True,
-        **({} if shape.patch_embed == "linear" else {"embed_layer": embed_layer(shape.patch_embed)}),
-    }
+        raise UserError(
+            f"{spec}: no file of clicv2lite; give default, lite, a folder of pretrain or probe, or a .safetensors file"
+        )
+    return {"model_name": "vit_base_patch16_224", **file, **vit_arguments(shape)}  # the plain ViT, of another shape
 
 
 def timm_model(spec: str = "default") -> nn.Module:

@@ -27,14 +27,15 @@ from clicv2lite.models.factory import call_factory, is_factory
 from clicv2lite.ranges import shown
 
 DEFAULT = Path(__file__).resolve().parents[1] / "models" / "default"
-SHIPPED = {"default": DEFAULT, "plus": DEFAULT.with_name("plus")}
-"""The models that come with the package, by name: CLICv2's encoders, and the same with hand-crafted formulas beside them."""
+SHIPPED = {"default": DEFAULT, "plus": DEFAULT.with_name("plus"), "lite": DEFAULT.with_name("lite")}
+"""The models that come with the package, by name: an encoder by CLICv2's losses with a stem and no shift; the same with
+hand-crafted formulas beside it; and one by the recipe `lite` as it stands, with the heads and the decoder of its training."""
 HANDCRAFTED = "handcrafted"
-NAMED = ("default", HANDCRAFTED)  # what the file of an encoder may name instead of holding weights: nothing that a user makes
+NAMED = ("default", "lite", HANDCRAFTED)  # what an encoder's file may name, in place of weights: nothing that a user makes
 
 TIMM = ("timm:", "untrained:")
 ENCODERS = (
-    "run folder, file, default, plus, handcrafted (formulas), random, timm's NAME, timm:NAME@FILE, untrained:NAME, "
+    "run folder, file, default, lite, plus, handcrafted (formulas), random, timm's NAME, timm:NAME@FILE, untrained:NAME, "
     "module:factory, or several: A+B"
 )
 """What an option `--encoder` takes, in its help."""
@@ -50,10 +51,10 @@ def load_encoder(spec: str | Path | nn.Module, seed: int = 0) -> FrozenEncoder:
     (192, 16)
 
     Args:
-        spec: ``default`` or ``plus`` (the models that come with the package), ``handcrafted`` (eleven formulas, no network),
-            a folder that ``pretrain`` or ``probe`` wrote, a .safetensors file, ``random`` (the lite recipe's ViT, untrained), a
-            network of timm's: ``NAME`` or ``timm:NAME`` with its pretrained weights, ``timm:NAME@FILE`` with those of a file,
-            ``untrained:NAME`` with random ones, or ``module:factory``, a function of yours, see
+        spec: ``default``, ``lite`` or ``plus`` (the models that come with the package), ``handcrafted`` (eleven formulas, no
+            network), a folder that ``pretrain`` or ``probe`` wrote, a .safetensors file, ``random`` (the lite recipe's ViT,
+            untrained), a network of timm's: ``NAME`` or ``timm:NAME`` with its pretrained weights, ``timm:NAME@FILE`` with
+            those of a file, ``untrained:NAME`` with random ones, or ``module:factory``, a function of yours, see
             :mod:`clicv2lite.models.factory`. ``A+B`` are several of these side by side
             (:class:`~clicv2lite.encoders.side_by_side.SideBySide`), unless a file or folder has this very name. From Python
             also a module (:class:`~clicv2lite.encoders.module.ModuleEncoder`).

@@ -3,13 +3,14 @@
 Both come from huggingface_hub's mixin. They store a model folder, which `clicv2lite score --model` can read, too.
 """
 
-import json
 from pathlib import Path
+from typing import Any
 
 from clicv2lite.encoders.weight_files import BESIDE, WEIGHTS
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.files import write_bytes, write_json
+from clicv2lite.json_object import read_object
 from clicv2lite.models.by_name import SHIPPED
 from clicv2lite.models.head_file import HEAD_FILE, read_head
 from clicv2lite.models.model import Model, load_model
@@ -53,7 +54,7 @@ class ComplexityModel(Model, ModelHubMixin):
         self.save(save_directory)
         shape = vars(self.encoder.config.encoder)
         write_json(save_directory / "config.json", {"library": "clicv2lite", "kind": self.head.kind, "shape": shape})
-        results = _results(beside[FIGURES]) if FIGURES in beside else None
+        results = _results(_figures(save_directory / FIGURES)) if FIGURES in beside else None
         shipped = fingerprint(self.head) in {fingerprint(read_head(folder)) for folder in SHIPPED.values()}
         about = ModelCardData(
             library_name="clicv2lite",
@@ -76,7 +77,7 @@ class ComplexityModel(Model, ModelHubMixin):
             norms = own_norms(folder, self.head)
         except UserError:  # there is none, or not of this encoder
             return {}
-        figures = json.loads((folder / FIGURES).read_bytes()) if (folder / FIGURES).is_file() else {}
+        figures = _figures(folder / FIGURES)
         # figures of an earlier clicv2lite do not say which head they are of; norms do, which lie beside those of a release
         measured = figures.get("head_digest", norms and norms.head) == head
         kept = (*((FIGURES, MODEL_CARD) if measured else ()), *((NORMS_FILE,) if norms and self.norms else ()))
@@ -94,7 +95,7 @@ class ComplexityModel(Model, ModelHubMixin):
         local_files_only: bool = False,
         token: str | bool | None = None,
     ) -> "ComplexityModel":
-        """Load a model: "default" or "plus", a folder, or else a repository of the Hub.
+        """Load a model: "default", "plus" or "lite", a folder, or else a repository of the Hub.
 
         Args:
             device: where it computes, as for :func:`clicv2lite.models.model.load_model`.
@@ -117,9 +118,21 @@ class ComplexityModel(Model, ModelHubMixin):
         return cls.of(load_model(folder, device))
 
 
-def _results(report: bytes) -> list[EvalResult]:
+def _figures(path: Path) -> dict[str, Any]:
+    """What `probe` measured of a head; nothing if there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        figures = read_object(path.read_bytes())
+        if lacking := {"n", "evaluation", "mean_pcc", "srcc"} - figures.keys():
+            raise ValueError(f"no {min(lacking)!r} in it")
+    except ValueError as error:
+        raise UserError(f"{path}: not the figures of a head ({error}); take it away, or make it again") from None
+    return figures
+
+
+def _results(found: dict[str, Any]) -> list[EvalResult]:
     """The agreement with people that `probe` measured, for the Hub."""
-    found = json.loads(report)
     text = f"{found['n']} ratings, {found['evaluation']}"
     values = {"pearsonr": ("mean PCC over categories", found["mean_pcc"]), "spearmanr": ("SRCC, pooled", found["srcc"])}
     return [

@@ -15,6 +15,7 @@ from clicv2lite.arrays import Floats
 from clicv2lite.data.flags import image_flags
 from clicv2lite.data.inputs import listed, square, squares
 from clicv2lite.device import choose_device
+from clicv2lite.encoders.finite import check_finite
 from clicv2lite.encoders.frozen import FrozenEncoder
 from clicv2lite.encoders.place_shares import shares
 from clicv2lite.encoders.weight_files import WEIGHTS
@@ -27,7 +28,7 @@ from clicv2lite.models.head_file import HEAD_FILE, check_fits, read_head, write_
 from clicv2lite.models.module import ImageScorer
 from clicv2lite.models.norms import NORMS_FILE, Norms, Rating, fingerprint, own_norms, write_norms
 
-MODELS = "folder that `probe --out` wrote, default, or plus: with formulas, closer to ratings; needs clicv2lite[plus]"
+MODELS = "folder that `probe --out` wrote; default; plus: with formulas, closer to ratings, needs clicv2lite[plus]; or lite"
 """What an option `--model` takes, in its help."""
 
 
@@ -124,7 +125,7 @@ class Model:
         >>> import clicv2lite
         >>> from skimage import data
         >>> round(clicv2lite.load().score(data.coffee()), 2)  # a photograph in the scikit-image package
-        0.31
+        0.32
 
         Args:
             images: see the class.
@@ -132,8 +133,8 @@ class Model:
             errors: with "nan", an image that cannot be used is a line on stderr, and its score is nan.
 
         Raises:
-            UserError: if there is no such device, or if something is not an image or cannot be read;
-                :mod:`clicv2lite.data.inputs` lists what counts as one.
+            UserError: if there is no such device, if something is not an image or cannot be read
+                (:mod:`clicv2lite.data.inputs` lists what counts as one), or if what the encoder makes of it is not finite.
         """
         if errors not in ("raise", "nan"):
             raise UserError(f"score: errors={errors!r}: give 'raise' or 'nan'")
@@ -194,8 +195,14 @@ class Model:
 
     @own_settings()
     def scores(self, images: Tensor) -> Floats:
-        """Images (B, 3, S, S) uint8 -> scores (B,) as the head gives them. The scores of a linear head have no bounds."""
-        return self.head.predict(read_by(self.head, self.encoder, images))
+        """Images (B, 3, S, S) uint8 -> scores (B,) as the head gives them. The scores of a linear head have no bounds.
+
+        Raises:
+            UserError: if what the encoder makes of these images is not finite.
+        """
+        read = read_by(self.head, self.encoder, images)
+        check_finite(self.encoder, [read])
+        return self.head.predict(read)
 
     @own_settings()
     def maps(self, images: Tensor) -> Floats:
@@ -228,7 +235,9 @@ def read_by(head: Head | type[Head], encoder: FrozenEncoder, images: Tensor) -> 
 @own_settings()
 def pooled(encoder: FrozenEncoder, images: list[Any]) -> Tensor:
     """Pooled features (N, F) float32, on the CPU, of N images in any form that `Model.score` takes; errors as there."""
-    return torch.cat([encoder.features(batch.to(encoder.device)).cpu() for batch in squares(images, encoder.size)])
+    found = torch.cat([encoder.features(batch.to(encoder.device)).cpu() for batch in squares(images, encoder.size)])
+    check_finite(encoder, [found])
+    return found
 
 
 def is_encoder_in(folder: Path, spec: str) -> bool:
@@ -268,8 +277,8 @@ def load_model(spec: str | Path = "default", device: str | torch.device = "auto"
     ('ridge', 448)
 
     Args:
-        spec: a folder; or a model that comes with the package: "default", or "plus", which has eleven formulas beside it,
-            agrees better with people, and needs scikit-image.
+        spec: a folder; or a model that comes with the package: "default"; "plus", which has eleven formulas beside it, agrees
+            better with people, and needs scikit-image; or "lite", by the recipe of this name.
         device: where it computes: "cpu", "cuda", "cuda:1", "mps", or "auto": a GPU of CUDA if there is one.
 
     Raises:
@@ -282,7 +291,8 @@ def load_model(spec: str | Path = "default", device: str | torch.device = "auto"
         if spec in SHIPPED:
             raise UserError(f"model {spec}: {path} is missing; install clicv2lite again, or make a model with {make}")
         if not folder.exists():
-            known = " or ".join(SHIPPED)
+            *others, last = SHIPPED
+            known = f"{', '.join(others)} or {last}"
             hub = "for one on the Hugging Face Hub, call clicv2lite.ComplexityModel.from_pretrained"
             raise UserError(f"model {spec}: there is no such folder; name one, or {known}; {make} makes one; {hub}")
         raise UserError(f"model {spec}: there is no {HEAD_FILE} in it; make a model with {make}")

@@ -11,7 +11,6 @@ from clicv2lite.ambient import own_settings
 from clicv2lite.arrays import Floats
 from clicv2lite.data.inputs import listed
 from clicv2lite.device import choose_device
-from clicv2lite.encoders.finite import check_finite
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.heads.ridge import fit_ridge
@@ -80,9 +79,7 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
         names = None if groups is None else np.asarray(groups, dtype=np.str_)
         if names is not None and names.shape != wanted.shape:
             raise UserError(f"groups: shape {names.shape} for {len(wanted)} ratings; give one name per rating")
-        features = pooled(encoder, found)
-        check_finite(encoder, [features])
-        self.model_ = Model(encoder, fit_ridge(features, wanted, names))
+        self.model_ = Model(encoder, fit_ridge(pooled(encoder, found), wanted, names))
         return self
 
     @own_settings()

@@ -20,7 +20,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes, write_json
 from clicv2lite.json_object import read_object
 from clicv2lite.method.clicv2 import CLICv2
-from clicv2lite.models.by_name import DEFAULT
+from clicv2lite.models.by_name import SHIPPED
 from clicv2lite.pretrain import checkpoint
 from clicv2lite.pretrain.cost.room import check_memory
 from clicv2lite.pretrain.optim import make_optimizer
@@ -30,11 +30,11 @@ from clicv2lite.recipes.settings import check, stored_recipe
 HEADS, CONFIG = "pretraining.safetensors", "config.json"
 
 
-def load_recipe(spec: str = "default") -> Recipe:
+def load_recipe(spec: str = "lite") -> Recipe:
     """The recipe that a model was pretrained with. Its `views` make the inputs that the model was trained on.
 
     Args:
-        spec: "default" for the model that comes with the package, or the folder of a run.
+        spec: "lite" or "default", which come with the package, or the folder of a run.
 
     Raises:
         UserError: if the folder holds no readable configuration.
@@ -49,13 +49,13 @@ def load_recipe(spec: str = "default") -> Recipe:
 
 
 @own_settings()
-def load_pretraining(spec: str = "default") -> CLICv2:
+def load_pretraining(spec: str = "lite") -> CLICv2:
     """Query and key encoder, projection heads and decoder, in evaluation mode, without gradients, on the CPU.
 
     Args:
-        spec: "default" for the model that comes with the package, or the folder of a run, whose newest complete checkpoint is
-            read. The default model has no key encoder of its own: its query encoder takes that role, because at the end of a
-            run, when the learning rate reaches zero, the momentum encoder is close to it.
+        spec: "lite" for the one that comes with the package, or the folder of a run, whose newest complete checkpoint is read.
+            The model lite has no key encoder of its own: its query encoder takes that role, because at the end of a run, when
+            the learning rate reaches zero, the momentum encoder is close to it.
 
     Raises:
         UserError: if there is no such model or checkpoint, or its files are damaged.
@@ -70,7 +70,7 @@ def load_pretraining(spec: str = "default") -> CLICv2:
     if (folder / HEADS).is_file():
         _load_exported(folder, model)
     elif not checkpoint.restore(folder / "checkpoints", model, make_optimizer(model, recipe)):
-        raise UserError(f"{folder}: neither {HEADS} nor a whole checkpoint is in it; pretrain first")
+        raise UserError(f"{folder}: neither {HEADS} nor a whole checkpoint is in it; pretrain first, or take lite")
     return model.eval().requires_grad_(False)
 
 
@@ -137,4 +137,4 @@ def _load_exported(folder: Path, model: CLICv2) -> None:
 
 
 def _folder(spec: str) -> Path:
-    return DEFAULT if spec == "default" else Path(spec)
+    return SHIPPED.get(spec, Path(spec))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from clicv2lite.arrays import Rows
+from clicv2lite.data.identity import size_of
 from clicv2lite.data.names import PackedNames
 from clicv2lite.data.sources import open_images
 from clicv2lite.errors import UserError, one_line
@@ -52,7 +53,7 @@ class ClassFolders:
             for i in range(len(part)):
                 found.update(os.fsencode(part.names[i]) + b"\0")
             for i in range(0, len(part), max(1, len(part) // ASKED)):
-                found.update(b"%d\0" % _size(part.root / part.names[i]))
+                found.update(b"%d\0" % size_of(part.root / part.names[i]))
             found.update(b"\0")
         return found.hexdigest()
 
@@ -96,13 +97,6 @@ def _names(root: Path, part: str) -> list[str]:
             f"{one_line(str(folder / empty[0]))}: a class without images, one of {len(empty)}; fill or remove these folders"
         )
     return arranged
-
-
-def _size(path: Path) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError:  # a link that leads nowhere: it is passed over where it is read
-        return -1
 
 
 def _folders(folder: Path) -> Iterator[str]:

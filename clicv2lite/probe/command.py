@@ -34,9 +34,7 @@ from clicv2lite.recipes.settings import read_settings
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `probe`."""
     parser.add_argument("--encoder", required=True, metavar="E", help=ENCODERS)
-    pool_help = (
-        "how its tokens are read, where not as stored: pool_read, pool_size, pool_statistics, pool_blocks, pool_halvings"
-    )
+    pool_help = "how its tokens are read, where not as stored: pool_read, pool_size, pool_blocks, pool_zoom, ..."
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=pool_help)
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--ratings", metavar="CSV", help="table image,score[,category][,split]")

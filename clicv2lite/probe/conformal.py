@@ -3,7 +3,7 @@
 As the CV form of Barber, Candès, Ramdas and Tibshirani ("Predictive inference with the jackknife+", Annals of Statistics
 2021), but around the head that saw all ratings, and with one half-width for each quarter of the predictions (Boström and
 Johansson, "Mondrian conformal regressors", 2020): errors differ between simple and complex images. If new images are like the
-rated ones, about the share `level` of their ratings lies in the intervals; `coverage` measures it.
+rated ones, about the share `LEVEL` of their ratings lies in the intervals; `coverage` measures it.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ BINS = 4
 OVERALL = "overall"  # all categories together
 
 
-def half_widths(predictions: Floats, scores: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
-    """The half-width for each quarter of the predictions: the k-th smallest of n errors, k = ceil(level (n + 1)), at most n.
+def half_widths(predictions: Floats, scores: Floats) -> tuple[Floats, Floats]:
+    """The half-width for each quarter of the predictions: the k-th smallest of n errors, k = ceil(LEVEL (n + 1)), at most n.
 
     Args:
         predictions: (n,) by heads that did not see the image. scores: (n,) ratings.
@@ -37,7 +37,7 @@ def half_widths(predictions: Floats, scores: Floats, level: float = LEVEL) -> tu
     widths = []
     for i in range(BINS):
         sorted_errors = np.sort(errors[part == i] if (part == i).any() else errors)
-        k = int(np.ceil(level * (len(sorted_errors) + 1)))
+        k = int(np.ceil(LEVEL * (len(sorted_errors) + 1)))
         widths.append(sorted_errors[min(k, len(sorted_errors)) - 1])
     return edges, np.array(widths)
 

@@ -4,8 +4,6 @@ A probe for semantic categories, the nearest neighbours, and t-SNE.
 """
 
 import argparse
-import csv
-import io
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +19,7 @@ from clicv2lite.data.names import as_cell
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_seed, one_line
 from clicv2lite.extras import extra
-from clicv2lite.files import below, put_json, write_bytes
+from clicv2lite.files import below, put_json, write_table
 from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.by_name import ENCODERS, load_encoder
 from clicv2lite.outputs import add_json, add_output
@@ -166,17 +164,21 @@ def neighbourhood(
     }
 
 
-def unseen_category(features: Tensor, categories: Sequence[str], scores: ArrayLike, seed: int = 0) -> dict[str, Any]:
+def unseen_category(
+    features: Tensor, categories: Sequence[str], scores: ArrayLike, seed: int = 0, within: bool = False
+) -> dict[str, Any]:
     """The ridge probe on categories that it was not fitted on: each is predicted from all others.
 
     Args:
         features: (n, F). categories: (n,) names, two or more. scores: (n,). seed: of the bootstrap.
+        within: fit differences within the other categories only.
 
     Returns:
         mean_pcc with mean_pcc_ci, pcc_variance, per_category: {name: {n, pcc, srcc, pcc_ci}}.
     """
     y, names = np.asarray(scores, dtype=np.float64), np.asarray(categories)
-    predictions = cross_validate(fit_ridge, features, y, [np.flatnonzero(names == name) for name in np.unique(names)])
+    tests = [np.flatnonzero(names == name) for name in np.unique(names)]
+    predictions = cross_validate(fit_ridge, features, y, tests, names if within else None)
     found = report(y, predictions, categories, seed=seed)
     return {key: found[key] for key in ("mean_pcc", "mean_pcc_ci", "pcc_variance", "per_category")}
 
@@ -210,12 +212,11 @@ def invariance(features: Tensor, task: Task, seed: int = 0) -> tuple[dict[str, A
 
 def write_map(path: Path, task: Task, points: Floats, root: Path) -> None:
     """Write image,category,score,x,y, image paths relative to ``root`` where they lie below it."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "category", "score", "x", "y"])
-    for image, name, score, (x, y) in zip(task.paths, task.categories or [], task.scores, points, strict=True):
-        writer.writerow([as_cell(below(image, root), path=True), as_cell(name), f"{score:.3f}", f"{x:.1f}", f"{y:.1f}"])
-    write_bytes(path, text.getvalue().encode())
+    cells = (
+        (as_cell(below(image, root), path=True), as_cell(name), f"{score:.3f}", f"{x:.1f}", f"{y:.1f}")
+        for image, name, score, (x, y) in zip(task.paths, task.categories or [], task.scores, points, strict=True)
+    )
+    write_table(path, ("image", "category", "score", "x", "y"), cells)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

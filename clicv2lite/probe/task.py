@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from clicv2lite.arrays import Floats, Mask, Names, Rows
-from clicv2lite.data.rated.table import Ratings, read_ratings
+from clicv2lite.data.rated.table import read_ratings
 from clicv2lite.errors import UserError
 from clicv2lite.lines import say
 
@@ -86,9 +86,7 @@ def load_task(
         chosen = np.flatnonzero((split == "train") | (split == "test"))
         if len(chosen) < n:
             say(f"{ratings}: {n - len(chosen)} of {n} rows are left out, since their split is neither train nor test")
-        table, split = _rows(table, chosen), split[chosen]
-        parted = groups(within, table.categories, ratings)
-        return Task(table.paths, table.scores, table.categories, split == "train", split == "test", parted)
+        return _rows(Task(table.paths, table.scores, table.categories, split == "train", split == "test", parted), chosen)
     if k is None and len(split):
         say(f"{ratings}: the column split has not both train and test, so all rows are cross-validated")
     return Task(table.paths, table.scores, table.categories, np.ones(n, dtype=bool), None, parted)
@@ -100,25 +98,18 @@ def keep_rows(task: Task, read: Mask) -> Task:
     Raises:
         UserError: if fewer than 2 are left to fit on or to test on.
     """
-    rows = np.flatnonzero(read)
-    kept = Task(
+    kept = _rows(task, np.flatnonzero(read))
+    if kept.train.sum() < 2 or (kept.test is not None and kept.test.sum() < 2):
+        raise UserError("--ratings: fewer than 2 readable rated images to fit on, or to test on; rate more images")
+    return kept
+
+
+def _rows(task: Task, rows: Rows) -> Task:
+    return Task(
         [task.paths[i] for i in rows],
         task.scores[rows],
         [task.categories[i] for i in rows] if task.categories else None,
         task.train[rows],
         None if task.test is None else task.test[rows],
         None if task.groups is None else task.groups[rows],
-    )
-    if kept.train.sum() < 2 or (kept.test is not None and kept.test.sum() < 2):
-        raise UserError("--ratings: fewer than 2 readable rated images to fit on, or to test on; rate more images")
-    return kept
-
-
-def _rows(table: Ratings, rows: Rows) -> Ratings:
-    names, splits = table.categories, table.splits
-    return Ratings(
-        [table.paths[i] for i in rows],
-        table.scores[rows],
-        [names[i] for i in rows] if names else None,
-        [splits[i] for i in rows] if splits else None,
     )

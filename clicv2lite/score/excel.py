@@ -8,7 +8,7 @@ from clicv2lite.files import reason, write_bytes
 
 
 def mark_for_excel(path: Path) -> None:
-    """Put the byte order mark before a finished table, which `table.read_scores` still reads.
+    """Put the byte order mark before a finished table, which `table.Table` still reads.
 
     Raises:
         UserError: if the file cannot be written; it is as it was then.

@@ -136,10 +136,10 @@ def write_part(part: Part, rows: Sequence[ImageRow], norms: Norms | None, header
         import pyarrow as pa
         import pyarrow.parquet as pq
     columns = dict(zip(COLUMNS, zip(*(cells(row, norms) for row in rows), strict=True), strict=True))
-    arrays = [
-        pa.array([_number(cell) if name in NUMBERS else cell or None for cell in columns[name]], _type(pa, name))
-        for name in COLUMNS
-    ]
+    arrays = []
+    for name in COLUMNS:
+        read, kind = (float, pa.float64()) if name in NUMBERS else (str, pa.string())
+        arrays.append(pa.array([read(cell) if cell else None for cell in columns[name]], kind))
     table = pa.table(arrays, names=COLUMNS).replace_schema_metadata({HEADER: json.dumps(header).encode()})
     with atomic(part.path) as temporary:
         pq.write_table(table, temporary)
@@ -180,11 +180,3 @@ def _check_there(tars: Sequence[str]) -> None:
     if missing:
         count = f" ({len(missing)} of {len(tars)} are missing)" if len(tars) > 1 else ""
         raise UserError(f"{missing[0]}: there is no such tar{count}; correct the name or the range, or fetch it")
-
-
-def _number(cell: str) -> float | None:
-    return float(cell) if cell else None
-
-
-def _type(pa: Any, name: str) -> Any:
-    return pa.float64() if name in NUMBERS else pa.string()

@@ -9,6 +9,7 @@ image of that name.
 
 import csv
 import io
+import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from clicv2lite.data.flags import FLAGS
 from clicv2lite.data.names import as_cell, as_text, from_cell
 from clicv2lite.errors import UserError
-from clicv2lite.files import atomic, reason, regular
+from clicv2lite.files import reason, regular, write_table
 from clicv2lite.models.model import Model
 from clicv2lite.models.norms import Norms
 from clicv2lite.score.arguments import ImageRow
@@ -106,44 +107,20 @@ def write_csv(
     """Write all columns, whole or not at all; a row has a score or an error.
 
     Args:
-        others: scores of further images, by the keys of `read_scores`, which come last.
+        others: scores of further images, by the keys that `keys` gives, which come last.
         flags: their flags, by the same keys.
         norms: what percentile and uncertainty are taken from.
     """
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(cells(row, norms) for row in rows)
-        held = (ImageRow(k.partition(AGAIN)[0], Path(), s, flags=(flags or {}).get(k)) for k, s in (others or {}).items())
-        writer.writerows(cells(row, norms) for row in held)
-
-
-def read_table(path: Path) -> dict[str, float]:
-    """The scored images of a table, by name, and their scores; of a name that stands there several times, the first.
-
-    Raises:
-        UserError: as `read_scores`.
-    """
-    return {key: score for key, score in read_scores(path).items() if AGAIN not in key}
-
-
-def read_scores(path: Path) -> dict[str, float]:
-    """The scored images of a table and their scores, without error rows and without a cut-off end.
-
-    Of a name that stands there several times, the rows before the first error count: later ones could not be told apart while
-    the missing one is appended at the end.
-
-    Returns:
-        Scores by the keys that `keys` gives.
-
-    Raises:
-        UserError: if it cannot be read or is not a table of `clicv2lite score`.
-    """
-    return {key: score for key, (score, _) in _read(path).items()}
+    held = (ImageRow(k.partition(AGAIN)[0], Path(), s, flags=(flags or {}).get(k)) for k, s in (others or {}).items())
+    write_table(path, COLUMNS, (cells(row, norms) for row in itertools.chain(rows, held)))
 
 
 def _read(path: Path) -> dict[str, tuple[float, Flags]]:
-    """As `read_scores`, with the flags."""
+    """The scored images of a table, by the keys that `keys` gives, without error rows and without a cut-off end.
+
+    Of a name that stands there several times, the rows before the first error count: later ones could not be told apart while
+    the missing one is appended at the end. UserError if it cannot be read or is not a table of `clicv2lite score`.
+    """
     if not path.is_file():
         raise UserError(f"--csv {path}: this is not a regular file; name another")
     held: dict[str, tuple[float, Flags]] = {}

@@ -85,6 +85,7 @@ class CircleExplorer(Widget):
         traitlets.TraitError: if the value of a setting cannot be drawn.
     """
 
+    settings = ("seed", "temperature", "count", "repel")
     _esm = front_end("circle")
     _css = style_sheet("circle")
 
@@ -110,10 +111,6 @@ class CircleExplorer(Widget):
         if len(proposal["value"]) != WEIGHTS:
             raise t.TraitError(f"the 'weights' trait has {WEIGHTS} numbers, got {len(proposal['value'])}")
         return list(proposal["value"])
-
-    def __repr__(self) -> str:
-        names = ("seed", "temperature", "count", "repel")
-        return f"CircleExplorer({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     def result(self) -> Circle:
         """What is drawn now, computed by torch."""

@@ -65,6 +65,7 @@ class CropPairs(Widget):
         traitlets.TraitError: if the value of a setting cannot be drawn.
     """
 
+    settings = ("picture", "measure", "area", "seed")
     _esm = front_end("entropy", "canny", "crops")
     _css = style_sheet("crops")
 
@@ -110,10 +111,6 @@ class CropPairs(Widget):
         if proposal["value"] not in self.constants["pictures"]:
             raise t.TraitError(f"the 'picture' trait is one of {self.constants['pictures']}, not {proposal['value']!r}")
         return str(proposal["value"])
-
-    def __repr__(self) -> str:
-        shown = [*(["picture"] if self.picture else []), "measure", "area", "seed"]
-        return f"CropPairs({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     @property
     def image(self) -> np.ndarray:

@@ -69,6 +69,7 @@ class Widget(anywidget.AnyWidget):
     """What all widgets share: numbers of the package for the front end, and the signature that help and completion show."""
 
     __signature__: ClassVar[Signature]
+    settings: ClassVar[tuple[str, ...]] = ()  # the traits that repr() shows
     _constants: Mapping[str, Any] = {}  # a widget sets its own before it calls super().__init__
     _css = style_sheet()
 
@@ -83,6 +84,10 @@ class Widget(anywidget.AnyWidget):
     def _default_constants(self) -> dict[str, Any]:
         return dict(self._constants)
 
+    def __repr__(self) -> str:
+        shown = [name for name in self.settings if name != "picture" or getattr(self, name)]  # a single picture has no name
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
 
 class Explorer(Widget):
     """Pictures and settings that are drawn. Each trait has the same value in Python and in every view of the widget.
@@ -91,15 +96,13 @@ class Explorer(Widget):
         image: (H, W, 3) uint8, see :func:`square`, or a dict name -> image; ``picture`` names the one that is shown.
         constants: numbers of the package that the front end needs.
         side: side of the square that is shown, pixels.
-        settings: initial values of the traits.
+        settings: initial values of the traits in ``settings``.
 
     Raises:
         UserError: if something is not a picture.
         TypeError: if there is no setting of this name.
         traitlets.TraitError: if the value of a setting cannot be drawn.
     """
-
-    settings: ClassVar[tuple[str, ...]] = ()  # the traits that a caller may set, and that repr() shows
 
     pixels = t.Bytes(read_only=True).tag(sync=True)  # (pictures, side, side, 3) uint8
     picture = t.Unicode("", help="name of the picture that is shown").tag(sync=True)
@@ -135,10 +138,6 @@ class Explorer(Widget):
         if value not in known:
             raise t.TraitError(f"The '{name}' trait of {type(self).__name__} is one of {known}, not {value!r}")
         return value
-
-    def __repr__(self) -> str:
-        shown = [name for name in self.settings if name != "picture" or self.picture]  # a single picture has no name
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     @property
     def image(self) -> np.ndarray:

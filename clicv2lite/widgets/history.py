@@ -49,7 +49,7 @@ def share_of_fall(rows: Sequence[Row], column: str, passes: float, start: float 
     """How much of its way down a loss has gone: 0 at the start, 1 at the last row.
 
     Args:
-        rows: of one run.
+        rows: of one run, all with the column.
         column: of the loss.
         passes: where to look.
         start: its value before training; the first row's if None.

@@ -119,6 +119,7 @@ class Leaderboard(Widget):
         traitlets.TraitError: if the order does not consist of these six pictures.
     """
 
+    settings = ("seed", "order", "revealed")
     _esm = front_end("leaderboard")
     _css = style_sheet("leaderboard")
 
@@ -172,9 +173,6 @@ class Leaderboard(Widget):
         if sorted(proposal["value"]) != sorted(self.six):
             raise t.TraitError(f"the 'order' trait holds {', '.join(self.six)} in any order, got {proposal['value']}")
         return list(proposal["value"])
-
-    def __repr__(self) -> str:
-        return f"Leaderboard(seed={self.seed!r}, order={self.order!r}, revealed={self.revealed!r})"
 
     @property
     def six(self) -> list[str]:

@@ -81,6 +81,7 @@ class MapExplorer(Widget):
         traitlets.TraitError: if the value of a setting cannot be drawn.
     """
 
+    settings = ("left", "right", "colour")
     _esm = front_end("maps")
     _css = style_sheet("maps")
 
@@ -148,9 +149,6 @@ class MapExplorer(Widget):
             case value if value:
                 raise t.TraitError(f"the 'selection' trait is {{}}, or map and box, or category, or bin; not {value}")
         return {}
-
-    def __repr__(self) -> str:
-        return f"MapExplorer(left={self.left!r}, right={self.right!r}, colour={self.colour!r})"
 
     def result(self) -> Brushed:
         """Who is selected now; everybody if nothing is."""

@@ -127,6 +127,7 @@ class SimilarityExplorer(Widget):
         traitlets.TraitError: if the value of a setting cannot be drawn.
     """
 
+    settings = ("seed", "image", "patch", "temperature", "negatives", "show", "beneath", "grid")
     _esm = front_end("similarity")
     _css = style_sheet("similarity")
 
@@ -207,10 +208,6 @@ class SimilarityExplorer(Widget):
         if not 0 <= value < count:
             raise t.TraitError(f"the '{name}' trait counts from 0 to {count - 1}, got {value}")
         return int(value)
-
-    def __repr__(self) -> str:
-        names = ("seed", "image", "patch", "temperature", "negatives", "show", "beneath", "grid")
-        return f"SimilarityExplorer({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     @property
     def features(self) -> tuple[Tensor, Tensor]:

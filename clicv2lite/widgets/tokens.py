@@ -37,7 +37,7 @@ def token_maps(pictures: list[np.ndarray], encoder: FrozenEncoder) -> list[Tenso
     if not isinstance(encoder, FrozenEncoder):
         raise UserError(f"encoder: expected a frozen encoder, got {type(encoder).__name__}; see load_encoder")
     batch = torch.stack([torch.from_numpy(picture.copy()).permute(2, 0, 1) for picture in pictures])
-    maps = encoder.read_as({"pool_read": "tokens", "pool_halvings": 0}).channels(batch)
+    maps = encoder.read_as({"pool_read": "tokens", "pool_halvings": 0, "pool_zoom": ()}).channels(batch)
     if (grids := {tuple(each.shape[1:3]) for each in maps}) != {(rows := maps[0].shape[1], rows)} or rows < 2:
         raise UserError(f"encoder: its maps have the grids {sorted(grids)}; take a ViT and pictures of some patches")
     return maps

@@ -154,6 +154,7 @@ class TrainingStep(Widget):
         traitlets.TraitError: if there is no such station.
     """
 
+    settings = ("station",)
     _esm = front_end("training_step")
     _css = style_sheet("training_step")
 
@@ -183,9 +184,6 @@ class TrainingStep(Widget):
         if not 0 <= proposal["value"] < len(self._stations):
             raise t.TraitError(f"the 'station' trait counts from 0 to {len(self._stations) - 1}, got {proposal['value']}")
         return int(proposal["value"])
-
-    def __repr__(self) -> str:
-        return f"TrainingStep(station={self.station!r})"
 
     def result(self) -> StepTensors:
         """The tensors and losses that are drawn."""

@@ -86,6 +86,7 @@ def test_a_step_on_a_gpu_names_the_card(monkeypatch):
     monkeypatch.setattr(step, "rounds", lambda operations: {key: [2.0] for key in operations} | {"views": [1.0]})
     found = step.step_timing(get_recipe("ci"), torch.device("cuda"))
     assert found.name.endswith(", recipe ci, NVIDIA H100 80GB HBM3") and "of the peak" in found.note
+    assert found.seconds == 1.0  # of 2, without the views
 
 
 def test_the_profile_knows_what_was_multiplied():

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, TimeoutError, expect
 
-pytest.importorskip("clicv2lite.widgets", exc_type=ImportError)
+from clicv2lite.extras import MissingPackage
+
+pytest.importorskip("clicv2lite.widgets", exc_type=MissingPackage)
 
 SLOW = 120_000  # ms: a machine at its limits needs a while to start a kernel and import torch
 CELLS = [

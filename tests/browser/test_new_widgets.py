@@ -12,7 +12,9 @@ import pytest
 import torch
 from playwright.sync_api import Locator, Page, expect
 
-pytest.importorskip("clicv2lite.widgets", exc_type=ImportError)
+from clicv2lite.extras import MissingPackage
+
+pytest.importorskip("clicv2lite.widgets", exc_type=MissingPackage)
 
 from ipywidgets.embed import dependency_state, embed_data
 

@@ -37,18 +37,20 @@ RUN = """async ([engine, files, image]) => {
 }"""
 
 
-def tiny(seed: int, embed: str, patch: int, read: str, blocks: tuple[int, ...]) -> FrozenEncoder:
+def tiny(seed: int, embed: str, patch: int, read: str, blocks: tuple[int, ...], zoom: tuple[int, ...]) -> FrozenEncoder:
     torch.manual_seed(seed)
     config = EncoderConfig(size=64, patch=patch, width=16, depth=max(blocks) + 1, heads=2, patch_embed=embed)
     net = PlainViT(config)
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    return FrozenEncoder("tiny", net, FrozenConfig(config, PoolConfig(blocks, ("mean", "std"), 64, read, 1)))
+    return FrozenEncoder("tiny", net, FrozenConfig(config, PoolConfig(blocks, ("mean", "std"), 64, read, 1, zoom)))
 
 
-@pytest.mark.parametrize(("read", "blocks"), [("likeness", (0, 1)), ("nearest", (0, 2))])
-def test_two_encoders_with_both_embeddings_give_pythons_score_and_shares(visit, tmp_path, read, blocks):
-    parts = [tiny(0, "linear", 16, read, blocks), tiny(1, "conv-pool", 8, read, blocks)]
+@pytest.mark.parametrize(
+    ("read", "blocks", "zoom"), [("likeness", (0, 1), ()), ("nearest", (0, 2), (2,)), ("likeness", (1,), (4, 1))]
+)
+def test_two_encoders_with_both_embeddings_give_pythons_score_and_shares(visit, tmp_path, read, blocks, zoom):
+    parts = [tiny(0, "linear", 16, read, blocks, zoom), tiny(1, "conv-pool", 8, read, blocks, zoom)]
     SideBySide("two", parts).save(tmp_path, half=True)  # as the package's own
     encoder = load_encoder(str(tmp_path))
     contrast = torch.rand(16, 1, 1, 1)

@@ -9,10 +9,11 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Locator, Page, expect
 
+from clicv2lite.extras import MissingPackage
 from tests.browser.test_accessibility import ALL_BUT_CONTRAST, FOUND, NAMELESS, low_contrast
 from tests.browser.test_new_widgets import show
 
-pytest.importorskip("clicv2lite.widgets", exc_type=ImportError)
+pytest.importorskip("clicv2lite.widgets", exc_type=MissingPackage)
 
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square

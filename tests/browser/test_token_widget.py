@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, expect
 
+from clicv2lite.extras import MissingPackage
 from tests.browser.test_new_widgets import PICTURES, PIXELS, number, show
 
-pytest.importorskip("clicv2lite.widgets", exc_type=ImportError)
+pytest.importorskip("clicv2lite.widgets", exc_type=MissingPackage)
 
 from matplotlib import colormaps
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-pytest.importorskip("clicv2lite.widgets", exc_type=ImportError)
+from clicv2lite.extras import MissingPackage
+
+pytest.importorskip("clicv2lite.widgets", exc_type=MissingPackage)
 
 from clicv2lite.method.patches import DIRECTIONS
 from clicv2lite.pretrain.export import load_pretraining

@@ -24,6 +24,22 @@ def test_threads_hold_no_more_than_the_budget_at_once():
     assert max(most) <= 90 and budget.taken == 0
 
 
+def test_threads_hold_at_once_what_fits():
+    budget, together = Budget(100), threading.Barrier(3)
+
+    def work():
+        with budget.hold():
+            budget.take(30)
+            together.wait(30)  # breaks if one of the three is kept waiting
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not together.broken
+
+
 def test_more_than_the_whole_budget_is_given_to_a_thread_that_is_alone_and_it_waits_for_that():
     budget, order = Budget(100), []
     with budget.hold():

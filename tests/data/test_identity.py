@@ -57,7 +57,7 @@ def test_a_file_that_is_gone_changes_it_and_is_no_error(folder):
 
 def test_each_file_is_asked_for_its_size_once(folder, monkeypatch):
     images, asked = open_images([str(folder)]), []
-    monkeypatch.setattr("clicv2lite.data.identity._size", lambda path: asked.append(path) or 1)
+    monkeypatch.setattr("clicv2lite.data.identity.size_of", lambda path: asked.append(path) or 1)
     identity(images)
     assert sorted(asked) == sorted(images.names)
 

@@ -245,5 +245,6 @@ def test_an_image_of_pil_is_left_as_it_was_and_its_orientation_is_applied():
 def test_levels_of_12_bits_are_said_once_a_picture(capsys):
     dark = Image.fromarray(np.linspace(0, 4095, 64).astype(np.uint16).reshape(8, 8))
     list(squares([dark, dark], 8))
-    said = capsys.readouterr().err.splitlines()
-    assert sorted(said) == [line for i in range(2) for line in said if f"clicv2lite: image {i}: its levels use only 12" in line]
+    first, second = sorted(capsys.readouterr().err.splitlines())
+    assert first.startswith("clicv2lite: image 0: its levels use only 12")
+    assert second.startswith("clicv2lite: image 1: its levels use only 12")

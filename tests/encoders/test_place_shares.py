@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -21,6 +22,21 @@ def test_the_mean_share_is_the_pooled_feature(blocks, statistics):
     torch.testing.assert_close(got.mean((1, 2)), encoder.features(images), atol=1e-5, rtol=1e-5)
 
 
+def test_each_share_stands_at_its_own_place_at_both_sizes():
+    torch.manual_seed(0)
+    config = EncoderConfig(size=32, patch=8, width=16, depth=1, heads=2)
+    pooling = PoolConfig((-1,), ("mean", "max", "min"), 64, halvings=1)
+    encoder = FrozenEncoder("tiny", build_vit(config), FrozenConfig(config, pooling))
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    got = shares(encoder, images).unflatten(-1, (2, 3, 16))  # sizes, statistics, channels
+    for size, tokens in enumerate(encoder.channels(images)):  # (2, 8, 8, 16), (2, 4, 4, 16)
+        most, least, places = tokens.amax((1, 2)), tokens.amin((1, 2)), tokens[0, ..., 0].numel()
+        for i, y, x in np.ndindex(2, 8, 8):
+            token = tokens[i, y >> size, x >> size]
+            extremes = [torch.where(token == value[i], token * places, 0) for value in (most, least)]
+            assert got[i, y, x, size].equal(torch.stack([token, *extremes]))
+
+
 def test_tokens_that_do_not_deviate_add_nothing():
     config = EncoderConfig(size=32, patch=32, width=16, depth=1, heads=2)  # one patch: its deviation is 0
     encoder = FrozenEncoder("tiny", build_vit(config), FrozenConfig(config, PoolConfig((-1,), ("std",))))
@@ -31,11 +47,11 @@ def test_tokens_that_do_not_deviate_add_nothing():
 def test_the_mean_share_is_the_pooled_feature_whatever_is_read_at_whichever_sizes(read, width):
     torch.manual_seed(0)
     config = EncoderConfig(size=32, patch=8, width=16, depth=2, heads=2)
-    pooling = PoolConfig((0, 1), ("mean", "std"), 64, read, halvings=2)
+    pooling = PoolConfig((0, 1), ("mean", "std"), 64, read, halvings=2, zoom=(2,))
     encoder = FrozenEncoder("tiny", build_vit(config), FrozenConfig(config, pooling))
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     got = shares(encoder, images)
-    assert got.shape == (2, 8, 8, 3 * 2 * 2 * width)  # sizes, blocks, statistics
+    assert got.shape == (2, 8, 8, (3 * 2 + 1) * 2 * width)  # sizes and blocks, and a zoom; statistics
     torch.testing.assert_close(got.mean((1, 2)), encoder.features(images), atol=1e-5, rtol=1e-5)
 
 

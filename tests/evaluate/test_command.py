@@ -26,7 +26,7 @@ from clicv2lite.evaluate.suites import SUITES
 from clicv2lite.evaluate.summary import spread
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.probe.encoding import encode
-from clicv2lite.probe.invariance import INVERSE_PENALTY
+from clicv2lite.probe.invariance import INVERSE_PENALTY, neighbourhood
 from clicv2lite.probe.metrics import report
 from clicv2lite.probe.predictions import unpack, unpack_names
 
@@ -326,6 +326,14 @@ def test_the_category_probe_respects_the_split_of_a_table(tmp_path):
     plain = RatedImages(data, SIZES["ci"])
     assert rated.path(tmp_path, "classes").name.startswith("classes-split-")
     assert plain.path(tmp_path, "classes").name.startswith("classes-2-")
+
+
+def test_the_neighbours_of_a_map_are_those_of_its_points(tmp_path):
+    rated = RatedImages(find_data("ci", None, None, None, tmp_path), SIZES["ci"])
+    encoder = runs.untrained(SIZES["ci"].recipe(SUITES["fig7"].rows[0], 0))
+    got = rated.measure(tmp_path / "run", encoder, ["map"], 0)["map"]
+    want = neighbourhood(got["points"], got["categories"], got["scores"])
+    assert {key: got[key] for key in want} == pytest.approx(want, abs=0.02)  # points are rounded
 
 
 def test_self_similarity_reads_the_blocks_of_the_recipe_and_of_a_network_of_maps_the_last_two(tmp_path):

@@ -145,9 +145,9 @@ def test_a_mistake_is_one_line(data, more, said, capsys):
 
 def test_a_head_that_reads_one_encoder_refuses_two_before_the_encoding(data, monkeypatch, capsys):
     monkeypatch.setattr("clicv2lite.evaluate.leaderboard.encode_task", lambda *_: pytest.fail("encoded"))
-    words = ["--ratings", str(data / "r.csv"), "--head", "icnet", "--encoder", "handcrafted", str(data / "e0"), "default"]
+    words = ["--ratings", str(data / "r.csv"), "--head", "icnet", "--encoder", "handcrafted", str(data / "e0"), "default+lite"]
     assert main(["leaderboard", *words]) == 2
-    assert "--encoder default: ICNet's head reads the tokens of one encoder" in capsys.readouterr().err
+    assert "--encoder default+lite: ICNet's head reads the tokens of one encoder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("more", [["--ratings", "few.csv"], ["--ratings", "less.csv", "--test", "rest.csv"]])

@@ -16,18 +16,24 @@ from clicv2lite.probe.task import Task
 N = 60
 
 
-def made(seed, test=None):
-    """Scores, and three candidates: two see them through noise of about the same size, one sees nothing."""
+def made(seed, test=None, grouped=False):
+    """Scores, and three candidates: two see them through noise of about the same size, one sees nothing; b is rated higher."""
     rng = np.random.default_rng(seed)
     scores, categories = rng.uniform(size=N), [*"ab"] * (N // 2)
     seen = {"one": scores[:, None] + rng.normal(0, 0.3, (N, 1)), "two": scores[:, None] + rng.normal(0, 0.3, (N, 1))}
     seen["none"] = rng.normal(0, 1, (N, 1))
     train = np.ones(N, bool) if test is None else ~test
-    return Task([Path(f"{i}.png") for i in range(N)], scores, categories, train, test), seen
+    groups = np.array(categories) if grouped else None
+    scores = scores + 0.7 * (np.array(categories) == "b")
+    return Task([Path(f"{i}.png") for i in range(N)], scores, categories, train, test, groups), seen
 
 
 def as_candidates(seen):
     return {name: Candidate(torch.from_numpy(x), fit_ridge) for name, x in seen.items()}
+
+
+def fitted(task, x, rows):
+    return fit_ridge(torch.from_numpy(x[rows]), task.scores[rows], None if task.groups is None else task.groups[rows])
 
 
 def by_loops(task, seen, tests):
@@ -40,21 +46,22 @@ def by_loops(task, seen, tests):
             inner = np.zeros(len(train))
             for hidden in folds(len(train), 3, names, 1):
                 rest = [i for i in range(len(train)) if i not in set(hidden)]
-                head = fit_ridge(torch.from_numpy(x[train[rest]]), task.scores[train[rest]])
+                head = fitted(task, x, train[rest])
                 inner[hidden] = head.predict(torch.from_numpy(x[train[hidden]]))
             of = [[i for i, category in enumerate(names) if category == c] for c in "ab"]
             mean[name] = np.mean([np.corrcoef(inner[rows], task.scores[train[rows]])[0, 1] for rows in of])
         best = max(mean, key=mean.get)
-        head = fit_ridge(torch.from_numpy(seen[best][train]), task.scores[train])
+        head = fitted(task, seen[best], train)
         predictions[test] = head.predict(torch.from_numpy(seen[best][test]))
         chosen.append(best)
     return predictions, chosen
 
 
-def test_every_fold_is_predicted_by_what_the_others_chose():
+@pytest.mark.parametrize("grouped", [False, True])
+def test_every_fold_is_predicted_by_what_the_others_chose(grouped):
     both = set()
     for seed in range(4):
-        task, seen = made(seed)
+        task, seen = made(seed, grouped=grouped)
         predictions, chosen = nested(as_candidates(seen), task, 3, 1)
         expected, expected_choice = by_loops(task, seen, folds(N, 3, task.categories, 1))
         assert chosen == expected_choice and "none" not in chosen

@@ -26,6 +26,11 @@ def test_tokens_that_hold_the_offset_are_read_whole():
     assert offset_r2(mixed, offsets_of()) == pytest.approx(1, abs=1e-4)
 
 
+def test_the_reader_is_judged_on_the_images_that_it_was_not_fitted_on():
+    turned = offsets_of() * np.where(np.arange(40) % 2, -1, 1)[:, None, None]
+    assert offset_r2(turned, offsets_of()) == pytest.approx(-3, abs=0.1)  # each error is twice the offset
+
+
 def test_tokens_with_one_axis_give_half():
     one = np.stack([offsets_of()[..., 0], np.zeros((40, 16))], -1)
     assert offset_r2(one, offsets_of()) == pytest.approx(0.5, abs=0.02)

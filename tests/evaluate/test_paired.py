@@ -175,6 +175,15 @@ def test_all_comparisons_must_hold_and_one_is_enough_against():
     assert all_above([down, lacking]) == (False, pytest.approx(2 * down.p))
 
 
+def test_of_several_comparisons_the_largest_p_value_holds_and_the_smallest_stands_against():
+    wide, narrow = pair(0.05, half=0.06), pair(0.017, half=0.004)
+    assert all_above([narrow, wide]) == (True, pytest.approx(ttest_1samp(wide.values, 0).pvalue))
+    assert all_above([pair(-0.05, half=0.06), pair(-0.017, half=0.004)]) == (False, pytest.approx(2 * 2 / 100))  # two of 99 + 1
+    assert alike([wide, narrow], 0.01) == (False, pytest.approx(2 * ttest_1samp(narrow.values, 0.01).pvalue))
+    unsure = ttest_1samp(narrow.values, 0.02, alternative="less").pvalue
+    assert alike([pair(0.005), narrow], 0.02) == (True, pytest.approx(unsure))
+
+
 def test_equivalence_is_two_one_sided_tests_within_the_margin():
     close, wide, far = pair(0.005), pair(0.005, half=0.04), pair(-0.05)
     low, high = (ttest_1samp(close.values, end, alternative=side).pvalue for end, side in ((-0.02, "greater"), (0.02, "less")))

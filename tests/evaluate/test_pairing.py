@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from clicv2lite.evaluate.comparison import compare
 from clicv2lite.evaluate.paired import paired_difference
 from clicv2lite.evaluate.pairing import as_json, paired_rows, spreads
 from clicv2lite.evaluate.summary import spread
@@ -103,3 +104,15 @@ def test_another_head_has_its_own_difference():
     first, other = paired_rows(one, "ours", "theirs"), paired_rows(one, "ours", "theirs", head="likeness")
     assert other.mean == pytest.approx(first.mean / 2) and first.mean == paired_rows(one, "ours", "theirs", head="ridge").mean
     assert paired_rows(one, "ours", "theirs", head="icnet") is None
+
+
+@pytest.mark.parametrize(("printed", "said"), [(0.9, "agrees"), (0.7, "disagrees")])
+def test_a_row_agrees_where_it_lies_on_the_papers_side_of_the_reference_row(printed, said):
+    one = result() | {"reference": "theirs"}
+    ours, theirs = one["rows"]
+    for row, paper, measured in ((ours, printed, 0.8), (theirs, 0.8, 0.5)):
+        row["paper"] = {"pcc": paper}
+        row["ours"]["ridge"]["pcc"] = spread([measured, measured + 0.01])
+    compare(one)
+    assert ours["direction"]["pcc"] == said and ours["difference"]["pcc"]["mean"] == pytest.approx(0.3)
+    assert theirs["direction"]["pcc"] is theirs["difference"]["pcc"] is ours["direction"]["top1"] is None

@@ -10,9 +10,12 @@ from PIL import Image
 
 from clicv2lite.cli import main
 from clicv2lite.data import worlds
+from clicv2lite.data.inputs import square
+from clicv2lite.data.rated.table import read_ratings
 from clicv2lite.encoders.side_by_side import SideBySide
 from clicv2lite.evaluate.card import card
-from clicv2lite.models.by_name import DEFAULT
+from clicv2lite.heads.ridge import fit_ridge
+from clicv2lite.models.by_name import DEFAULT, SHIPPED
 from clicv2lite.models.model import load_model
 from clicv2lite.models.norms import fingerprint
 from clicv2lite.pretrain.engine import Pretraining, pretrain
@@ -124,9 +127,10 @@ def test_a_table_that_is_none_leaves_the_model_that_was_there(made, capsys):
     assert "typo.csv" in capsys.readouterr().err and before == {p.name: p.read_bytes() for p in (made / "model").iterdir()}
 
 
-def test_the_card_of_the_shipped_model_is_made_of_its_files():
-    text = (DEFAULT / "model_card.md").read_text(encoding="utf-8")
-    assert text == card(DEFAULT)
+@pytest.mark.parametrize("name", ["default", "lite"])
+def test_the_card_of_a_shipped_model_is_made_of_its_files(name):
+    text = (SHIPPED[name] / "model_card.md").read_text(encoding="utf-8")
+    assert text == card(SHIPPED[name]) and text.startswith(f"# Model card: clicv2lite {name}\n")
     assert not re.search(r"\{[a-z]|/tmp|/work|\bnan\b", text)
 
 
@@ -162,14 +166,17 @@ def test_a_card_reads_options_of_stored_commands_in_both_forms_and_quotes_folder
     assert "clicv2lite release RUN " in again("clicv2lite pretrain", "clicv2lite release --ratings foo.csv")
 
 
-def test_the_shipped_model_is_what_its_files_say():
-    recipe, release = load_recipe(), json.loads((DEFAULT / "release.json").read_text())
+@pytest.mark.parametrize("name", ["default", "lite"])
+def test_a_shipped_model_is_what_its_files_say(name):
+    folder = SHIPPED[name]
+    recipe, release = load_recipe(name), json.loads((folder / "release.json").read_text())
     assert (recipe.name, recipe.passes) == ("lite", release["pretraining"]["passes"])
-    assert release["bytes"] == {p.name: p.stat().st_size for p in sorted(DEFAULT.glob("*.safetensors"))}
+    assert release["bytes"] == {p.name: p.stat().st_size for p in sorted(folder.glob("*.safetensors"))}
     assert release["float16"]["largest_difference"] < 0.01
-    probe = json.loads((DEFAULT / "probe.json").read_text())
+    probe, unseen = json.loads((folder / "probe.json").read_text()), release["same_folds"]["unseen_category"]
     assert np.mean([entry["pcc"] for entry in probe["per_category"].values()]) == pytest.approx(probe["mean_pcc"])
-    assert not any("/tmp" in p.read_text() for p in DEFAULT.glob("*.json"))
+    assert unseen["per_category"].keys() == probe["per_category"].keys() and unseen["mean_pcc"] < probe["mean_pcc"]
+    assert not any("/tmp" in p.read_text() for p in folder.glob("*.json"))
 
 
 def test_a_released_model_is_read_in_another_way_with_its_weights_as_they_are(made, tmp_path, capsys, on_seven):
@@ -199,7 +206,7 @@ def test_a_released_model_is_read_in_another_way_with_its_weights_as_they_are(ma
     assert now["bytes"]["head.safetensors"] == (again / "head.safetensors").stat().st_size
     text = (again / "model_card.md").read_text()
     assert "how rare it is, with and without the mean token, in the image; their means and deviations, " in text
-    assert "float16 moved a score" in text and "with the reading before" in text
+    assert "float16 moved a score" in text and "with the reading of its first release" in text
     assert text.rstrip().endswith(
         "--set pool_blocks=0,1 pool_statistics=mean,std pool_size=0 pool_read=nearest pool_halvings=0\n```"
     )
@@ -209,6 +216,33 @@ def test_a_released_model_is_read_in_another_way_with_its_weights_as_they_are(ma
         f"clicv2lite: {two}: config_2.json is not in it; name a whole folder that `release` wrote, or the runs\n"
     )
     assert not (tmp_path / "third" / "encoder.safetensors").exists()
+
+
+def test_a_released_model_without_heads_is_read_again_and_its_card_says_so(made, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(made / "model", bare)
+    (bare / "pretraining.safetensors").unlink()
+    release = json.loads((bare / "release.json").read_text())
+    del release["key"], release["bytes"]["pretraining.safetensors"]
+    (bare / "release.json").write_text(json.dumps(release))
+    shutil.copytree(made / "model", tmp_path / "again")  # whose heads are of another encoder
+    assert main(["release", str(bare), "--ratings", str(made / "ratings.csv"), "--out", str(tmp_path / "again")]) == 0
+    assert not (tmp_path / "again" / "pretraining.safetensors").exists()
+    before, after = (load_model(folder, "cpu").score(made / "0.png") for folder in (made / "model", tmp_path / "again"))
+    assert after == before
+    text = (tmp_path / "again" / "model_card.md").read_text()
+    assert "the projection head and the decoder are not stored" in text and "decoder, " not in text.split("## ")[0]
+
+
+def test_what_a_release_says_of_an_unseen_category_is_a_head_of_the_others(made):
+    model, table = load_model(made / "model", "cpu"), read_ratings(str(made / "ratings.csv"))
+    found = json.loads((made / "model" / "release.json").read_text())["same_folds"]["unseen_category"]
+    kinds = np.array(table.categories)
+    features = torch.cat([model.encoder.features(square(path, 32)[None]) for path in table.paths])
+    for kind, got in found["per_category"].items():
+        mine = kinds == kind
+        head = fit_ridge(features[~mine], table.scores[~mine], kinds[~mine])
+        assert got["pcc"] == pytest.approx(np.corrcoef(table.scores[mine], head.predict(features[mine]))[0, 1], abs=1e-6)
 
 
 def test_a_released_model_is_named_alone(made, capsys):

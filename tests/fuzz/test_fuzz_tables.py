@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clicv2lite.data.rated.table import read_ratings
 from clicv2lite.errors import UserError
-from clicv2lite.score.table import read_table
+from clicv2lite.score.table import Table
 from tests.fuzz.mutations import damage, damaged, texts
 
 fuzz = settings.get_profile("fuzz")
@@ -25,6 +25,10 @@ def folder(tmp_path_factory):
 
 RATINGS = "image,score,category,split\n" + "".join(f'{i}.png,0.{i + 1},"c, {i % 2}",train\n' for i in range(6))
 SCORES = "image,score,error\n" + "".join(f'"{i}, x.png",0.{i + 1}00000,\n' for i in range(5)) + "bad.png,,bad.png: corrupt\n"
+
+
+def scores(path):
+    return Table(path).scores
 
 
 def outcome(read, path, content, refused):
@@ -57,12 +61,12 @@ def test_a_rating_table_of_any_cells_is_read_or_one_line(folder, rows, refused):
 @given(changes=damage)
 @settings(fuzz)
 def test_a_damaged_score_table_is_read_or_one_line(folder, changes, refused):
-    outcome(read_table, folder / "s.csv", damaged(SCORES.encode(), changes), refused)
+    outcome(scores, folder / "s.csv", damaged(SCORES.encode(), changes), refused)
 
 
 @given(cut=st.integers(0, len(SCORES)))
 @settings(fuzz)
 def test_a_score_table_that_was_cut_keeps_its_whole_rows(folder, cut, refused):
-    whole, found = (outcome(read_table, folder / "s.csv", SCORES[:n].encode(), refused) for n in (len(SCORES), cut))
+    whole, found = (outcome(scores, folder / "s.csv", SCORES[:n].encode(), refused) for n in (len(SCORES), cut))
     assert found is not None and len(found) <= len(whole)
     assert dict(found).items() <= dict(whole).items()

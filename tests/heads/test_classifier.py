@@ -35,6 +35,26 @@ def test_predictions_are_those_of_logistic_regression(spread, least):
     assert same.mean() >= least
 
 
+def test_training_is_sgd_with_warm_up_and_a_cosine_written_out():
+    x, y = clusters(50, 3, 5, 2)
+    (got,) = fit_classifiers(x, y, 3, [3.0], ClassifierTraining(epochs=9, batch=20), seed=4)
+    features, order = x.numpy(), torch.Generator().manual_seed(4)
+    z = (features - features.mean(0)) / np.sqrt(features.var(0) + 1e-6)
+    z, wanted = np.c_[z, np.ones(50)], np.eye(3)[y]  # the last weight is the bias
+    weight, velocity = np.zeros((2, 6, 3))
+    batches = [rows for _ in range(9) for rows in np.array_split(torch.randperm(50, generator=order).numpy(), 3)]
+    shares = [0.25, 0.5, 0.75, *(0.5 + 0.5 * np.cos(np.linspace(0, np.pi, 24, endpoint=False)))]  # 3 of 27 steps of warm-up
+    for rows, share in zip(batches, shares, strict=True):
+        likely = np.exp(z[rows] @ weight)
+        velocity = 0.9 * velocity + z[rows].T @ (likely / likely.sum(1, keepdims=True) - wanted[rows]) / len(rows)
+        weight -= 3.0 * (50 / 3 / 256) * share * velocity
+    np.testing.assert_allclose(x.float() @ got.weight.T + got.bias, z @ weight, atol=1e-4)
+
+
+def test_the_defaults_are_those_of_linear_probes_of_imagenet():
+    assert ClassifierTraining() == ClassifierTraining(epochs=90, batch=1024, warmup=1 / 9, momentum=0.9)
+
+
 @given(st.integers(0, 99), st.integers(5, 12))
 def test_the_best_five_are_those_of_sorted_logits(seed, classes):
     rng = np.random.default_rng(seed)

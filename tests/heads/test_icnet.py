@@ -7,6 +7,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.heads.icnet import IcnetHead, IcnetShape, IcnetTraining, LayoutAttention, fit_icnet
 
 SMALL = IcnetShape(width=5, grid=6, channels=8)
+BATCH_NORM = {"weight": 1, "bias": -0.5, "running_mean": -0.5, "running_var": 1}  # part -> the least of the values for it here
 
 
 def rated(n=24, seed=0):
@@ -21,6 +22,38 @@ def test_score_and_map_lie_in_0_to_1_and_have_their_shapes():
     score, complexity = IcnetHead(SMALL).eval()(100 * torch.randn(3, 4, 4, 5))
     assert score.shape == (3,) and complexity.shape == (3, 6, 6)
     assert ((score >= 0) & (score <= 1)).all() and ((complexity >= 0) & (complexity <= 1)).all()
+
+
+@torch.no_grad()
+def test_the_head_is_icnets_written_out():
+    torch.manual_seed(0)
+    head = IcnetHead(SMALL).eval()
+    w = head.state_dict()
+    for name in ("bring.1", "map.0.1", "look.0.1"):  # batch normalisation that does something
+        for part, least in BATCH_NORM.items():
+            w[f"{name}.{part}"].uniform_(least, least + 1)
+
+    def resized(x, side):
+        return F.interpolate(x, (side, side), mode="bilinear", align_corners=True)
+
+    def convolved(x, name):
+        x = F.conv2d(x, w[f"{name}.0.weight"], w[f"{name}.0.bias"], padding="same")
+        scale, bias, mean, variance = (w[f"{name}.1.{part}"][:, None, None] for part in BATCH_NORM)
+        return ((x - mean) / (variance + 1e-5).sqrt() * scale + bias).clamp(min=0)
+
+    def perceptron(x, name):
+        hidden = (x @ w[f"{name}.0.weight"].T + w[f"{name}.0.bias"]).clamp(min=0)
+        return 1 / (1 + torch.exp(-(hidden @ w[f"{name}.2.weight"].T + w[f"{name}.2.bias"])))
+
+    def arm(x, name):
+        x = convolved(x, f"{name}.0")
+        return x * perceptron(resized(x, 32).flatten(2), f"{name}.1.weigh")[..., None]
+
+    tokens = torch.randn(2, 4, 3, 5)
+    x = convolved(resized(tokens.movedim(-1, 1), 6), "bring")
+    complexity = torch.sigmoid(F.conv2d(arm(x, "map"), w["map.2.weight"], w["map.2.bias"]))
+    np.testing.assert_allclose(head.predict(tokens), perceptron(arm(x, "look").mean((2, 3)), "score")[:, 0], atol=1e-6)
+    np.testing.assert_allclose(head.maps(tokens), complexity[:, 0], atol=1e-6)
 
 
 def test_on_a_vit_b_the_head_has_the_6_4_million_parameters_of_icnets():
@@ -67,17 +100,22 @@ def test_the_same_seed_gives_the_same_head_and_leaves_the_global_generator_alone
     assert (first.predict(tokens) != fit_icnet(tokens, scores, SMALL, training, seed=4).predict(tokens)).any()
 
 
-def test_one_step_is_sgd_on_the_weighted_loss():
+def test_training_is_sgd_on_the_weighted_loss_of_shuffled_batches():
     tokens, scores = rated(8)
-    training = IcnetTraining(epochs=1, lr=0.5, momentum=0.9, weight_decay=0.01, batch_size=8)
+    training = IcnetTraining(epochs=2, lr=0.1, momentum=0.9, weight_decay=0.01, batch_size=5)
     got = fit_icnet(tokens, scores, SMALL, training, seed=1)
     torch.manual_seed(1)
-    want = IcnetHead(SMALL)
-    score, complexity = want(tokens)
-    target = torch.tensor(scores, dtype=torch.float32)
-    (0.9 * F.mse_loss(score, target) + 0.1 * F.mse_loss(complexity.mean((1, 2)), target)).backward()
-    for (name, trained), start in zip(got.named_parameters(), want.parameters(), strict=True):
-        expected = start - 0.5 * (start.grad + 0.01 * start)
+    want, target = IcnetHead(SMALL), torch.tensor(scores, dtype=torch.float32)
+    order = torch.Generator().manual_seed(1)
+    velocity = [torch.zeros_like(p) for p in want.parameters()]
+    for rows in [part for _ in range(2) for part in torch.randperm(8, generator=order).split(5)]:
+        score, complexity = want(tokens[rows])
+        loss = 0.9 * F.mse_loss(score, target[rows]) + 0.1 * F.mse_loss(complexity.mean((1, 2)), target[rows])
+        gradients = torch.autograd.grad(loss, list(want.parameters()))
+        for p, v, gradient in zip(want.parameters(), velocity, gradients, strict=True):
+            v.mul_(0.9).add_(gradient + 0.01 * p.detach())
+            p.data.sub_(0.1 * v)
+    for (name, trained), expected in zip(got.named_parameters(), want.parameters(), strict=True):
         torch.testing.assert_close(trained, expected, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 

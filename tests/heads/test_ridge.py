@@ -98,19 +98,22 @@ def test_with_groups_the_weights_are_the_closed_form_on_deviations_from_group_me
     assert head.predict(features).mean() == pytest.approx(scores.mean())
 
 
+@pytest.mark.parametrize("alone", [0, 1], ids=["groups of several", "one row is a group of its own"])
 @pytest.mark.parametrize("n, width", [(24, 6), (12, 30)])
-def test_with_groups_too_the_penalty_has_the_least_leave_one_out_error(n, width):
+def test_with_groups_too_the_penalty_has_the_least_leave_one_out_error(n, width, alone):
     rng = np.random.default_rng(3)
     x, scores, groups = rng.normal(size=(n, width)), rng.normal(size=n), np.arange(n) % 3
+    groups[:alone] = 3
     x = (x - x.mean(0)) / x.std(0)
 
     def within(values, rows):
-        return np.concatenate([values[rows][groups[rows] == g] - values[rows][groups[rows] == g].mean(0) for g in range(3)])
+        parts = [values[rows][groups[rows] == g] for g in set(groups[rows])]
+        return np.concatenate([part - part.mean(0) for part in parts])
 
     errors = []
     for alpha in ALPHAS:
         each = []
-        for i in range(n):
+        for i in range(alone, n):  # what is alone has no error: nothing is left of its group
             rest = np.delete(np.arange(n), i)
             a, b = within(x, rest), within(scores, rest)
             weight = np.linalg.solve(a.T @ a + alpha * np.eye(width), a.T @ b)

@@ -1,6 +1,7 @@
 """CLIC-style: entropy by scipy, activation energy by loops, the key's turns by hand."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,23 +20,16 @@ from clicv2lite.learners.clic import (
     make_views,
     turned,
 )
-from clicv2lite.learners.moco import DRAWS, MoCo, infonce_queue
+from clicv2lite.learners.moco import DRAWS, MoCo, infonce_queue, one_crop
 from clicv2lite.learners.moco import make_views as moco_views
 from clicv2lite.method.backbone import build_network
 from clicv2lite.method.encoder import prepare
-from clicv2lite.method.views import uniform
 from clicv2lite.recipes.library import get_recipe
+from tests.learners.batches import images, uniform_noise
 
-RECIPE = get_recipe("ci", ["method=clic", "queue=20"])
+RECIPE = get_recipe("ci", ["method=clic", "queue=20", "temperature=0.3"])
 VIEWS = RECIPE.views
-
-
-def images(b=6, side=40, seed=0):
-    return torch.randint(0, 256, (b, 3, side, side), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
-
-
-def noise(b=6, seed=0):
-    return uniform(seed, np.zeros(b, np.int64), np.arange(b), draws_per_image(VIEWS))
+noise = partial(uniform_noise, draws_per_image(VIEWS))
 
 
 def model_of(recipe=RECIPE, seed=0):
@@ -111,7 +105,7 @@ def test_the_loss_is_mocos_and_a_quarter_of_the_squared_gap_to_the_entropy():
         model.query.forward_features(views.query)
     gaps = [(float(e) - float(h)) ** 2 for e, h in zip(activation_energy(stages), views.entropy, strict=True)]
     assert float(output.auxiliary) == pytest.approx(np.mean(gaps), rel=1e-4)
-    contrast = infonce_queue(output.queries[:, 0], output.keys[:, 0], model.queue, RECIPE.temperature)
+    contrast = infonce_queue(output.queries[:, 0], output.keys[:, 0], model.queue, 0.3)
     assert float(output.contrast) == pytest.approx(float(contrast), rel=1e-5)
     assert float(output.total) == pytest.approx(float(contrast) + 0.25 * np.mean(gaps), rel=1e-4)
     assert model.query.blocks[0].mlp.fc1.bias.grad.abs().sum() > 0
@@ -126,10 +120,11 @@ def test_with_weight_zero_it_is_moco():
     assert model_of(recipe)(views).total.equal(other(views).total)
 
 
-def test_the_query_is_mocos_and_the_key_is_turned_as_well():
+def test_the_query_is_mocos_and_has_the_entropy_and_the_key_is_turned_as_well():
     views = make_views(images(), noise(), VIEWS)
     plain = moco_views(images(), noise()[:, : 2 * DRAWS], VIEWS)
-    assert isinstance(views, CropsWithEntropy) and views.query.equal(plain.query) and views.entropy.shape == (6,)
+    assert isinstance(views, CropsWithEntropy) and views.query.equal(plain.query)
+    assert views.entropy.equal(global_entropy(one_crop(images(), noise()[:, :DRAWS], VIEWS)))
     assert views.key.equal(turned(plain.key, noise()[:, 2 * DRAWS :])) and not views.key.equal(plain.key)
 
 

@@ -1,5 +1,7 @@
 """CLIC's own settings, and what its key gets beyond MoCo's crop: mirrored, turned as by Pillow, noisy."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -10,19 +12,12 @@ from clicv2lite.learners.clic import global_entropy
 from clicv2lite.learners.clic_published import KEY_DRAWS, draws_per_image, make_views
 from clicv2lite.learners.moco_published import DRAWS, published_crop
 from clicv2lite.method.pixels import normalize
-from clicv2lite.method.views import uniform
 from clicv2lite.recipes.library import get_recipe
+from tests.learners.batches import images, uniform_noise
 
 VIEWS = get_recipe("ci", ["method=clic_published"]).views
+noise = partial(uniform_noise, draws_per_image(VIEWS))
 OFF = 0.999
-
-
-def images(b=6, side=40, seed=0):
-    return torch.randint(0, 256, (b, 3, side, side), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
-
-
-def noise(b=6, seed=0):
-    return uniform(seed, np.zeros(b, np.int64), np.arange(b), draws_per_image(VIEWS))
 
 
 def plain_key(b, draws):

@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,24 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clicv2lite.learners.moco import DRAWS, MoCo, draws_per_image, infonce_queue, make_views, one_crop
+from clicv2lite.method.augmentation import augment
 from clicv2lite.method.clicv2 import CLICv2
 from clicv2lite.method.encoder import EncoderConfig, encode_visible
 from clicv2lite.method.patches import patchify
 from clicv2lite.method.pixels import MEAN, STD
-from clicv2lite.method.views import ViewConfig, base_crop, uniform
+from clicv2lite.method.views import ViewConfig, base_crop
 from clicv2lite.models.by_name import random_encoder
 from clicv2lite.recipes.library import get_recipe
+from tests.learners.batches import images, uniform_noise
 
 RECIPE = get_recipe("ci", ["method=moco", "queue=20", "momentum=0.7"])
 VIEWS = RECIPE.views
-
-
-def images(b=6, height=40, width=40, seed=0):
-    return torch.randint(0, 256, (b, 3, height, width), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
-
-
-def noise(b=6, seed=0, count=2 * DRAWS):
-    return uniform(seed, np.zeros(b, np.int64), np.arange(b), count)
+noise = partial(uniform_noise, 2 * DRAWS)
 
 
 def features(n, d=5, seed=0):
@@ -120,6 +116,12 @@ def test_without_jitter_a_view_is_the_normalised_crop():
     clean = base_crop(images(), noise()[:, :5], config)
     want = (clean - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
     np.testing.assert_allclose(query, want, atol=1e-5)
+
+
+def test_crop_and_jitter_have_draws_of_their_own():
+    clean = base_crop(images(), noise()[:, :5], VIEWS)
+    want = augment(clean[:, None], noise()[:, None, 5:10], VIEWS)[:, 0]
+    assert one_crop(images(), noise()[:, :DRAWS], VIEWS).equal(want)
 
 
 def test_a_crop_is_jittered_as_a_whole():

@@ -1,28 +1,22 @@
 """MoCo v2's own settings and colours: against colorsys, scipy and loops, and how often each is drawn."""
 
 import colorsys
+from functools import partial
 from itertools import permutations
 
 import numpy as np
 import pytest
-import torch
 from scipy.ndimage import gaussian_filter1d
 
 from clicv2lite.learners.moco_published import DRAWS, GRAY, draws_per_image, make_views, published_crop
 from clicv2lite.method.pixels import normalize
-from clicv2lite.method.views import base_crop, uniform
+from clicv2lite.method.views import base_crop
 from clicv2lite.recipes.library import get_recipe
+from tests.learners.batches import images, uniform_noise
 
 VIEWS = get_recipe("ci", ["method=moco_published"]).views
+noise = partial(uniform_noise, DRAWS)
 OFF = 0.999  # a coin that does not fall
-
-
-def images(b=6, side=40, seed=0):
-    return torch.randint(0, 256, (b, 3, side, side), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
-
-
-def noise(b=6, count=DRAWS, seed=0):
-    return uniform(seed, np.zeros(b, np.int64), np.arange(b), count)
 
 
 def by_hand(crop, row, color=0.4, blur=0.5, gray=GRAY):
@@ -67,8 +61,8 @@ def test_each_change_has_its_probability_and_no_other_changes_a_pixel(coin, shar
     others = {5, 11, 12} - {coin}
     draws[:, list(others)] = OFF
     draws[:, 13] = 0.9  # a narrow blur may change nothing
-    got = published_crop(images(300, 12), draws, VIEWS, GRAY)
-    plain = base_crop(images(300, 12), draws[:, :5], VIEWS)
+    got = published_crop(images(300, 12, 12), draws, VIEWS, GRAY)
+    plain = base_crop(images(300, 12, 12), draws[:, :5], VIEWS)
     same = (got == plain).flatten(1).all(1)
     assert same.equal(draws[:, coin] >= share)
     assert float((~same).float().mean()) == pytest.approx(share, abs=0.08)
@@ -76,7 +70,7 @@ def test_each_change_has_its_probability_and_no_other_changes_a_pixel(coin, shar
 
 def test_two_crops_are_drawn_for_each_image_and_depend_on_nothing_else():
     assert draws_per_image(VIEWS) == 2 * DRAWS == 28
-    draws = noise(4, 28)
+    draws = uniform_noise(28, 4)
     views = make_views(images(4), draws, VIEWS)
     for view, part in zip(views, draws.split(DRAWS, 1), strict=True):
         assert view.equal(normalize(published_crop(images(4), part, VIEWS, GRAY)))

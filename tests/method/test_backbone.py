@@ -5,6 +5,7 @@ import copy
 import pytest
 import timm
 import torch
+from timm.layers import DropPath
 from torch import nn
 
 from clicv2lite.errors import UserError
@@ -57,10 +58,11 @@ def test_the_feature_of_a_resnet_is_the_mean_of_its_last_map_and_that_of_our_vit
 
 
 def test_nothing_in_a_network_is_random_during_training():
-    net, images = build_network("swin-lite", 64).train(), torch.rand(2, 3, 64, 64)
-    rates = [part.p for part in net.modules() if isinstance(part, nn.Dropout)]
-    assert rates and not any(rates) and net(images).equal(net(images))
-    assert not build_network("swin_tiny_patch4_window7_224", 64).train()(images).isnan().any()
+    net = build_network("swin-lite", 64)
+    dropouts = [part.p for part in net.modules() if isinstance(part, nn.Dropout)]
+    paths = [part.drop_prob for part in net.modules() if isinstance(part, DropPath)]
+    assert dropouts and paths and not any(dropouts + paths)
+    assert not build_network("swin_tiny_patch4_window7_224", 64).train()(torch.rand(2, 3, 64, 64)).isnan().any()
 
 
 @torch.no_grad()
@@ -72,7 +74,7 @@ def test_a_swin_takes_oblong_images_and_sizes_that_its_windows_do_not_tile():
     plain = timm.create_model(**arguments("swin-lite", 64)).eval()
     plain.load_state_dict(net.state_dict())
     images = torch.rand(1, 3, 64, 64)
-    assert net(images).equal(plain(images))
+    torch.testing.assert_close(net(images), plain(images))  # ours runs channels last: other sums, other rounding
 
 
 @pytest.mark.parametrize("name", ["swin-lite", "resnet-lite", "efficientnet_b0"])

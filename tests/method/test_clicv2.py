@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,13 @@ def views_of(b=3, config=VIEWS):
     return make_views(images, uniform(0, np.zeros(b, np.int64), np.arange(b), draws_per_image(config)), config)
 
 
+def key_tokens(model, views):
+    """(B, V, D) of the visible patches; the key encoder saw those, or all 16."""
+    if views.key.shape[1] == 16:
+        return take(encode_visible(model.key, views.key, torch.arange(16).repeat(len(views.key), 1)), views.visible)
+    return encode_visible(model.key, views.key, views.visible)
+
+
 @pytest.mark.parametrize("negatives", NEGATIVES)
 @pytest.mark.parametrize("key", ["visible", "full"])
 @torch.no_grad()
@@ -40,9 +48,7 @@ def test_the_loss_is_contrast_plus_lambda_times_reconstruction(negatives, key):
     out = model(views)
     tokens = encode_visible(model.query, views.query, views.visible)
     q = model.query_head(tokens)
-    places = views.visible if key == "visible" else torch.arange(16).repeat(3, 1)
-    k = model.key_head(encode_visible(model.key, views.key, places))
-    k = k if key == "visible" else take(k, views.visible)
+    k = model.key_head(key_tokens(model, views))
     np.testing.assert_allclose(out.queries, q, atol=1e-6)
     np.testing.assert_allclose(out.keys, k, atol=1e-6)
     np.testing.assert_allclose(out.contrast, infonce_dense(q, k, views.visible, 0.3, negatives), rtol=1e-5)
@@ -52,11 +58,24 @@ def test_the_loss_is_contrast_plus_lambda_times_reconstruction(negatives, key):
     assert float(out.total) == pytest.approx(float(out.contrast) + 0.7 * float(out.auxiliary), rel=1e-6)
 
 
+@pytest.mark.parametrize("key", ["visible", "full"])
+@torch.no_grad()
+def test_whole_images_are_compared_by_their_mean_visible_tokens_wherever_those_are(key):
+    model = model_of(replace(CONFIG, compare="image", negatives="same-position", temperature=0.3))
+    views = views_of(config=replace(VIEWS, key_patches=key))
+    q = model.query_head(encode_visible(model.query, views.query, views.visible).mean(1))
+    k = model.key_head(key_tokens(model, views).mean(1))
+    out = model(views)
+    np.testing.assert_allclose(out.queries[:, 0], q, atol=1e-6)
+    np.testing.assert_allclose(out.keys[:, 0], k, atol=1e-6)
+    np.testing.assert_allclose(out.contrast, F.cross_entropy(q @ k.T / 0.3, torch.arange(3)), rtol=1e-5)
+
+
 @pytest.mark.parametrize("target, numbers", [("pixels", 48), ("frequency", 12)])
 def test_other_targets_are_averaged_over_their_numbers(target, numbers):
     model, views = model_of(replace(CONFIG, target_size=numbers)), views_of(config=replace(VIEWS, target=target))
     tokens = encode_visible(model.query, views.query, views.visible)
-    want = torch.nn.functional.mse_loss(model.decoder(tokens, views.visible, views.masked), views.target)
+    want = F.mse_loss(model.decoder(tokens, views.visible, views.masked), views.target)
     assert float(model(views).auxiliary.detach()) == pytest.approx(float(want.detach()), rel=1e-5)
 
 

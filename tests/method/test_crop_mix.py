@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clicv2lite.method.augmentation import augment
 from clicv2lite.method.crop_mix import MIX_DRAWS, mixed, resample, scale_boxes
+from clicv2lite.method.entropy import patch_entropy
+from clicv2lite.method.masking import take
+from clicv2lite.method.patches import patchify
 from clicv2lite.method.views import ViewConfig, base_crop, draws_per_image, make_views, uniform
 
 PLAIN = ViewConfig(size=32, patch=8, augment="none", max_shift=0, mask_ratio=0.0)
@@ -31,6 +36,14 @@ def test_boxes_lie_inside_and_the_second_is_an_octave_below_the_first(size, seed
     assert (top + side <= size).all() and (left + side <= size).all()
     assert (side[:, 0] >= math.floor(size / 2)).all() and (side[:, 1] <= max(1, math.ceil(size / 2))).all()
     assert (side[:, 1] >= max(1, math.floor(size / 4))).all()
+
+
+def test_the_side_of_a_box_is_log_uniform_and_each_axis_has_its_own_draw():
+    noise = [[0.25, 0.1, 0.9], [0.75, 0.6, 0.3]]
+    found = scale_boxes(torch.tensor([noise]), 1000)[0].tolist()
+    for octave, ((size, y, x), box) in enumerate(zip(noise, found, strict=True)):
+        side = round(1000 * 2 ** -(octave + size))
+        assert box == [int(y * (1001 - side)), int(x * (1001 - side)), side]
 
 
 @given(st.integers(2, 24), st.integers(2, 12), st.integers(0, 99))
@@ -89,9 +102,13 @@ def test_without_tiles_draws_and_views_are_what_they_were_and_with_them_the_rest
 
 
 def test_the_entropy_to_predict_is_that_of_the_tiles():
-    star = replace(PLAIN, crop_mix=1.0, mask_ratio=0.5, augment="patch")
-    images = torch.full((4, 3, 32, 32), 77, dtype=torch.uint8)
-    assert make_views(images, draws(4, draws_per_image(star)), star).target.abs().max() < 1e-5  # flat stays flat
+    star = replace(PLAIN, crop_mix=1.0, mask_ratio=0.5)
+    images, noise = (pictures(4, 40) * 255).byte(), draws(4, draws_per_image(star))
+    views, base = make_views(images, noise, star), base_crop(images, noise[:, :5], star)
+    tiles = mixed(base, noise[:, -MIX_DRAWS:], 1.0, partial(augment, config=replace(star, augment="patch")))
+    bits, untiled = (patch_entropy(take(patchify(whole, 8), views.masked), 8) for whole in (tiles, base))
+    np.testing.assert_allclose(views.target[..., 0], bits, atol=1e-6)
+    assert not torch.allclose(bits, untiled, atol=0.1)
 
 
 def test_a_given_crop_is_only_mirrored():

@@ -5,7 +5,7 @@ from scipy.special import erf
 
 from clicv2lite.method.encoder import EncoderConfig, build_vit, encode_visible
 from clicv2lite.method.patches import patchify
-from clicv2lite.method.stem import CHANNELS, GROUPS, PatchStem, embedding_cost
+from clicv2lite.method.stem import AT_ONCE, CHANNELS, GROUPS, PatchStem, embedding_cost
 
 KINDS = ["conv", "conv-pool"]
 
@@ -44,6 +44,16 @@ def test_a_token_is_that_of_three_convolutions_place_by_place(patch, pooled):
     stem, patches = stem_of(patch, 5, pooled), torch.randn(2, 3, 3, patch, patch, dtype=torch.float64)
     want = [[token_by_hand(stem, p.numpy()) for p in row] for row in patches]
     np.testing.assert_allclose(stem.tokens(patches), want, atol=1e-9)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("count", [1, AT_ONCE, 2 * AT_ONCE + 3])
+def test_many_patches_are_embedded_in_parts_each_as_alone(count):
+    stem, patches, sizes = stem_of(8, 5, pooled=True), torch.randn(count, 1, 3, 8, 8, dtype=torch.float64), []
+    stem.linear.register_forward_hook(lambda module, given, output: sizes.append(len(output)))
+    got = stem.tokens(patches)
+    assert sum(sizes) == count and max(sizes) <= AT_ONCE
+    torch.testing.assert_close(got, torch.stack([stem.tokens(patch[None])[0] for patch in patches]), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("pooled", [False, True])

@@ -112,18 +112,20 @@ def test_draws_are_uniform_and_below_one():
 
 
 @given(st.tuples(*[st.floats(0, LAST, width=32)] * 5), st.integers(1, 300), st.integers(1, 300), st.floats(0, 1))
-def test_crop_boxes_lie_inside_and_have_the_area_and_aspect_drawn(noise, height, width, crop_min):
+def test_crop_boxes_lie_inside_and_have_the_area_aspect_and_place_drawn(noise, height, width, crop_min):
     top, left, h, w = crop_boxes(torch.tensor([noise[:4]]), height, width, crop_min)[0].tolist()
     assert 0 <= top <= top + h <= height and 0 <= left <= left + w <= width and h >= 1 and w >= 1
     area, ratio = crop_min + (1 - crop_min) * noise[0], (4 / 3) ** (2 * noise[1] - 1)
     assert abs(h - max(1, height * min(1, math.sqrt(area / ratio)))) <= 0.51
     assert abs(w - max(1, width * min(1, math.sqrt(area * ratio)))) <= 0.51
+    assert [top, left] == np.floor(np.float32(noise[2:4]) * np.float32([height - h + 1, width - w + 1])).tolist()
 
 
 @given(st.tuples(*[st.floats(0, LAST, width=32)] * 5), st.integers(1, 99), st.integers(0, 99), st.integers(0, 99))
-def test_window_boxes_lie_inside_and_keep_the_size(noise, size, more_height, more_width):
+def test_window_boxes_lie_inside_where_drawn_and_keep_the_size(noise, size, more_height, more_width):
     top, left, h, w = window_boxes(torch.tensor([noise]), size + more_height, size + more_width, size)[0].tolist()
     assert h == w == size and 0 <= top <= more_height and 0 <= left <= more_width
+    assert [top, left] == np.floor(np.float32(noise[2:4]) * np.float32([more_height + 1, more_width + 1])).tolist()
 
 
 @pytest.mark.parametrize("boxes", [lambda n: crop_boxes(n, 12, 9, 0.5), lambda n: window_boxes(n, 12, 9, 6)])

@@ -20,11 +20,12 @@ def agrees(model, encoder):
     np.testing.assert_allclose(tokens, encoder.tokens(images).flatten(1, 2), atol=1e-4)
 
 
-def test_timm_creates_the_default_encoder_from_its_file():
-    model = timm.create_model(**timm_arguments()).eval()
+@pytest.mark.parametrize("name", ["default", "lite", "plus"])
+def test_timm_creates_the_encoder_of_a_shipped_model_from_its_file(name):
+    model = timm.create_model(**timm_arguments(name)).eval()
     assert type(model) is VisionTransformer
-    agrees(model, load_encoder("default"))
-    assert all(p.requires_grad for p in timm_model().parameters())
+    agrees(model, load_encoder("lite" if name == "lite" else "default"))  # plus has that of default, and formulas
+    assert all(p.requires_grad for p in timm_model(name).parameters())
 
 
 @pytest.mark.parametrize("patch_embed", ["linear", "conv", "conv-pool"])
@@ -37,5 +38,5 @@ def test_timm_creates_an_encoder_of_any_shape(tmp_path, class_token, half, patch
 
 
 def test_what_has_no_file_is_refused():
-    with pytest.raises(UserError, match="not a file of clicv2lite"):
+    with pytest.raises(UserError, match="no file of clicv2lite"):
         timm_arguments("random")

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from clicv2lite.encoders.config import PoolConfig
 from clicv2lite.errors import UserError
 from clicv2lite.method.backbone import about, arguments
 from clicv2lite.models import by_name as loading
-from clicv2lite.models.by_name import DEFAULT, load_encoder, random_encoder
+from clicv2lite.models.by_name import SHIPPED, load_encoder, random_encoder
 from tests.encoders.test_frozen import SHAPE, frozen, pictures
 
 
@@ -36,11 +37,20 @@ def test_the_random_encoder_is_a_function_of_its_seed_and_leaves_the_generator_a
     assert one.name == "random" and one.size == random_encoder(0).size
 
 
-def test_the_default_encoder_comes_with_the_package_and_is_trained():
-    encoder = load_encoder("default")
-    assert encoder.name == "default" and encoder.config.encoder == random_encoder(0).config.encoder
-    assert not encoder.vit.blocks[0].attn.qkv.weight.equal(random_encoder(0).vit.blocks[0].attn.qkv.weight)
-    assert sum(p.stat().st_size for p in DEFAULT.iterdir()) < 10_000_000
+def test_encoders_side_by_side_have_the_seed_too():
+    first, second = (load_encoder("random+random", seed) for seed in (1, 2))
+    images = pictures(1, first.size)
+    features, alone = first.features(images), load_encoder("random", 1).features(images)
+    np.testing.assert_allclose(features, torch.cat([alone, alone], dim=1), atol=1e-5)
+    assert not features.equal(second.features(images))
+
+
+@pytest.mark.parametrize(("name", "patch_embed"), [("default", "conv-pool"), ("lite", "linear")])
+def test_an_encoder_of_the_package_is_trained_and_has_the_shape_of_its_recipe(name, patch_embed):
+    encoder, untrained = load_encoder(name), random_encoder(0)
+    assert encoder.name == name and encoder.config.encoder == replace(untrained.config.encoder, patch_embed=patch_embed)
+    assert not encoder.vit.blocks[0].attn.qkv.weight.equal(untrained.vit.blocks[0].attn.qkv.weight)
+    assert sum(p.stat().st_size for p in SHIPPED[name].iterdir()) < 6_000_000
 
 
 STORED = {"encoder": vars(SHAPE), "pool": vars(PoolConfig())}

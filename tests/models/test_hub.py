@@ -37,7 +37,10 @@ def test_a_saved_model_comes_back_and_is_also_a_folder_for_score(tmp_path, image
 def test_the_default_models_card_and_figures_go_with_it(tmp_path):
     ComplexityModel.of(clicv2lite.load()).save_pretrained(tmp_path)
     card = (tmp_path / "README.md").read_text()
-    assert (DEFAULT / "model_card.md").read_text() in card and "type: pearsonr" in card and "- savoias" in card
+    assert (DEFAULT / "model_card.md").read_text() in card and "- savoias" in card
+    figures = json.loads((DEFAULT / "probe.json").read_text())
+    told = {result.metric_type: result.metric_value for result in huggingface_hub.ModelCard(card).data.eval_results}
+    assert told == {"pearsonr": figures["mean_pcc"], "spearmanr": figures["srcc"]} and len(set(told.values())) == 2
 
 
 @pytest.mark.parametrize("name", ["default", str(DEFAULT)])
@@ -67,6 +70,15 @@ def test_a_head_that_was_fitted_again_has_only_figures_of_itself(tmp_path):
         Model(shipped.encoder, head).save(run)  # from the second on
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"n": 3}'])
+def test_figures_that_are_none_are_one_line(tmp_path, text):
+    clicv2lite.load().save(tmp_path / "run")
+    (tmp_path / "run" / "probe.json").write_text(text)
+    with pytest.raises(UserError, match=r"run/probe\.json: not the figures of a head"):
+        ComplexityModel.from_pretrained(tmp_path / "run").save_pretrained(tmp_path / "up")
+    assert not (tmp_path / "up" / "README.md").exists()
+
+
 def test_push_uploads_the_folder_once(tmp_path, images, monkeypatch):
     uploaded = {}
 
@@ -84,8 +96,8 @@ def test_push_uploads_the_folder_once(tmp_path, images, monkeypatch):
     monkeypatch.setattr(huggingface_hub.hub_mixin, "HfApi", Api)
     assert ComplexityModel.of(clicv2lite.load()).push_to_hub("me/complexity") == "https://example.org/commit"
     files = uploaded["me/complexity"]
-    weights = {"encoder.safetensors", "encoder_2.safetensors", "head.safetensors"}
-    assert set(files) == {*weights, "config.json", "README.md", "norms.json", "probe.json", "model_card.md"}
+    names = {"encoder.safetensors", "head.safetensors", "config.json", "README.md", "norms.json", "probe.json", "model_card.md"}
+    assert set(files) == names
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
 

@@ -115,11 +115,6 @@ def test_the_default_model_keeps_to_its_card():
     assert load_model("default").head.kind == "ridge"
 
 
-def test_a_linear_map_averages_to_the_score():
-    model = ridge_model()
-    np.testing.assert_allclose(model.maps(IMAGES).mean((1, 2)), model.scores(IMAGES), atol=1e-4)
-
-
 def test_each_head_reads_what_it_says():
     model = ridge_model()
     assert read_by(model.head, model.encoder, IMAGES).shape == (6, 32)
@@ -190,6 +185,14 @@ def test_one_bad_image_need_not_fail_the_others(tmp_path, capsys):
     np.testing.assert_allclose(found, [want[0], np.nan, want[1], np.nan], atol=1e-6)
     with pytest.raises(UserError, match="errors='skip': give 'raise' or 'nan'"):
         model.score(images, errors="skip")
+
+
+def test_an_encoder_that_makes_no_numbers_is_said_and_no_score():
+    model = ridge_model()
+    next(model.encoder.net.parameters()).fill_(math.nan)
+    for read in (model.score, model.rate, model.features):
+        with pytest.raises(UserError, match=r"^encoder tiny: what it makes of these images is not finite"):
+            read(np.zeros((32, 32, 3), np.uint8))
 
 
 def test_another_encoder_in_the_folder_is_noticed(tmp_path):
@@ -294,12 +297,12 @@ def test_rate_says_what_score_says_and_what_it_means(models, tmp_path):
     plain = np.full((200, 900, 3), 9, np.uint8)
     bare = model.rate(photo)
     assert bare == Rating(model.score(photo), None, None, None, ())
-    model.norms = Norms("all", fingerprint(model.head), np.linspace(0, 1, 201), {}, np.array([]), np.array([0.6]))
+    model.norms = Norms("all", fingerprint(model.head), np.linspace(0, 1, 201), {}, np.array([]), np.array([0.2]))
     ratings = model.rate([photo, plain])
     assert [rating.score for rating in ratings] == pytest.approx(model.score([photo, plain]).tolist(), abs=1e-6)
     assert [rating.percentile for rating in ratings] == pytest.approx([100 * rating.score for rating in ratings])
-    assert [rating.low for rating in ratings] == [max(0, rating.score - 0.6) for rating in ratings]
-    assert [rating.high for rating in ratings] == [min(1, rating.score + 0.6) for rating in ratings]
+    assert [rating.low for rating in ratings] == [max(0, rating.score - 0.2) for rating in ratings]
+    assert [rating.high for rating in ratings] == [min(1, rating.score + 0.2) for rating in ratings]
     assert [rating.flags for rating in ratings] == [(), ("uniform", "narrow")]
 
 

@@ -3,6 +3,7 @@ import functools
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
@@ -57,6 +58,18 @@ def test_gradients_reach_the_images_and_no_weight(models, make):
     with torch.no_grad():  # the gradient says what raises the score
         step = 4 / 255 * images.grad / images.grad.abs().amax()
         assert (module((images + step).clamp(0, 1)) > first).all()
+
+
+@pytest.mark.parametrize("make", [icnet, None])
+def test_the_gradient_is_that_of_the_score_taken_back_through_the_resize(models, make):
+    module = (make() if make else load_model(models[0], "cpu")).as_module()
+    images = torch.rand(2, 3, 48, 40, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    module(images).sum().backward()
+    seen = torch.stack([square(image, 32) for image in images]).float().requires_grad_()
+    module.scorer(seen).sum().backward()
+    again = images.detach().clone().requires_grad_()
+    F.interpolate(again * 255, (32, 32), mode="bilinear", antialias=True).backward(seen.grad)
+    torch.testing.assert_close(images.grad, again.grad, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("make", [icnet, None])

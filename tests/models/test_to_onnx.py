@@ -31,7 +31,9 @@ def model(request):
     torch.manual_seed(0)
     config = EncoderConfig(size=24, patch=8, width=16, depth=2, heads=2, patch_embed=patch_embed)
     halvings = int(read != "tokens")
-    pooling = PoolConfig((0, -1), ("mean", "std", "max", "min"), 32, read, halvings)  # not the size of training
+    pooling = PoolConfig(
+        (0, -1), ("mean", "std", "max", "min"), 32, read, halvings, (2,) * halvings
+    )  # not the size of training
     encoder = FrozenEncoder("tiny", PlainViT(config), FrozenConfig(config, pooling))
     images = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
     return Model(encoder, fit_ridge(encoder.features(images), np.linspace(-0.2, 1.2, 40)))

@@ -1,6 +1,7 @@
 import hashlib
 import os
 import pickle
+import shutil
 
 import pytest
 import safetensors.torch
@@ -102,14 +103,22 @@ def test_the_newest_two_are_kept(images, tmp_path):
     assert checkpoint.restore(tmp_path, *new()[:2]) == 1000
 
 
-@pytest.fixture
-def two(images, tmp_path):
-    """A folder with the checkpoints of steps 1 and 2, and the state at step 1."""
+@pytest.fixture(scope="module")
+def two_for_all(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
     model, optimizer, recipe = trained(images, 1)
-    checkpoint.save(tmp_path, 1, model, optimizer)
+    checkpoint.save(folder, 1, model, optimizer)
     first = state(model, optimizer)
     train_step(model, optimizer, take(images, recipe, 1), recipe)
-    checkpoint.save(tmp_path, 2, model, optimizer)
+    checkpoint.save(folder, 2, model, optimizer)
+    return folder, first
+
+
+@pytest.fixture
+def two(two_for_all, tmp_path):
+    """A folder of the test's own with the checkpoints of steps 1 and 2, and the state at step 1."""
+    folder, first = two_for_all
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     return tmp_path, first
 
 

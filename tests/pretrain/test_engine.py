@@ -117,6 +117,8 @@ def test_a_run_that_was_cut_off_ends_in_the_same_bytes(photos, finished, tmp_pat
     assert not (tmp_path / "run" / "encoder.safetensors").exists()
     assert run(photos, tmp_path / "run", resume=True)
     assert weights(tmp_path / "run") == weights(finished) and rows(tmp_path / "run") == rows(finished)
+    last = "checkpoints/step-000000010.safetensors"  # with what the optimizer remembers
+    assert (tmp_path / "run" / last).read_bytes() == (finished / last).read_bytes()
 
 
 def test_a_run_cut_off_twice_and_with_a_damaged_checkpoint_ends_in_the_same_bytes(
@@ -237,6 +239,22 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(training, mon
     assert "\n" not in str(caught.value)
     assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
     assert all(a.equal(b) for a, b in zip(moments, [t for p in optimizer.state.values() for t in p.values()], strict=True))
+
+
+@pytest.mark.parametrize("view", ["query", "key"])
+def test_the_image_whose_features_are_not_finite_is_named_and_no_other(training, monkeypatch, view):
+    model, optimizer, batches = training
+    batch = next(batches)
+
+    def poisoned(*arguments):
+        views = make_views(*arguments)
+        getattr(views, view)[5] = float("nan")
+        return views
+
+    monkeypatch.setitem(METHODS, "clicv2", replace(METHODS["clicv2"], make_views=poisoned))
+    with pytest.raises(UserError) as caught:
+        train_step(model, optimizer, batch, RECIPE)
+    assert f"(images {batch.names[batch.index[5]]}, ...)" in str(caught.value)
 
 
 def test_a_gradient_that_is_not_finite_stops_before_the_weights_change(training):

@@ -8,7 +8,10 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clicv2lite.encoders.config import FrozenConfig
+from clicv2lite.encoders.frozen import untrained_encoder
 from clicv2lite.errors import UserError
+from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.learners import METHODS
 from clicv2lite.method.clicv2 import CLICv2, Output
 from clicv2lite.method.targets import TARGETS
@@ -17,7 +20,7 @@ from clicv2lite.pretrain.cost.budget import image_flops
 from clicv2lite.pretrain.diagnostics import diagnostics, effective_rank, feature_std, similarities
 from clicv2lite.pretrain.engine import Pretraining, pretrain
 from clicv2lite.pretrain.log import Log, read_log
-from clicv2lite.pretrain.monitor import TIMING, Monitor, Watch, memory_bytes
+from clicv2lite.pretrain.monitor import TIMING, Monitor, RatedSquares, Watch, memory_bytes
 from clicv2lite.pretrain.optim import learning_rate
 from clicv2lite.recipes.library import get_recipe
 
@@ -164,6 +167,17 @@ def test_a_probe_finds_the_noise_and_leaves_the_training_as_it_was(tmp_path, rat
     assert monitor.probe(2, model) == found  # the same folds
     assert [monitor.probe_due(step) for step in (0, 1, 2, 5, CI.steps - 1)] == [False, False, True, True, True]
     assert not Monitor(tmp_path, CI, CPU).probe_due(CI.steps - 1)
+
+
+def test_a_probe_predicts_no_image_by_a_head_that_was_fitted_on_it(rated):
+    squares, scores, predicted = RatedSquares(rated, CI), np.arange(10) / 10, np.empty(10)
+    encoder = untrained_encoder("tiny", FrozenConfig(CI.encoder, CI.pool), seed=0)
+    features = encoder.features(squares.images)
+    for test in squares.tests:
+        rest = [i for i in range(10) if i not in test]
+        predicted[test] = fit_ridge(features[rest], scores[rest]).predict(features[test])
+    assert len(squares.tests) == 5 and sorted(np.concatenate(squares.tests)) == list(range(10))
+    assert squares.probe(encoder, CPU) == pytest.approx(np.corrcoef(predicted, scores)[0, 1])
 
 
 @pytest.mark.parametrize("every, table", [(0, True), (3, False), (-1, True)])

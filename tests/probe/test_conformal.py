@@ -26,3 +26,15 @@ def test_intervals_hold_nine_of_ten_ratings_that_they_have_not_seen():
     clash = coverage(torch.from_numpy(features), scores, ["overall", "b"] * 300, np.array(names), 5, (0, 1))["share"]
     assert clash == {"category overall" if name == "a" else name: share for name, share in found["share"].items()}
     assert abs(found["half"] - 0.08 * 1.645) < 0.02  # of a normal distribution
+
+
+def test_each_quarter_has_a_width_of_its_own_from_ratings_that_no_part_of_it_saw():
+    """Fifty features for 240 images: a fit errs far less on its own images. And the complex half is rated with more noise."""
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(240, 50))
+    level = 0.02 * features.sum(1)
+    scores = np.clip(0.5 + level + rng.normal(size=240) * np.where(level > 0, 0.09, 0.02), 0, 1)
+    names = np.where(level > 0, "high", "low").tolist()
+    share = coverage(torch.from_numpy(features), scores, names, None, 5, (0, 1))["share"]
+    overall, high, low = (np.mean(share[name]) for name in ("overall", "high", "low"))
+    assert overall > 0.9 and high > 0.88 and low > high

@@ -20,10 +20,11 @@ from clicv2lite.distributed import Ranks
 from clicv2lite.encoders.config import FrozenConfig
 from clicv2lite.encoders.frozen import untrained_encoder
 from clicv2lite.errors import UserError
+from clicv2lite.heads.classifier import LinearClassifier
 from clicv2lite.method.encoder import EncoderConfig
 from clicv2lite.models.by_name import load_encoder
 from clicv2lite.probe import class_folders as class_folders_module
-from clicv2lite.probe import feature_shards
+from clicv2lite.probe import feature_shards, imagenet
 from clicv2lite.probe.class_folders import class_folders
 from clicv2lite.probe.feature_shards import FeatureShards
 from clicv2lite.probe.imagenet import ImagenetProbe, measure_imagenet
@@ -331,3 +332,16 @@ def test_the_function_is_the_command(data, tmp_path):
     assert main(words(data, data / "overlap", "--out", tmp_path)) == 0
     got = measure_imagenet(load_encoder(str(data / "encoder")), class_folders(data / "overlap"), tmp_path, ImagenetProbe())
     assert got["top1"] == json.loads((tmp_path / "imagenet.json").read_text())["top1"]
+
+
+def test_top_1_its_interval_and_top_5_are_those_of_the_logits_and_of_wilsons_formula(data, tmp_path, monkeypatch):
+    guess = LinearClassifier(torch.randn(10, 32, generator=torch.Generator().manual_seed(0)), torch.zeros(10))  # often wrong
+    monkeypatch.setattr(imagenet, "fit_classifiers", lambda *given: [guess])
+    got = measure_imagenet(tiny(0), class_folders(data / "overlap"), tmp_path, ImagenetProbe(rate=1.0))
+    (shard,) = (tmp_path / "features").glob("*/val-00000.npy")
+    logits = np.load(shard).astype(float) @ guess.weight.numpy().T
+    right = np.argsort(-logits, axis=1) == np.repeat(range(10), 8)[:, None]
+    assert got["top1"] == right[:, 0].mean() < got["top5"] == right[:, :5].any(1).mean()
+    p, n, z = got["top1"], 80, 1.959964
+    middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
+    assert got["top1_ci"] == pytest.approx([(middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)], abs=1e-6)

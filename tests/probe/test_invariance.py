@@ -18,8 +18,9 @@ from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.method.encoder import EncoderConfig, build_vit
 from clicv2lite.probe import invariance as module
 from clicv2lite.probe.crossval import folds
-from clicv2lite.probe.invariance import class_probe, neighbourhood, tsne, unseen_category
+from clicv2lite.probe.invariance import class_probe, class_report, invariance, neighbourhood, tsne, unseen_category
 from clicv2lite.probe.metrics import pcc
+from clicv2lite.probe.task import Task
 
 
 def clusters(n=90, width=6, gap=8.0, seed=0):
@@ -45,6 +46,12 @@ def test_chance_is_the_largest_category_and_balanced_accuracy_the_mean_over_cate
     names = ["a"] * 70 + ["b"] * 20
     found = class_probe(torch.zeros(90, 3), names, folds(90, 5, names, 0))  # features that say nothing
     assert found["chance"] == found["accuracy"] == pytest.approx(70 / 90) and found["balanced_accuracy"] == 0.5
+
+
+def test_the_interval_of_the_accuracy_is_that_of_a_share():
+    found = class_report(["a"] * 100, np.repeat(["a", "b"], [80, 20]))
+    low, high = found["accuracy_ci"]
+    assert found["accuracy"] == 0.8 and high - low == pytest.approx(2 * 1.96 * np.sqrt(0.8 * 0.2 / 100), rel=0.15)
 
 
 def test_no_image_is_classified_by_a_probe_that_saw_it():
@@ -92,11 +99,36 @@ def test_an_unseen_category_is_predicted_from_the_others():
     assert got["mean_pcc"] == pytest.approx(np.mean([entry["pcc"] for entry in got["per_category"].values()]))
 
 
+def test_an_unseen_category_is_predicted_from_differences_within_the_others():
+    rng = np.random.default_rng(0)
+    features, names = torch.from_numpy(rng.normal(size=(90, 3))), np.array(list("abc" * 30))
+    level = np.array([{"a": 0.0, "b": 5.0, "c": -5.0}[name] for name in names])
+    features[:, 1] += torch.from_numpy(level)  # says which category it is, and nothing of differences within
+    scores = features[:, 0].numpy() + 3 * level
+    got = unseen_category(features, names, scores, within=True)
+    for name in "abc":
+        mine = names == name
+        head = fit_ridge(features[~mine], scores[~mine], names[~mine])
+        assert got["per_category"][name]["pcc"] == pytest.approx(pcc(scores[mine], head.predict(features[mine])))
+    assert got["mean_pcc"] > 0.98 > unseen_category(features, names, scores)["mean_pcc"] + 0.1
+
+
 def test_the_map_keeps_clusters_together_and_is_the_same_at_the_same_seed():
     features, names = clusters()
     points = tsne(features, seed=3)
     assert points.shape == (90, 2) and neighbourhood(points, names, np.arange(90))["class_agreement"] > 0.95
     assert np.array_equal(points, tsne(features, seed=3))
+
+
+def test_neighbours_are_those_of_the_standardised_features_and_of_the_map():
+    features, names = clusters(gap=1.0)
+    scores = features[:, 0].numpy()
+    features[:, 1] *= 1000  # as it comes, this number alone says who is near
+    found, points = invariance(features, Task([], scores, names, np.ones(90, bool), None))
+    standardised = (features - features.mean(0)) / features.std(0)
+    assert found["neighbours"]["features"] == pytest.approx(neighbourhood(standardised, names, scores))
+    assert found["neighbours"]["tsne"] == pytest.approx(neighbourhood(points, names, scores))
+    assert found["neighbours"]["features"]["score_r2"] != pytest.approx(found["neighbours"]["tsne"]["score_r2"])
 
 
 @pytest.fixture(scope="module")

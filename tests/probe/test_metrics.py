@@ -87,6 +87,10 @@ def test_the_interval_agrees_with_scipy_bootstrap():
     assert low == pytest.approx(want.low, abs=0.02) and high == pytest.approx(want.high, abs=0.02)
 
 
+def test_the_interval_leaves_out_25_in_1000_on_either_side():
+    assert interval(np.arange(2001.0)) == pytest.approx([50, 1950])
+
+
 def test_the_interval_covers_the_true_correlation_about_95_times_in_100():
     rng, rho, covered = np.random.default_rng(0), 0.6, 0
     for trial in range(200):
@@ -119,6 +123,25 @@ def test_the_mean_is_blind_to_category_offsets_that_inflate_the_pooled_value():
     offset = np.repeat([0.0, 10.0], 40)
     got = report(rng.normal(size=80) + offset, rng.normal(size=80) + offset, ["low"] * 40 + ["high"] * 40)
     assert got["pcc"] > 0.9 and abs(got["mean_pcc"]) < 0.4
+
+
+def test_the_intervals_of_a_report_are_those_of_loops():
+    """Offsets between the categories make the pooled PCC large; `exp` bends it, and leaves the ranks alone."""
+    rng = np.random.default_rng(0)
+    names, offset = np.repeat(["low", "high"], 60), np.repeat([0.0, 6.0], 60)
+    scores, predictions = rng.normal(size=120) + offset, rng.normal(size=120) + offset
+    scores[60:] += 0.5 * (predictions[60:] - 6)  # another PCC in each category
+    predictions = np.exp(predictions)
+    places = [np.flatnonzero(names == name) for name in ("low", "high")]
+    within, ranks = [], []
+    for _ in range(600):
+        drawn = [rng.choice(place, 60) for place in places]
+        within.append(np.mean([stats.pearsonr(scores[rows], predictions[rows])[0] for rows in drawn]))
+        rows = rng.integers(120, size=120)
+        ranks.append(stats.spearmanr(scores[rows], predictions[rows])[0])
+    got = report(scores, predictions, names.tolist())
+    np.testing.assert_allclose(got["mean_pcc_ci"], np.percentile(within, [2.5, 97.5]), atol=0.02)
+    np.testing.assert_allclose(got["srcc_ci"], np.percentile(ranks, [2.5, 97.5]), atol=0.02)
 
 
 def test_small_and_constant_categories_are_null_and_left_out_of_the_mean():

@@ -69,6 +69,16 @@ def test_cross_validation_writes_the_contract(data, tmp_path, capsys):
     assert "mean PCC" in out.out and out.err == ""
 
 
+def test_the_numbers_of_a_fold_are_those_of_its_rows(data, tmp_path, monkeypatch):
+    made, real = [], command.cross_validate
+    monkeypatch.setattr(command, "cross_validate", lambda *given: made.append((given[3], real(*given))) or made[0][1])
+    probe(data, "--json", tmp_path / "r.json", "--folds", 3)
+    ((tests, predictions),) = made
+    scores = np.loadtxt(data / "cv.csv", delimiter=",", skiprows=1, usecols=1)
+    want = [np.corrcoef(scores[rows], predictions[rows])[0, 1] for rows in tests]
+    assert [fold["pcc"] for fold in result(tmp_path / "r.json")["folds"]] == pytest.approx(want)
+
+
 def test_the_same_seed_gives_the_same_result(data, tmp_path):
     for name in "ab":
         probe(data, "--json", tmp_path / name, "--seed", 3)

@@ -9,7 +9,7 @@ from PIL import Image
 from clicv2lite.cli import main
 from clicv2lite.errors import UserError
 from clicv2lite.score.arguments import expand, find_images
-from clicv2lite.score.table import read_table
+from clicv2lite.score.table import AGAIN, Table
 
 
 class Input:
@@ -66,8 +66,9 @@ def test_the_images_of_a_tar_get_the_scores_of_their_files(photos, models, tmp_p
     words = ["score", "--model", models[0]]
     assert main([*words, str(photos), "--csv", str(tmp_path / "files.csv")]) == 0
     assert main([*words, str(tmp_path / "a.{tar,tar}"), "--csv", str(tmp_path / "tar.csv"), "--map", str(tmp_path / "m")]) == 1
-    want = {f"{tmp_path}/a.tar/in/{name.rsplit('/')[-1]}": s for name, s in read_table(tmp_path / "files.csv").items()}
-    assert read_table(tmp_path / "tar.csv") == pytest.approx(want, abs=1e-5)
+    want = {f"{tmp_path}/a.tar/in/{name.rsplit('/')[-1]}": s for name, s in Table(tmp_path / "files.csv").scores.items()}
+    once = {key: s for key, s in Table(tmp_path / "tar.csv").scores.items() if AGAIN not in key}
+    assert once == pytest.approx(want, abs=1e-5)
     assert (tmp_path / "m" / "a.tar" / "in" / "0.png.png").is_file() and len(list((tmp_path / "m").rglob("*.png"))) == 18
 
 
@@ -75,7 +76,7 @@ def test_a_damaged_tar_is_one_row_and_the_others_are_scored(photos, models, tmp_
     (tmp_path / "bad.tar").write_bytes(b"no tar at all" * 100)
     words = ["score", "--model", models[0], str(tmp_path / "bad.tar"), str(photos / "0.png")]
     assert main([*words, "--csv", str(tmp_path / "s.csv")]) == 1
-    assert list(read_table(tmp_path / "s.csv")) == [str(photos / "0.png")]
+    assert list(Table(tmp_path / "s.csv").scores) == [str(photos / "0.png")]
 
 
 @pytest.mark.parametrize("option, place", [

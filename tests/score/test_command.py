@@ -210,7 +210,7 @@ def test_an_empty_folder_beside_images_is_an_error_row_and_alone_a_mistake(folde
     (["x.png", "--csv", "a", "--json", "b"], "not allowed with"),
     (["x.png", "--csv", "{tmp}"], "this is a folder"),
     (["x.png", "--model", "{tmp}"], "there is no head.safetensors"),
-    (["x.png", "--model", "defualt"], "model defualt: there is no such folder; name one, or default or plus; `"),
+    (["x.png", "--model", "defualt"], "model defualt: there is no such folder; name one, or default, plus or lite; `"),
 ])  # fmt: skip
 def test_mistakes_are_one_line_and_status_2(arguments, message, tmp_path, capsys):
     assert main(["score", *(a.format(tmp=tmp_path) for a in arguments)]) == 2

@@ -2,7 +2,7 @@ import codecs
 import csv
 
 from clicv2lite.cli import main
-from clicv2lite.score.table import read_scores
+from clicv2lite.score.table import Table
 
 
 def test_a_table_for_excel_begins_with_the_mark_once_and_is_gone_on_with(photos, models, tmp_path, capsys):
@@ -16,6 +16,6 @@ def test_a_table_for_excel_begins_with_the_mark_once_and_is_gone_on_with(photos,
     data = target.read_bytes()
     assert data.count(codecs.BOM_UTF8) == 1 and data.startswith(codecs.BOM_UTF8)
     with target.open(encoding="utf-8-sig", newline="") as file:
-        assert len(list(csv.DictReader(file))) == len(read_scores(target)) == 9
+        assert len(list(csv.DictReader(file))) == len(Table(target).scores) == 9
     assert main([*words, str(photos)]) == 0  # without the option it is a plain table again
     assert target.read_bytes() == data.removeprefix(codecs.BOM_UTF8)

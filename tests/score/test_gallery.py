@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from clicv2lite.cli import main
+from clicv2lite.models.norms import Norms
 from clicv2lite.score.arguments import ImageRow
 from clicv2lite.score.gallery import write_gallery
 
@@ -63,6 +65,17 @@ def test_the_page_is_one_file_with_small_pictures_that_say_what_they_are(rows, t
         picture = Image.open(io.BytesIO(base64.b64decode(image["src"].split(",")[1])))
         assert picture.format == "JPEG" and max(picture.size) == 320
         assert re.fullmatch(r"\d\.jpg, number \d of the (most|least) complex images, score 0\.\d00", image["alt"])
+
+
+def test_the_page_says_what_the_scores_are_and_what_each_means(rows, tmp_path):
+    norms = Norms("made up", "0" * 16, np.array([0.0, 0.2, 0.4, 0.6, 1.0]), edges=np.empty(0), half=np.array([0.15]))
+    skewed = [replace(row, score=score) for row, score in zip(rows[:5], (0.0, 0.2, 0.3, 0.8, 0.9), strict=True)]
+    skewed[1] = replace(skewed[1], flags=("small", "text"))
+    write_gallery(tmp_path / "top.html", skewed, 5, norms)
+    text = (tmp_path / "top.html").read_text()
+    assert "median 0.300, from 0.000 to 0.900." in text
+    assert "<strong>0.200</strong>1.jpg<br>percentile 25<br>interval 0.05 to 0.35<br>flags: small, text</figcaption>" in text
+    assert "<strong>0.800</strong>3.jpg<br>percentile 88<br>interval 0.65 to 0.95</figcaption>" in text
 
 
 def test_names_cannot_become_markup_and_a_picture_that_has_gone_is_said(rows, tmp_path):

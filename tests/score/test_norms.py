@@ -5,11 +5,16 @@ import tarfile
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from clicv2lite.cli import main
+from clicv2lite.data.inputs import squares
+from clicv2lite.heads.ridge import fit_ridge
 from clicv2lite.models.model import load_model
 from clicv2lite.models.norms import read_norms
+from clicv2lite.probe.conformal import coverage
+from clicv2lite.probe.crossval import folds
 from clicv2lite.score.arguments import find_images
 from clicv2lite.score.norms import kinds
 
@@ -118,6 +123,33 @@ def test_norms_are_the_quantiles_of_the_scores_and_turn_a_score_into_its_rank(sh
     assert (tmp_path / "s.csv").read_bytes() == before
     np.testing.assert_allclose(read_norms(tmp_path / "again.json").quantiles, norms.quantiles, atol=2e-6)
     assert load_model(models[0]).norms is None
+
+
+def test_the_interval_is_that_of_predictions_by_heads_that_did_not_see_the_image(shard, models, tmp_path):
+    ratings, out = tmp_path / "rated" / "apart.csv", tmp_path / "norms.json"
+    paths, names = [tmp_path / "rated" / f"{i}.png" for i in range(40)], np.array(["a", "b"] * 20)
+    scores = np.arange(40) / 80 + 0.45 * (names == "b")
+    lines = [f"{path.name},{score},{name}" for path, score, name in zip(paths, scores, names, strict=True)]
+    ratings.write_text("\n".join(["image,score,category", *lines]))
+    words = ["norms", "--images", str(shard), "--name", "noise", "--model", models[0], "--out", str(out)]
+    assert main([*words, "--ratings", str(ratings), "--within-categories"]) == 0
+    interval = json.loads(out.read_text())["interval"]
+
+    encoder = load_model(models[0], "cpu").encoder
+    features = torch.cat([encoder.features(batch) for batch in squares(paths, encoder.size)])
+    predictions = np.zeros(40)
+    for test in folds(40, 5, names.tolist(), 0):
+        rest = np.delete(np.arange(40), test)
+        predictions[test] = fit_ridge(features[rest], scores[rest], names[rest]).predict(features[test])
+    edges = np.quantile(predictions, [0.25, 0.5, 0.75])
+    errors = [np.abs(scores - predictions)[np.digitize(predictions, edges) == quarter] for quarter in range(4)]
+    np.testing.assert_allclose(interval["edges"], edges, atol=2e-6)
+    np.testing.assert_allclose(interval["half"], [max(part) for part in errors], atol=2e-6)  # the 10th of 10: 0.9 * 11
+    pcc = [np.corrcoef(scores[rows], predictions[rows])[0, 1] for rows in (names == "a", names == "b", names != "")]
+    np.testing.assert_allclose([interval["within"], interval["pooled"]], [np.mean(pcc[:2]), pcc[2]], atol=1e-5)
+    want = coverage(features, scores, names.tolist(), names, 5, (0, 1, 2))
+    assert {**interval["coverage"], "half": 0} == {**want, "half": 0}
+    np.testing.assert_allclose(interval["coverage"]["half"], want["half"], atol=1e-6)
 
 
 def test_score_reads_norms_of_its_own_model_only(shard, models, tmp_path, capsys, photos):

@@ -16,7 +16,7 @@ from clicv2lite.models.model import load_model
 from clicv2lite.models.norms import Norms, fingerprint
 from clicv2lite.score import scoring, table
 from clicv2lite.score.arguments import ImageRow
-from clicv2lite.score.table import read_table, write_csv
+from clicv2lite.score.table import Table, write_csv
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_second_run_scores_nothing_again_and_leaves_the_same_file(run, photos,
     assert run() == [] and (tmp_path / "s.csv").read_bytes() == before
     assert "9 of 9 images are in" in capsys.readouterr().err
     (photos / "0.png").rename(photos / "new.png")
-    assert run() == ["new.png"] and len(read_table(tmp_path / "s.csv")) == 10  # the old row stays
+    assert run() == ["new.png"] and len(Table(tmp_path / "s.csv").scores) == 10  # the old row stays
 
 
 def test_a_table_with_scores_near_0_and_1_is_of_the_same_model(run, models, tmp_path, photos):
@@ -54,7 +54,7 @@ def test_a_table_with_scores_near_0_and_1_is_of_the_same_model(run, models, tmp_
     model.head.weight[:] *= 30  # far out of 0..1
     model.save(tmp_path / "far")
     run(model=str(tmp_path / "far"))
-    scores = list(read_table(tmp_path / "s.csv").values())
+    scores = list(Table(tmp_path / "s.csv").scores.values())
     assert min(scores) < 0.05 or max(scores) > 0.95
     assert run(model=str(tmp_path / "far")) == []
 
@@ -80,7 +80,7 @@ def test_an_interrupted_run_keeps_what_it_had(run, models, tmp_path, monkeypatch
         patched.setattr(scoring, "_score", stopped)
         arguments = ["score", str(photos), "--csv", str(tmp_path / "s.csv"), "--batch-size", "2", "--jobs", "1"]
         assert main([*arguments, "--model", models[0]]) == 130
-    assert len(read_table(tmp_path / "s.csv")) == 6
+    assert len(Table(tmp_path / "s.csv").scores) == 6
     assert run() == ["6.png", "7.png", "8.png"]
 
 
@@ -111,7 +111,7 @@ def test_errors_are_tried_again(run, photos, tmp_path):
     good = (photos / "4.png").read_bytes()
     (photos / "4.png").write_bytes(b"")
     run(status=1)
-    assert len(read_table(tmp_path / "s.csv")) == 8
+    assert len(Table(tmp_path / "s.csv").scores) == 8
     (photos / "4.png").write_bytes(good)
     assert run() == ["4.png"]
     rows = list(csv.reader((tmp_path / "s.csv").open()))
@@ -145,7 +145,7 @@ def test_a_cut_table_is_read_as_a_beginning_of_its_rows(tmp_path, scores, cut):
     data = path.read_bytes()
     path.write_bytes(data[: len(data) - cut])
     try:
-        got = read_table(path)
+        got = Table(path).scores
     except UserError:
         pytest.fail("a torn table was refused")
     assert got == {as_text(name): pytest.approx(scores[name], abs=1e-6) for name in list(scores)[: len(got)]}
@@ -204,7 +204,7 @@ def test_names_like_formulas_are_written_as_paths_and_found_again(models, photos
     rows = list(csv.reader((tmp_path / "s.csv").open(encoding="utf-8")))[1:]
     assert [row[0] for row in rows] == [f"./{name}" for name in (*names, "=gone.png")]
     assert rows[-1][-1].startswith("'=gone.png: ")
-    assert list(read_table(tmp_path / "s.csv")) == names
+    assert list(Table(tmp_path / "s.csv").scores) == names
     before = (tmp_path / "s.csv").read_bytes().splitlines(keepends=True)[:-1]
     (tmp_path / "s.csv").write_bytes(b"".join(before).replace(b"./", b""))  # as an earlier version wrote it
     capsys.readouterr()
@@ -264,7 +264,7 @@ def test_a_full_disk_keeps_the_scores_before_it(run, tmp_path, monkeypatch, caps
         run("--batch-size", "1", "--jobs", "1", status=2)
     error = capsys.readouterr().err
     assert "s.csv: cannot be written (the disk is full)" in error and error.count("\n") == 1
-    there = len(read_table(tmp_path / "s.csv"))
+    there = len(Table(tmp_path / "s.csv").scores)
     assert 1 <= there < 9 and len(run()) == 9 - there
 
 
@@ -318,4 +318,4 @@ def test_an_earlier_table_has_one_header_and_equal_rows_while_it_grows(run, mode
 def test_a_row_that_is_none_of_the_columns_is_named(tmp_path, row):
     (tmp_path / "s.csv").write_text(",".join(table.COLUMNS) + f"\n{row}\n")
     with pytest.raises(UserError, match="row 2: not image,score,percentile,uncertainty,flags,error"):
-        read_table(tmp_path / "s.csv")
+        Table(tmp_path / "s.csv")

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from clicv2lite.extras import MissingPackage
+
 MODULES = {
     "circle": "CircleExplorer",
     "crops": "CropPairs",
@@ -49,7 +51,7 @@ def _receive(value: dict) -> Any:
 @pytest.fixture(scope="session")
 def script(tmp_path_factory) -> Iterator[Callable[..., Any]]:
     """script(name, *arguments) calls a function that a widget's script exports; bytes become Uint8Array."""
-    widgets = [pytest.importorskip(f"clicv2lite.widgets.{name}", exc_type=ImportError) for name in MODULES]
+    widgets = [pytest.importorskip(f"clicv2lite.widgets.{name}", exc_type=MissingPackage) for name in MODULES]
     if not shutil.which("node"):
         pytest.skip("node is not installed: the scripts cannot run outside a browser")
     folder: Path = tmp_path_factory.mktemp("scripts")

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from traitlets import TraitError
 
+from clicv2lite.extras import MissingPackage
 from clicv2lite.method.infonce import infonce_dense
 
-circle = pytest.importorskip("clicv2lite.widgets.circle", exc_type=ImportError)
+circle = pytest.importorskip("clicv2lite.widgets.circle", exc_type=MissingPackage)
 settings = st.tuples(st.integers(0, 2**32 - 1), st.sampled_from([0.05, 0.2, 1.0]), st.integers(1, 31), st.booleans())
 
 

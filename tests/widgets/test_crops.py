@@ -15,8 +15,9 @@ from clicv2lite.baselines.measures.basic import edge_density, local_entropy
 from clicv2lite.data.embedded import photographs
 from clicv2lite.data.images import read_square
 from clicv2lite.errors import UserError
+from clicv2lite.extras import MissingPackage
 
-crops = pytest.importorskip("clicv2lite.widgets.crops", exc_type=ImportError)
+crops = pytest.importorskip("clicv2lite.widgets.crops", exc_type=MissingPackage)
 
 NOISE = np.random.default_rng(0).integers(0, 256, (192, 192, 3), dtype=np.uint8)
 SMOOTH = np.asarray(Image.fromarray(NOISE[:24, :24]).resize((192, 192), Image.Resampling.BICUBIC))

@@ -6,7 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-uniforms = pytest.importorskip("clicv2lite.widgets.draws", exc_type=ImportError).uniforms
+from clicv2lite.extras import MissingPackage
+
+uniforms = pytest.importorskip("clicv2lite.widgets.draws", exc_type=MissingPackage).uniforms
 seeds = st.integers(0, 2**32 - 1)
 
 

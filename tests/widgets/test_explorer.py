@@ -10,9 +10,10 @@ import pytest
 from traitlets import TraitError
 
 from clicv2lite.errors import UserError
+from clicv2lite.extras import MissingPackage
 
-MaskExplorer = pytest.importorskip("clicv2lite.widgets.mask", exc_type=ImportError).MaskExplorer
-PatchifyExplorer = pytest.importorskip("clicv2lite.widgets.patchify", exc_type=ImportError).PatchifyExplorer
+MaskExplorer = pytest.importorskip("clicv2lite.widgets.mask", exc_type=MissingPackage).MaskExplorer
+PatchifyExplorer = pytest.importorskip("clicv2lite.widgets.patchify", exc_type=MissingPackage).PatchifyExplorer
 BOTH = pytest.mark.parametrize("explorer", [PatchifyExplorer, MaskExplorer])
 PICTURE = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
 

@@ -11,8 +11,9 @@ from traitlets import TraitError
 
 from clicv2lite.errors import UserError
 from clicv2lite.evaluate.stored import read_results, stored_results
+from clicv2lite.extras import MissingPackage
 
-history = pytest.importorskip("clicv2lite.widgets.history", exc_type=ImportError)
+history = pytest.importorskip("clicv2lite.widgets.history", exc_type=MissingPackage)
 
 rows = st.lists(st.tuples(st.integers(1, 10**6), st.floats(0, 10)), min_size=2, max_size=20, unique_by=lambda row: row[0]).map(
     lambda some: [{"passes": passes, "contrast": loss} for passes, loss in sorted(some)]

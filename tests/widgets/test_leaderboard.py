@@ -14,8 +14,9 @@ from scipy.stats import rankdata, spearmanr
 from traitlets import TraitError
 
 from clicv2lite.errors import UserError
+from clicv2lite.extras import MissingPackage
 
-module = pytest.importorskip("clicv2lite.widgets.leaderboard", exc_type=ImportError)
+module = pytest.importorskip("clicv2lite.widgets.leaderboard", exc_type=MissingPackage)
 Leaderboard, draw_six = module.Leaderboard, module.draw_six
 
 NAMES = [f"picture {i}" for i in range(9)]

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from traitlets import TraitError
 
 from clicv2lite.errors import UserError
+from clicv2lite.extras import MissingPackage
 
-maps = pytest.importorskip("clicv2lite.widgets.maps", exc_type=ImportError)
+maps = pytest.importorskip("clicv2lite.widgets.maps", exc_type=MissingPackage)
 
 RNG = np.random.default_rng(0)
 N = 120

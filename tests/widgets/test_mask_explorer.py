@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clicv2lite.errors import UserError
+from clicv2lite.extras import MissingPackage
 from clicv2lite.method.clicv2 import CLICv2
 from clicv2lite.method.entropy import LUMA, default_bins
 from clicv2lite.method.masking import visible_count
 from clicv2lite.method.views import ViewConfig, make_views
 from clicv2lite.recipes.library import get_recipe
-from clicv2lite.widgets import mask
 
-mask_widget = pytest.importorskip("clicv2lite.widgets.mask", exc_type=ImportError)
+mask_widget = pytest.importorskip("clicv2lite.widgets.mask", exc_type=MissingPackage)
 MaskExplorer, masked_entropy = mask_widget.MaskExplorer, mask_widget.masked_entropy
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
@@ -172,10 +172,16 @@ def test_decoder_is_asked_what_pretraining_asks_it():
     np.testing.assert_allclose(got, want.item(), rtol=1e-4)
 
 
-@pytest.mark.parametrize("ratio", mask_widget.RATIOS)
-def test_browser_knows_the_decoders_answer_to_every_mask_without_python(script, ratio):
+@pytest.fixture(scope="module")
+def two_pictures():
+    """An explorer of the pictures a and b, and what a page gets of it."""
     widget = MaskExplorer({"a": PICTURE, "b": 255 - PICTURE[:100]}, model=model())
-    shown = widget.get_state(SETTINGS)
+    return widget, widget.get_state(SETTINGS)
+
+
+@pytest.mark.parametrize("ratio", mask_widget.RATIOS)
+def test_browser_knows_the_decoders_answer_to_every_mask_without_python(script, two_pictures, ratio):
+    widget, shown = two_pictures
     for picture in ("a", "b"):
         for seed in range(mask_widget.SEEDS):
             drawn = script("maskedEntropy", {
@@ -228,10 +234,8 @@ def test_model_that_predicts_no_entropy_is_refused_in_one_line(wrong, said):
 
 def test_a_lite_model_answers_once_for_each_ratio_and_in_little_room(monkeypatch):
     """All seeds of a ratio are one batch: 20 passes, not 200."""
-    batches = []
-    monkeypatch.setattr(
-        mask, "decoded_entropy", lambda *args, real=mask.decoded_entropy: batches.append(len(args[2])) or real(*args)
-    )
+    batches, real = [], mask_widget.decoded_entropy
+    monkeypatch.setattr(mask_widget, "decoded_entropy", lambda *args: batches.append(len(args[2])) or real(*args))
     widget = MaskExplorer(PICTURE, model=model("lite"))
-    assert batches == [mask.SEEDS] * len(mask.RATIOS) + [1]  # and the answer shown first
+    assert batches == [mask_widget.SEEDS] * len(mask_widget.RATIOS) + [1]  # and the answer shown first
     assert len(widget.predictions) == 4 * 20 * 10 * 64

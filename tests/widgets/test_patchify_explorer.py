@@ -7,13 +7,14 @@ import traitlets
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from clicv2lite.extras import MissingPackage
 from clicv2lite.method.entropy import LUMA
 from clicv2lite.method.patches import DIRECTIONS, unpatchify
 from clicv2lite.method.pixels import MEAN, STD
 from clicv2lite.method.views import CROP_DRAWS, PATCH_DRAWS, ViewConfig, make_views
 
-uniforms = pytest.importorskip("clicv2lite.widgets.draws", exc_type=ImportError).uniforms
-patchify_widget = pytest.importorskip("clicv2lite.widgets.patchify", exc_type=ImportError)
+uniforms = pytest.importorskip("clicv2lite.widgets.draws", exc_type=MissingPackage).uniforms
+patchify_widget = pytest.importorskip("clicv2lite.widgets.patchify", exc_type=MissingPackage)
 PatchifyExplorer, view_pair = patchify_widget.PatchifyExplorer, patchify_widget.view_pair
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)

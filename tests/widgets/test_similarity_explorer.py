@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from traitlets import TraitError
 
 from clicv2lite.errors import UserError
+from clicv2lite.extras import MissingPackage
 from clicv2lite.method.clicv2 import CLICv2
 from clicv2lite.method.infonce import infonce, infonce_dense
 from clicv2lite.method.views import CROP_DRAWS, ViewConfig, make_views
 from clicv2lite.recipes.library import get_recipe
 
-similarity = pytest.importorskip("clicv2lite.widgets.similarity", exc_type=ImportError)
+similarity = pytest.importorskip("clicv2lite.widgets.similarity", exc_type=MissingPackage)
 DRAWN = similarity.DRAWN
 SimilarityExplorer, contrast = similarity.SimilarityExplorer, similarity.contrast
-uniforms = pytest.importorskip("clicv2lite.widgets.draws", exc_type=ImportError).uniforms
+uniforms = pytest.importorskip("clicv2lite.widgets.draws", exc_type=MissingPackage).uniforms
 
 PICTURES = {
     name: np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8).repeat(40, 0).repeat(40, 1)
@@ -140,7 +141,7 @@ def test_features_and_loss_are_those_of_the_model_on_the_packages_views(explorer
 
 
 def test_pictures_are_the_views_of_the_patchify_explorer(explorer):
-    view_pair = pytest.importorskip("clicv2lite.widgets.patchify", exc_type=ImportError).view_pair
+    view_pair = pytest.importorskip("clicv2lite.widgets.patchify", exc_type=MissingPackage).view_pair
     pair = view_pair(similarity.square(PICTURES["a"], 128), 16, 4, seed=0, augment=True, zeros="after")
     shown = np.frombuffer(explorer.pixels, np.uint8).reshape(2, 4, 128, 128, 3)
     np.testing.assert_array_equal(shown[:, 0], [pair.query, pair.key])

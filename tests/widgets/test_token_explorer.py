@@ -10,9 +10,10 @@ from traitlets import TraitError
 from clicv2lite.encoders.side_by_side import SideBySide
 from clicv2lite.encoders.token_similarity import CHANNELS as COUNT
 from clicv2lite.errors import UserError
+from clicv2lite.extras import MissingPackage
 from clicv2lite.models.by_name import load_encoder
 
-tokens = pytest.importorskip("clicv2lite.widgets.tokens", exc_type=ImportError)
+tokens = pytest.importorskip("clicv2lite.widgets.tokens", exc_type=MissingPackage)
 CHANNELS, TokenExplorer = tokens.CHANNELS, tokens.TokenExplorer
 
 PICTURES = {

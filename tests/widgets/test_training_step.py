@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
+from torch.nn.utils import parameters_to_vector
 from traitlets import TraitError
 
 from clicv2lite.errors import UserError
+from clicv2lite.extras import MissingPackage
 from clicv2lite.method.clicv2 import CLICv2
+from clicv2lite.method.encoder import encode_visible
 from clicv2lite.method.patches import patchify
 from clicv2lite.method.views import draws_per_image, make_views, uniform
+from clicv2lite.pretrain.optim import learning_rate
 from clicv2lite.recipes.library import get_recipe
 
-module = pytest.importorskip("clicv2lite.widgets.training_step", exc_type=ImportError)
+module = pytest.importorskip("clicv2lite.widgets.training_step", exc_type=MissingPackage)
 RECIPE = get_recipe("lite")
 IMAGES = torch.randint(0, 256, (3, 3, 160, 160), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -58,6 +62,23 @@ def test_losses_and_logits_are_the_methods(widget, views, model):
     masked = ~step.target.isnan()
     assert masked.sum() == step.shape["M"]
     torch.testing.assert_close(step.target[masked], views.target[0, :, 0])
+
+
+def test_tokens_keys_and_predictions_are_the_models(widget, views, model):
+    step, tokens = widget.result(), encode_visible(model.query, views.query, views.visible)
+    torch.testing.assert_close(step.tokens, tokens[0])
+    torch.testing.assert_close(step.keys, model(views).keys[0])
+    predicted = model.decoder(tokens, views.visible, views.masked)[0, :, 0]
+    assert predicted.std() > 1e-3
+    torch.testing.assert_close(step.predicted[views.masked[0]], predicted)
+    torch.testing.assert_close(step.target[views.masked[0]], views.target[0, :, 0])
+    assert step.predicted[views.visible[0]].isnan().all()
+
+
+def test_the_update_has_the_learning_rate_of_a_first_step(widget, model):
+    weights = parameters_to_vector(model.decoder.parameters())
+    each = widget.result().moved["decoder"] * weights.norm() / math.sqrt(len(weights))
+    assert float(each) == pytest.approx(learning_rate(0, RECIPE), rel=0.1)  # Adam moves every weight by that at first
 
 
 def test_update_trains_a_copy_and_the_key_side_follows_by_one_minus_m(widget, views, model):

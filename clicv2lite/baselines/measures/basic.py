@@ -38,13 +38,9 @@ def png_size(image: Pixels) -> float:
     return _file_bits(image, "PNG")
 
 
-def edge_density(image: Pixels, sigma: float = 1.0) -> float:
-    """Share of pixels that lie on an edge of luma, 0 to 1 (Canny's detector, as in Rosenholtz, Li and Nakano, 2007).
-
-    Args:
-        sigma: of the Gaussian that smooths first, in pixels.
-    """
-    return float(canny(luma(image) / 255, sigma).mean())
+def edge_density(image: Pixels) -> float:
+    """Share of pixels that lie on an edge of luma, 0 to 1 (Canny's detector, as in Rosenholtz, Li and Nakano, 2007)."""
+    return float(canny(luma(image) / 255).mean())
 
 
 def luma_entropy(image: Pixels) -> float:

@@ -23,7 +23,7 @@ from clicv2lite.data.batches import read_squares
 from clicv2lite.device import CPU
 from clicv2lite.errors import UserError
 from clicv2lite.files import write_json
-from clicv2lite.probe.crossval import folds
+from clicv2lite.probe.crossval import splits
 from clicv2lite.probe.metrics import RESAMPLES, report
 from clicv2lite.probe.predictions import keep
 from clicv2lite.probe.task import Task, keep_rows
@@ -53,8 +53,7 @@ def measure(
     with torch.no_grad():  # weights or a package that are missing show before the long part
         side = settings.crop or settings.side
         cast(Supervised, net).loss(torch.zeros(2, 3, side, side), torch.zeros(2))
-    if task.test is None:
-        folds(len(task.paths), k, task.categories, seed)  # refuses a wrong number, too
+    splits(task, k, seed)  # refuses a wrong number, too
     images, read, skipped = read_squares(task.paths, settings.side)
     task = keep_rows(task, read)
     parts = evaluate(name, settings, images, task, seed, k, work, device)
@@ -99,14 +98,10 @@ def evaluate(
     Raises:
         UserError: for a loss or a prediction that is not finite.
     """
-    every = np.arange(len(images))
-    if task.test is None:
-        tests = folds(len(images), k, task.categories, seed)
-        parts = [(np.setdiff1d(every, test), test) for test in tests]
-    else:
-        parts = [(np.flatnonzero(task.train), np.flatnonzero(task.test))]
+    tests, train_rows = splits(task, k, seed)
     found: list[dict[str, Any]] = []
-    for number, (fitted, tested) in enumerate(parts, 1):
+    for number, tested in enumerate(tests, 1):
+        fitted = np.setdiff1d(np.arange(len(images)), tested) if train_rows is None else train_rows
         key = fold_key(name, settings, images, task.scores, fitted, tested, seed)
         path = work / f"{name}-{key}.json" if work else None
         if path and (known := _finished(path, tested)):
@@ -114,7 +109,7 @@ def evaluate(
             continue
         started = time.perf_counter()
         rows = torch.from_numpy(fitted)
-        label = f"{name} {number}/{len(parts)}"
+        label = f"{name} {number}/{len(tests)}"
         net = train(name, settings, images[rows], task.scores[fitted], seed, label, device)
         predictions = predict(net, images[torch.from_numpy(tested)], settings)
         if not np.isfinite(predictions).all():  # the last update is in no loss

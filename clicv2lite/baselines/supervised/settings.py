@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 from torch import Tensor, nn
 
 from clicv2lite.baselines.supervised.backbones import Weights
+from clicv2lite.heads.icnet import score_and_map_loss
 
 Scale = Literal["ci", "lite", "full"]
 SIZES: tuple[Scale, ...] = ("ci", "lite", "full")
@@ -26,6 +27,20 @@ class Supervised(Protocol):
     def predict(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) normalised -> (B,) scores."""
         ...
+
+
+class MapAndScore(nn.Module):
+    """A baseline whose forward gives a score (B,) and a map (B, h, w), both in 0..1, held to the ratings as ICNet's are."""
+
+    def loss(self, images: Tensor, ratings: Tensor) -> Tensor:
+        """0.9 of the score's squared error and 0.1 of that of the map's mean; ratings (B,) in 0..1."""
+        score, complexity = (found.float() for found in self(images))
+        return score_and_map_loss(score, complexity, ratings)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) normalised -> (B,) scores."""
+        score: Tensor = self(images)[0]
+        return score
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,8 @@ def flops_of(operation: Operation) -> int:
     return int(counter.get_total_flops())
 
 
-def median_interval(values: Sequence[float], coverage: float = 0.95) -> tuple[float, float]:
-    """The narrowest pair of order statistics around the median that holds it with this probability; else the range.
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The narrowest pair of order statistics around the median that holds it with a probability of 95 %; else the range.
 
     It assumes nothing about how the values are spread: a value is below the median as often as a coin shows heads.
     """
@@ -101,7 +101,7 @@ def median_interval(values: Sequence[float], coverage: float = 0.95) -> tuple[fl
     missed, cut = 0.0, 0
     for k in range(n // 2):
         missed += 2 * math.comb(n, k) / 2**n
-        if missed > 1 - coverage:
+        if missed > 0.05:
             break
         cut = k
     return ordered[cut], ordered[n - 1 - cut]

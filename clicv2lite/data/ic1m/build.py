@@ -10,14 +10,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import filelock
 import numpy as np
 from numpy.typing import NDArray
 
 from clicv2lite.data.ic1m.manifest import Photo, read_manifest, write_manifest
-from clicv2lite.data.ic1m.metadata import find_files, parquet
+from clicv2lite.data.ic1m.metadata import find_files
 from clicv2lite.data.ic1m.rounds import STATUS, Downloader, Pace, State, fetch
 from clicv2lite.data.ic1m.sample import draw
 from clicv2lite.data.images import ImageError
@@ -29,9 +28,11 @@ from clicv2lite.data.tars.index import TarImages, index_tar
 from clicv2lite.errors import UserError, check_counts
 from clicv2lite.extras import extra
 from clicv2lite.files import atomic, digest, make_folder, write_json
+from clicv2lite.outputs import locked
 
-if TYPE_CHECKING:
-    import pyarrow
+with extra("ic1m", "data ic1m"):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,6 @@ def rebuild(manifest: Path, out: Path, form: Form, pace: Pace, download: Downloa
     slots = [at.get(key) for key in range(max(at) + 1)]  # each photo has its old number; a photo that failed then is a gap
 
     def made() -> list[Photo]:
-        with extra("ic1m"):
-            import pyarrow as pa
-
         came = _download(pa.table({"url": [photos[i].url for i in wanted]}), out, pace, download)
         same = State(came.status, came.attempts)
         for k, i in enumerate(wanted):
@@ -130,12 +128,10 @@ def _once(out: Path, asked: dict[str, Any], make: Callable[[], list[Photo]]) -> 
     make_folder(out, "--out")
     manifest = out / "manifest.csv"
     try:
-        with filelock.FileLock(out / ".lock", timeout=0):
+        with locked(out, folder=True, lock=".lock"):
             _same_as_before(out, json.loads(json.dumps(asked)))
             if not manifest.exists():
                 write_manifest(manifest, make())
-    except filelock.Timeout:
-        raise UserError(f"{out}: another process is building in it; wait until it is done") from None
     except OSError as error:
         raise written(error, out) from None
     photos = read_manifest(manifest)
@@ -158,17 +154,17 @@ def _same_as_before(out: Path, asked: dict[str, Any]) -> None:
         raise UserError(f"{out}: it was begun with other {other}; choose another folder with --out, or remove it")
 
 
-def _drawn(files: Sequence[Path], out: Path, which: Draw, side: int) -> "pyarrow.Table":
+def _drawn(files: Sequence[Path], out: Path, which: Draw, side: int) -> pa.Table:
     file, begun = out / "sample.parquet", out / ".sample.parquet"
     if not file.exists():
         table = draw(files, begun, which.count, which.seed, side, which.licences)
         with atomic(file) as temporary:
-            parquet().write_table(table, temporary)
+            pq.write_table(table, temporary)
         begun.unlink(missing_ok=True)
-    return parquet().read_table(file)
+    return pq.read_table(file)
 
 
-def _download(table: "pyarrow.Table", out: Path, pace: Pace, download: Downloader) -> State:
+def _download(table: pa.Table, out: Path, pace: Pace, download: Downloader) -> State:
     """The rounds. Once they are over, a later run adds none, whatever its `pace`: the packer has seen their result."""
     over = out / "download" / "over.json"
     state = fetch(table, out / "download", replace(pace, attempts=0) if over.exists() else pace, download)

@@ -66,14 +66,13 @@ def run(args: argparse.Namespace) -> int:
     from clicv2lite.data.ic1m.build import Draw, build, rebuild  # imports torch, which a fetch does not need
     from clicv2lite.data.ic1m.engine import find_engine
     from clicv2lite.data.ic1m.manifest import read_manifest
-    from clicv2lite.data.ic1m.metadata import find_files, parquet
+    from clicv2lite.data.ic1m.metadata import find_files
     from clicv2lite.data.ic1m.rounds import Pace
     from clicv2lite.device import cores
 
     for option in ("count", "seed", "licence"):
         if args.manifest and getattr(args, option) is not None:
             raise UserError(f"--{option}: an option of --metadata; leave it out, --manifest says which photos")
-    parquet()
     form = Form(args.side, args.quality, args.shard)
     pace = Pace(args.processes, args.threads, args.attempts, args.round)
     check_counts(count=args.count, processes=args.processes, threads=args.threads)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clicv2lite.data.names import as_cell, from_cell
 from clicv2lite.errors import UserError
-from clicv2lite.files import atomic, digest
+from clicv2lite.files import digest, write_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,7 @@ def write_manifest(path: Path, photos: Iterable[Photo]) -> str:
     Returns:
         The SHA-256 of the file.
     """
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        table.writeheader()
-        table.writerows({key: as_cell(value) for key, value in asdict(photo).items()} for photo in photos)
+    write_table(path, FIELDS, (map(as_cell, asdict(photo).values()) for photo in photos))
     return digest(path)
 
 

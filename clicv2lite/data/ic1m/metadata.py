@@ -7,13 +7,9 @@ and `height_S`, and further `license` (Flickr's number), title, dates and so on.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clicv2lite.errors import UserError
-from clicv2lite.extras import extra
-
-if TYPE_CHECKING:
-    import pyarrow.parquet
 
 # Flickr's sizes and the long side in pixels; the squares (sq, q) are crops and the thumbnails (t, s) too small.
 SIZES = {"n": 320, "w": 400, "m": 500, "z": 640, "c": 800, "l": 1024, "h": 1600, "k": 2048}
@@ -50,17 +46,6 @@ class Columns:
         return [name for name in (self.id, self.licence, self.owner, *of_sizes) if name]
 
 
-def parquet() -> Any:
-    """The module `pyarrow.parquet`, which only IC1M needs.
-
-    Raises:
-        UserError: if pyarrow is not installed.
-    """
-    with extra("ic1m", "data ic1m"):
-        import pyarrow.parquet
-    return pyarrow.parquet
-
-
 def find_files(sources: Sequence[str]) -> list[Path]:
     """The parquet files that `sources` name, folders searched recursively but for hidden parts; sorted, each once.
 
@@ -80,22 +65,6 @@ def find_files(sources: Sequence[str]) -> list[Path]:
         else:
             raise UserError(f"--metadata {source}: there is no such file or folder; check the path")
     return sorted(found)
-
-
-def open_table(path: Path) -> "pyarrow.parquet.ParquetFile":
-    """Open a parquet file; only its footer is read.
-
-    Raises:
-        UserError: if it is damaged or not a parquet file.
-    """
-    with extra("ic1m"):
-        import pyarrow
-
-    try:
-        return parquet().ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: not a parquet file, or a damaged one ({reason}); fetch it again") from None
 
 
 def find_columns(names: Sequence[str], side: int, path: Path) -> Columns:

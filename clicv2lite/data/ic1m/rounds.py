@@ -16,19 +16,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from clicv2lite.data.ic1m.metadata import parquet
 from clicv2lite.errors import UserError, one_line
 from clicv2lite.extras import extra
 from clicv2lite.files import atomic, write_json
 
-if TYPE_CHECKING:
-    import pyarrow
+with extra("ic1m", "data ic1m"):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 NEW, OK, GONE, DISALLOWED, BROKEN, REFUSED, UNREACHABLE = range(7)
 STATUS = ("new", "ok", "gone", "disallowed", "error", "refused", "unreachable")
@@ -72,9 +72,7 @@ class State:
     streak: int = 0  # how many of the last rounds were refused beyond TURNED_AWAY
 
 
-def fetch(
-    table: "pyarrow.Table", out: Path, pace: Pace, download: Downloader, wait: Callable[[float], None] = time.sleep
-) -> State:
+def fetch(table: pa.Table, out: Path, pace: Pace, download: Downloader, wait: Callable[[float], None] = time.sleep) -> State:
     """Download the column `url` of `table`, as far as possible.
 
     Args:
@@ -124,18 +122,15 @@ def classify(error: str) -> int:
     return BROKEN
 
 
-def _plan(table: "pyarrow.Table", folder: Path, state: State, pace: Pace) -> bool:
+def _plan(table: pa.Table, folder: Path, state: State, pace: Pace) -> bool:
     """Write down what the next round fetches, the least often tried addresses first; False if there is nothing left."""
     open_ = np.flatnonzero(np.isin(state.status, AGAIN) & (state.attempts < pace.attempts))
     chosen = np.sort(open_[np.argsort(state.attempts[open_], kind="stable")][: pace.round])
     if not len(chosen):
         return False
     folder.mkdir(parents=True, exist_ok=True)
-    with extra("ic1m"):
-        import pyarrow as pa
-
     with atomic(folder / "urls.parquet") as temporary:
-        parquet().write_table(pa.table({"url": table["url"].take(chosen), "number": pa.array(chosen)}), temporary)
+        pq.write_table(pa.table({"url": table["url"].take(chosen), "number": pa.array(chosen)}), temporary)
     # img2dataset knows finished shards by their number, so their size must not change when a round is taken up again.
     per_shard = min(1000, max(10, math.ceil(len(chosen) / (4 * pace.processes))))
     write_json(folder / "round.json", {"images": len(chosen), "per_shard": per_shard})
@@ -143,7 +138,7 @@ def _plan(table: "pyarrow.Table", folder: Path, state: State, pace: Pace) -> boo
 
 
 def _tries(folder: Path, state: State) -> int:
-    chosen = parquet().read_table(folder / "urls.parquet", columns=["number"])["number"].to_numpy()
+    chosen = pq.read_table(folder / "urls.parquet", columns=["number"])["number"].to_numpy()
     return max(state.streak, int(state.attempts[chosen].max()))
 
 
@@ -185,7 +180,7 @@ def _check_disk(folder: Path, free: int) -> None:
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
     """What became of each address of a round: number, status, error, tar, key, sha256."""
-    pq, found = parquet(), {}
+    found = {}
     for stats in sorted((folder / "images").glob("*_stats.json")):  # written last, so the shard is whole
         shard = stats.name.removesuffix("_stats.json")
         tar = stats.with_name(f"{shard}.tar")

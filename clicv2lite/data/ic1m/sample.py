@@ -6,29 +6,30 @@ one pass and memory for N rows, and it can stop after any file and continue late
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from clicv2lite.data.ic1m.metadata import LICENCES, Columns, choose_url, find_columns, open_table, parquet
+from clicv2lite.data.ic1m.metadata import LICENCES, Columns, choose_url, find_columns
 from clicv2lite.errors import UserError
 from clicv2lite.extras import extra
 from clicv2lite.files import atomic
 
-if TYPE_CHECKING:
-    import pyarrow
+with extra("ic1m", "data ic1m"):
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
 BATCH = 65_536  # rows read at once
 SAVE_EVERY = 60.0  # seconds, between files
 
 
-def draw(files: Sequence[Path], out: Path, count: int, seed: int, side: int, licences: Collection[str] = ()) -> "pyarrow.Table":
+def draw(files: Sequence[Path], out: Path, count: int, seed: int, side: int, licences: Collection[str] = ()) -> pa.Table:
     """Draw `count` photos without replacement; all of them if there are fewer.
 
     Args:
@@ -47,10 +48,10 @@ def draw(files: Sequence[Path], out: Path, count: int, seed: int, side: int, lic
     """
     best, done = _begun(out)
     rows, seen_licences, saved = [], set[str](), time.monotonic()
-    total = sum(open_table(path).metadata.num_rows for path in files)
+    total = sum(_open(path).metadata.num_rows for path in files)
     with tqdm(total=total, unit="row", unit_scale=True, desc="sample", disable=None) as bar:
         for path in files:
-            table = open_table(path)
+            table = _open(path)
             if str(path) in done:
                 bar.update(table.metadata.num_rows)
                 continue
@@ -80,16 +81,12 @@ def draw(files: Sequence[Path], out: Path, count: int, seed: int, side: int, lic
     return best.drop_columns(["number"])
 
 
-def numbers(ids: "pyarrow.Array", seed: int) -> NDArray[np.uint64]:
+def numbers(ids: pa.Array, seed: int) -> NDArray[np.uint64]:
     """(n,) uint64: a pseudo-random number for each id and this seed, uniform and the same wherever the id stands.
 
     Args:
         ids: (n,) strings or integers, no nulls. Flickr's ids are decimal and are computed at once; others need a hash each.
     """
-    with extra("ic1m"):
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
     texts = ids.cast(pa.string())
     decimal = pc.match_substring_regex(texts, "^(0|[1-9][0-9]{0,17})$")
     plain = pc.cast(pc.if_else(decimal, texts, "0"), pa.int64()).to_numpy(zero_copy_only=False).astype(np.uint64)
@@ -107,22 +104,25 @@ def _splitmix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return x ^ (x >> np.uint64(31))
 
 
-def _batches(table: Any, columns: Columns, path: Path) -> Any:
-    with extra("ic1m"):
-        import pyarrow
+def _open(path: Path) -> Any:
+    """A parquet file, of which only the footer is read; UserError if it is damaged or none."""
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: not a parquet file, or a damaged one ({reason}); fetch it again") from None
 
+
+def _batches(table: Any, columns: Columns, path: Path) -> Any:
     try:
         yield from table.iter_batches(BATCH, columns=columns.names())
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: damaged ({str(error).splitlines()[0]}); fetch it again") from None
 
 
 def _candidates(
     batch: Any, columns: Columns, seed: int, side: int, licences: Collection[str], seen: set[str], ceiling: int | None
 ) -> list[tuple[int, str, str, str, str]]:
-    with extra("ic1m"):
-        import pyarrow.compute as pc
-
     batch = batch.filter(pc.is_valid(batch[columns.id]))
     order = numbers(batch[columns.id], seed)
     if ceiling is not None:  # most rows of a large table end here
@@ -142,11 +142,8 @@ def _text(value: object) -> str:
     return "" if value is None else str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-def _smallest(best: "pyarrow.Table", rows: list[tuple[int, str, str, str, str]], count: int) -> "pyarrow.Table":
+def _smallest(best: pa.Table, rows: list[tuple[int, str, str, str, str]], count: int) -> pa.Table:
     """The `count` rows of the smallest numbers, in order; of rows with one id, that of the smallest url."""
-    with extra("ic1m"):
-        import pyarrow as pa
-
     if rows:
         columns = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), best.schema.types, strict=True)]
         best = pa.concat_tables([best, pa.table(columns, schema=best.schema)])
@@ -157,11 +154,7 @@ def _smallest(best: "pyarrow.Table", rows: list[tuple[int, str, str, str, str]],
     return best.filter(pa.array(first)).slice(0, count)
 
 
-def _begun(out: Path) -> tuple["pyarrow.Table", list[str]]:
-    pq = parquet()
-    with extra("ic1m"):
-        import pyarrow as pa
-
+def _begun(out: Path) -> tuple[pa.Table, list[str]]:
     if out.exists():
         table = pq.read_table(out)
         return table, json.loads(table.schema.metadata[b"done"])
@@ -169,6 +162,6 @@ def _begun(out: Path) -> tuple["pyarrow.Table", list[str]]:
     return schema.empty_table(), []
 
 
-def _save(out: Path, best: "pyarrow.Table", done: list[str]) -> None:
+def _save(out: Path, best: pa.Table, done: list[str]) -> None:
     with atomic(out) as temporary:
-        parquet().write_table(best.replace_schema_metadata({"done": json.dumps(done)}), os.fspath(temporary))
+        pq.write_table(best.replace_schema_metadata({"done": json.dumps(done)}), temporary)

@@ -23,7 +23,7 @@ from clicv2lite.data.images import ImageError, read_image
 from clicv2lite.data.names import as_cell, as_text, from_cell
 from clicv2lite.data.pillow import header
 from clicv2lite.data.rgb import REDUCING_GAP, orientation
-from clicv2lite.files import atomic
+from clicv2lite.files import atomic, write_table
 
 FILTER = Image.Resampling.LANCZOS  # antialiased; a large JPEG is first decoded near twice the size that is wanted
 
@@ -136,11 +136,7 @@ def write_shard(images: Images, which: range, path: Path, side: int, quality: in
 
 def write_rows(path: Path, rows: list[ShardRow]) -> None:
     """Write the manifest of one shard as CSV, atomically."""
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        table.writeheader()
-        for row in rows:
-            table.writerow({key: as_cell(value, path=key == "name") for key, value in asdict(row).items()})
+    write_table(path, FIELDS, ([as_cell(value, path=key == "name") for key, value in asdict(row).items()] for row in rows))
 
 
 def read_rows(path: Path) -> Iterator[ShardRow]:

@@ -20,12 +20,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import filelock
-
 from clicv2lite.errors import UserError, one_line
-from clicv2lite.files import reason
+from clicv2lite.files import reason, remove_leftovers, write_json
+from clicv2lite.outputs import locked
 
 STATE = ".fetch.json"  # {"url", "commit"}; commit is null until everything is there
+OURS = (".fetch", "..fetch")  # how our files begin, and what a stopped write leaves of them
 FETCH = (
     *("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60"),  # give up after a minute below 1 kB/s
     *("-c", "fetch.negotiationAlgorithm=noop"),  # what is asked for is known to be missing
@@ -72,7 +72,7 @@ def fetch_folders(url: str, folders: Sequence[str], target: Path, commit: str | 
         raise UserError(f"--commit {commit}: give the whole hash of a commit, 40 digits of 0-9 and a-f")
     url = os.path.abspath(url) if os.path.exists(url) else url  # git will run in another folder
     state = _state(target)
-    if state is None and target.is_dir() and any(not path.name.startswith(".fetch") for path in target.iterdir()):
+    if state is None and target.is_dir() and any(not path.name.startswith(OURS) for path in target.iterdir()):
         if commit is None and all((target / folder).is_dir() for folder in folders):
             return None
         raise UserError(f"{target}: the folder is not empty and holds no copy of {url}; choose another with --out")
@@ -86,16 +86,15 @@ def fetch_folders(url: str, folders: Sequence[str], target: Path, commit: str | 
         commit = state["commit"]  # what was fetched has been removed since
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(target / ".fetch.lock", timeout=0):
+        with locked(target, folder=True, lock=".fetch.lock"):
+            remove_leftovers(target, STATE.__eq__)
             if state is not None and state["url"] != url:  # a fetch from another address cannot be continued
                 shutil.rmtree(target / ".git", ignore_errors=True)
-            _save(target, url, None)
+            write_json(target / STATE, {"url": url, "commit": None})
             found = _fetch(url, folders, target, commit)
-            _save(target, url, found)
+            write_json(target / STATE, {"url": url, "commit": found})
             shutil.rmtree(target / ".git", ignore_errors=True)  # a second copy of every file
             return found
-    except filelock.Timeout:
-        raise UserError(f"{target}: another process is fetching into it; wait until it is done") from None
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({reason(error)}); choose another with --out") from None
 
@@ -210,9 +209,3 @@ def _state(target: Path) -> dict[str, str | None] | None:
         return None
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{target / STATE}: unreadable; remove the folder {target} and run the command again") from None
-
-
-def _save(target: Path, url: str, commit: str | None) -> None:
-    temporary = target / f"{STATE}.part"
-    temporary.write_text(json.dumps({"url": url, "commit": commit}), encoding="utf-8", newline="\n")
-    os.replace(temporary, target / STATE)

@@ -5,7 +5,6 @@ correlation. Errors name the file, the line, what is wrong there, and what to do
 """
 
 import csv
-import io
 import itertools
 import math
 import os
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from clicv2lite.data.names import as_cell, from_cell
 from clicv2lite.errors import UserError, one_line
-from clicv2lite.files import below, reason, write_bytes
+from clicv2lite.files import below, reason, write_table
 from clicv2lite.outputs import check_is_no_output
 
 SEPARATOR = re.compile(r'"?sep=([^\w\s"]|\t)"?[\r\n]*', re.IGNORECASE)  # a first line that a spreadsheet writes, and hides
@@ -106,11 +105,7 @@ def write_ratings(ratings: Ratings, path: str | Path) -> None:
             columns.append((column, [as_cell(name) for name in names]))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([name for name, _ in columns])
-        writer.writerows(zip(*(values for _, values in columns), strict=True))
-        write_bytes(path, text.getvalue().encode())
+        write_table(path, [name for name, _ in columns], zip(*(values for _, values in columns), strict=True))
     except OSError as error:
         raise UserError(f"{path}: the table cannot be written ({reason(error)}); choose another folder") from None
 

@@ -16,7 +16,8 @@ from clicv2lite.errors import UserError
 
 TABLE = "clicv2lite/evaluate/results/experiments.toml"  # of the checkout, as all paths here
 WORK = "runs/results"
-PLACES = ("data/results/", "data/claims.json", "clicv2lite/models/default/", "clicv2lite/models/plus/")  # nowhere else
+MODELS = tuple(f"clicv2lite/models/{name}/" for name in ("default", "lite", "plus"))
+PLACES = ("data/results/", "data/claims.json", *MODELS)  # nowhere else
 NEEDED = ("command", "outputs", "minutes")
 KEYS = (*NEEDED, "each", "inputs", "after", "keeps", "folder", "alone", "asked")
 

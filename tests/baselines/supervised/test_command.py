@@ -73,17 +73,19 @@ def test_training_leaves_the_callers_random_numbers_alone(tiny):
 def test_the_folds_are_those_of_the_probe_and_no_image_trains_its_own_score(tiny, monkeypatch):
     images, level = bright(20)
     names = ["a"] * 12 + ["b"] * 8
-    seen = []
+    made = []
 
     def fake(name, settings, part, ratings, seed, label, device):
-        seen.append(part)
-        return Brightness("", "")
+        made.append((part, ratings, Brightness("", "")))
+        return made[-1][-1]
 
     monkeypatch.setattr(supervised, "train", fake)
     found = evaluate("tiny", tiny, images, task_of(level, names), seed=7)
     assert sorted(row for part in found for row in part["rows"]) == list(range(20))
-    for part, test in zip(seen, folds(20, 5, names, 7), strict=True):
-        assert part.equal(images[np.setdiff1d(np.arange(20), test)])
+    for part, test, (seen, ratings, net) in zip(found, folds(20, 5, names, 7), made, strict=True):
+        others = np.setdiff1d(np.arange(20), test)
+        assert seen.equal(images[others]) and ratings.tolist() == level[others].tolist()
+        assert part["rows"] == test.tolist() and part["predictions"] == predict(net, images[test], tiny).tolist()
 
 
 def test_a_finished_fold_is_not_trained_again(tiny, monkeypatch, tmp_path):
@@ -160,8 +162,16 @@ def test_the_head_learns_at_its_own_rate(tiny):
     assert isinstance(make_optimizer(net, replace(tiny, optimizer="sgd")), torch.optim.SGD)
 
 
-@pytest.mark.parametrize("steady", [False, True])
-def test_a_steady_backbone_keeps_its_learning_rate_while_the_head_steps_down(tiny, monkeypatch, steady):
+@pytest.mark.parametrize(("name", "moments"), [("sgd", {"momentum": 0.8}), ("adam", {"betas": (0.8, 0.7)})])
+def test_momentum_and_weight_decay_are_those_of_the_settings(tiny, name, moments):
+    settings = replace(tiny, optimizer=name, momentum=0.8, beta2=0.7, weight_decay=0.3)
+    for group in make_optimizer(Brightness("", ""), settings).param_groups:
+        assert group.items() >= (moments | {"weight_decay": 0.3}).items()
+
+
+@pytest.fixture
+def rates(monkeypatch):
+    """The learning rates of each step of Adam, that of the backbone first."""
     seen = []
 
     class Watched(torch.optim.Adam):
@@ -170,10 +180,30 @@ def test_a_steady_backbone_keeps_its_learning_rate_while_the_head_steps_down(tin
             return super().step(closure)
 
     monkeypatch.setattr(torch.optim, "Adam", Watched)
+    return seen
+
+
+def test_the_warm_up_goes_on_with_every_step(tiny, rates):
+    train("tiny", replace(tiny, epochs=2, batch=5, lr=0.01, head_lr=1, warmup=1), *bright(20), 0)
+    assert [backbone for backbone, _ in rates] == pytest.approx([0.0001, 0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01, 0.01])
+
+
+def test_training_sees_crops_of_another_order_each_epoch(tiny, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Brightness, "loss", lambda self, x, y: seen.append((x.shape[2:], y.tolist())) or self.predict(x).mean())
+    images, level = bright(20)
+    train("tiny", replace(tiny, epochs=2, batch=20, crop=8, crops=1), images, level, 0)
+    assert {shape for shape, _ in seen} == {(8, 8)}
+    orders = [level.astype(np.float32).tolist(), *(ratings for _, ratings in seen)]
+    assert [sorted(one) for one in orders] == [sorted(orders[0])] * 3 and orders[0] != orders[1] != orders[2] != orders[0]
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_a_steady_backbone_keeps_its_learning_rate_while_the_head_steps_down(tiny, rates, steady):
     settings = replace(tiny, epochs=4, batch=20, lr=0.01, head_lr=10, milestones=(1, 3), decay=0.1, steady=steady)
     train("tiny", settings, *bright(20), 0)
     backbone = [0.01] * 4 if steady else [0.01, 0.001, 0.001, 0.0001]
-    assert seen == [pytest.approx(pair) for pair in zip(backbone, [0.1, 0.01, 0.01, 0.001], strict=True)]
+    assert rates == [pytest.approx(pair) for pair in zip(backbone, [0.1, 0.01, 0.01, 0.001], strict=True)]
 
 
 def test_hyperiqa_learns_at_the_rates_of_its_published_loop():

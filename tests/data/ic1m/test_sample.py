@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clicv2lite.data.ic1m import metadata, sample
+from clicv2lite.data.ic1m import sample
 from clicv2lite.data.ic1m.metadata import choose_url, find_columns, find_files
 from clicv2lite.data.ic1m.sample import draw, numbers
 from clicv2lite.errors import UserError
@@ -211,9 +211,3 @@ def test_missing_empty_and_damaged_tables_are_one_line(tmp_path):
     with pytest.raises(UserError, match=r"part-00000\.parquet: damaged") as caught:
         draw([path], tmp_path / "p", 5, 0, 256)
     assert "\n" not in str(caught.value)
-
-
-def test_without_pyarrow_one_line_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    with pytest.raises(UserError, match=r"pip install '\.\[ic1m\]'"):
-        metadata.parquet()

@@ -165,6 +165,16 @@ def test_the_three_that_are_left_are_the_same_pictures_as_among_the_ten(folder, 
     assert len(set(data.values())) == 30  # no mosaic is drawn twice
 
 
+def test_no_two_mosaics_share_random_numbers(folder, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(mosaics, "draw_mosaic", lambda image, mosaic, rng: drawn.extend(rng.random(64)))
+    data = (folder / "0.png").read_bytes()
+    for index in range(4):
+        for mosaic in MOSAICS["published"][:2]:
+            mosaics._from_bytes(data, "0.png#mosaic", mosaic, 0, index)
+    assert len(set(drawn)) == 4 * 2 * 64
+
+
 def test_the_seed_alone_decides_and_an_interrupted_run_goes_on_to_the_same_bytes(folder, tmp_path):
     arguments = ["--images", folder, "--mosaics", "published", "--shard", 4, "--jobs"]
     for name, jobs, *more in (("whole", 1), ("two", 2), ("other", 1, "--seed", 1)):

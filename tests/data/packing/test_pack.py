@@ -195,7 +195,8 @@ def test_a_killed_run_of_two_processes_leaves_whole_shards_and_goes_on_to_the_by
     there = {path.name: path.read_bytes() for path in out.glob("*.tar")}
     assert there and all((whole / name).read_bytes() == data for name, data in there.items())
     done = packed(source, out, side=32, shard=5)
-    assert done.made <= 60 and tree(out) == tree(whole)
+    assert done.made < 60  # each process may have lacked the word that its last shard is done: of three, one counts
+    assert tree(out) == tree(whole)
 
 
 def test_ctrl_c_ends_two_processes_in_the_middle_of_their_shards_and_the_next_run_goes_on(tmp_path):

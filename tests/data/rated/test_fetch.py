@@ -5,6 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import filelock
 import pytest
 
 from clicv2lite.data.cache import cache_dir
@@ -161,9 +162,18 @@ def test_a_copy_of_another_repository_is_not_mixed_with_this_one(url, tmp_path):
         fetch_folders("file:///other", FOLDERS, tmp_path / "t")
 
 
+def test_a_file_that_is_not_ours_is_noticed_and_what_a_stopped_write_left_is_not(url, tmp_path):
+    (tmp_path / "..fetch.json.1.tmp").touch()
+    fetch_folders(url, FOLDERS, tmp_path)
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "fetched by hand").touch()
+    with pytest.raises(UserError, match="the folder is not empty"):
+        fetch_folders(url, FOLDERS, tmp_path / "t")
+
+
 def test_two_at_once_are_refused(url, tmp_path):
     (tmp_path / "t").mkdir()
-    with fetch.filelock.FileLock(tmp_path / "t/.fetch.lock"), pytest.raises(UserError, match="another process"):
+    with filelock.FileLock(tmp_path / "t/.fetch.lock"), pytest.raises(UserError, match="another process"):
         fetch_folders(url, FOLDERS, tmp_path / "t")
 
 
@@ -197,10 +207,12 @@ def test_an_interrupt_stops_git_too(url, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("scheme", ["git", "ext", "ftp"])
 def test_other_protocols_are_refused_before_anything_is_opened(scheme, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(UserError, match="git could not fetch it") as caught:
+    with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
         address = f"127.0.0.1:{server.getsockname()[1]}/x"
-        fetch_folders(f"ext::touch {tmp_path}/evil" if scheme == "ext" else f"{scheme}://{address}", FOLDERS, tmp_path / "t")
+        url = f"ext::touch {tmp_path}/evil" if scheme == "ext" else f"{scheme}://{address}"
+        with pytest.raises(UserError, match="git could not fetch it") as caught:
+            fetch_folders(url, FOLDERS, tmp_path / "t")
         with pytest.raises(BlockingIOError):
             server.accept()
     assert "not allowed" in str(caught.value) and "\n" not in str(caught.value) and not (tmp_path / "evil").exists()

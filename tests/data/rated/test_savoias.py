@@ -1,4 +1,6 @@
+import builtins
 import hashlib
+import io
 import os
 import zipfile
 from pathlib import Path
@@ -71,9 +73,12 @@ def test_the_pickles_are_never_opened(tmp_path, monkeypatch):
     pickled = tmp_path / "Ground truth/npy/global_ranking_art.npy"
     pickled.parent.mkdir()
     pickled.write_bytes(b"\x80\x04.")
-    monkeypatch.setattr(np, "load", None)
-    accessed = pickled.stat().st_atime_ns
-    assert len(savoias_ratings(tmp_path)) == 2 and pickled.stat().st_atime_ns == accessed
+    opened, real = [], open
+    for module in (builtins, io):
+        monkeypatch.setattr(
+            module, "open", lambda file, *more, **how: opened.append(Path(str(file))) or real(file, *more, **how)
+        )
+    assert len(savoias_ratings(tmp_path)) == 2 and {path.suffix for path in opened} == {".xlsx"}
 
 
 @pytest.mark.parametrize("cell", [101, -1, 100.5, "many"])

@@ -120,9 +120,32 @@ MEANS = {
 }
 
 
+GRAYS = {  # of the same pictures: mean of all channels in 4 x 4 blocks
+    "dead_leaves": [[76, 76, 72, 73], [77, 101, 78, 59], [87, 79, 77, 90], [98, 74, 72, 90]],
+    "cells": [[128, 96, 101, 116], [109, 90, 113, 102], [94, 112, 124, 130], [83, 107, 109, 112]],
+    "gratings": [[124, 133, 118, 118], [92, 131, 101, 92], [119, 127, 134, 132], [87, 116, 132, 134]],
+    "noise": [[123, 132, 116, 88], [111, 79, 139, 96], [139, 67, 88, 137], [127, 105, 102, 93]],
+    "polygons": [[123, 130, 154, 118], [119, 112, 106, 123], [89, 120, 110, 127], [71, 112, 153, 112]],
+    "glyphs": [[82, 90, 96, 98], [95, 95, 92, 98], [102, 104, 104, 98], [98, 98, 98, 98]],
+    "line_drawings": [[59, 59, 59, 59], [66, 63, 66, 66], [59, 79, 76, 68], [59, 65, 63, 62]],
+    "objects": [[113, 115, 120, 108], [131, 135, 121, 117], [124, 122, 120, 124], [127, 126, 124, 121]],
+    "mosaics": [[146, 210, 154, 90], [178, 210, 166, 107], [211, 122, 162, 78], [231, 184, 199, 82]],
+    "landscapes": [[1, 2, 27, 6], [35, 26, 27, 6], [101, 126, 99, 87], [104, 105, 83, 74]],
+}
+
+
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_pixels_do_not_change_between_releases(category):
-    np.testing.assert_allclose(render(category, 0.5, 7).mean((0, 1)), MEANS[category], atol=0.3)
+    image = render(category, 0.5, 7)
+    np.testing.assert_allclose(image.mean((0, 1)), MEANS[category], atol=0.3)
+    np.testing.assert_allclose(image.reshape(4, 32, 4, 32, 3).mean((1, 3, 4)), GRAYS[category], atol=2)
+
+
+def test_a_plan_does_not_change_between_releases():
+    categories, levels, seeds = plan(3, 0)
+    assert categories == ["objects", "cells", "noise"]
+    np.testing.assert_allclose(levels, [0.224865130542, 0.783719171322, 0.521472299820], atol=1e-12)
+    assert seeds.tolist() == [8878417869093818, 4359431486213971, 3409688697323703]
 
 
 def test_sample_renders_its_plan():

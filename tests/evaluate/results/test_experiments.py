@@ -15,6 +15,7 @@ from clicv2lite.cli import COMMANDS
 from clicv2lite.evaluate.results.checkout import ROOT
 from clicv2lite.evaluate.results.record import RECORD, inputs
 from clicv2lite.evaluate.results.table import WORK, read_table
+from clicv2lite.models.by_name import SHIPPED
 from clicv2lite.recipes.library import get_recipe
 
 TABLE = read_table(ROOT)
@@ -30,7 +31,7 @@ def parsed(one):
 
 
 def test_every_stored_file_is_made_by_one_experiment_or_kept_with_a_reason():
-    folders = ("data/results", "clicv2lite/models/default", "clicv2lite/models/plus")
+    folders = ("data/results", *(f"clicv2lite/models/{name}" for name in SHIPPED))
     there = {str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()}
     made = [path for one in TABLE.experiments.values() for path in one.outputs]
     assert sorted([*made, *TABLE.kept]) == sorted({*there, "data/claims.json"})
@@ -97,5 +98,5 @@ def test_what_measures_time_or_memory_runs_alone():
 
 def test_the_models_are_made_only_if_they_are_named():
     package = {one.name for one in TABLE.experiments.values() if any(path.startswith("clicv2lite/") for path in one.outputs)}
-    assert package == {"default-model", "plus-model"} and TABLE.experiments["plus-model"].asked
-    assert TABLE.experiments["default-model"].asked and TABLE.experiments["default-run"].asked
+    assert package == {"default-model", "lite-model", "plus-model"}
+    assert all(TABLE.experiments[name].asked for name in (*package, "default-run", "lite-model-run"))

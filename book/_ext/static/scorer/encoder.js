@@ -98,6 +98,15 @@ function halved(image, side) { // mean of 2 x 2 pixels: (side, side, 3) -> (side
   return target;
 }
 
+function zoomed(image, side, patch, times) { // clicv2lite/encoders/zoom.py: the middle of each patch, enlarged to fill it
+  const target = image.slice(), first = Math.trunc((patch - patch / times) / 2);
+  const from = (at) => at - (at % patch) + first + Math.trunc((at % patch) / times);
+  for (let y = 0, end = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) for (let c = 0; c < 3; c++) target[end++] = image[3 * (from(y) * side + from(x)) + c];
+  }
+  return target;
+}
+
 // --- The encoder: clicv2lite/encoders/plain_vit.py ---
 function product(a, b, m, n, k, bias) { // (m, k) times the transpose of (n, k), plus bias (n): (m, n), in tiles of 4 x 4
   const target = new Float32Array(m * n);
@@ -250,20 +259,27 @@ function positions(stored, from, to, width) { // position embedding (from from, 
   return target;
 }
 
+function linear(weights, x, n, name) { // one of the encoder's own linear maps of n tokens
+  const bias = weights[`${name}.bias`];
+  return product(x, weights[`${name}.weight`], n, bias.length, x.length / n, bias);
+}
+
+function embedded(weights, image, side) { // the patch embeddings (n, width), without positions
+  const { patch, patch_embed: embed } = weights.config.encoder, n = (side / patch) ** 2, cut = patches(image, side, patch);
+  return embed === "conv-pool" ? linear(weights, stem(weights, cut, n, patch), n, "patch_embed.proj.linear") : linear(weights, cut, n, "patch_embed.proj");
+}
+
 function* blocks(weights, image, side) { // the tokens (n, width) after each block
-  const { patch, width, depth, heads, size, patch_embed: embed } = weights.config.encoder, grid = side / patch, n = grid * grid;
+  const { patch, width, depth, heads, size } = weights.config.encoder, grid = side / patch, n = grid * grid;
   const get = (name) => [weights[`${name}.weight`], weights[`${name}.bias`]];
-  const linear = (x, name) => { const [w, b] = get(name); return product(x, w, n, b.length, x.length / n, b); };
   const add = (x, y) => x.map((value, i) => value + y[i]);
-  const cut = patches(image, side, patch);
-  let tokens = embed === "conv-pool" ? linear(stem(weights, cut, n, patch), "patch_embed.proj.linear") : linear(cut, "patch_embed.proj");
-  tokens = add(tokens, positions(weights.pos_embed, size / patch, grid, width));
+  let tokens = add(embedded(weights, image, side), positions(weights.pos_embed, size / patch, grid, width));
   for (let block = 0; block < depth; block++) {
     const name = `blocks.${block}.`;
-    const qkv = linear(normed(tokens, width, 1e-6, ...get(`${name}norm1`)), `${name}attn.qkv`);
-    tokens = add(tokens, linear(attention(qkv, n, width, heads), `${name}attn.proj`));
-    const hidden = linear(normed(tokens, width, 1e-6, ...get(`${name}norm2`)), `${name}mlp.fc1`).map(gelu);
-    tokens = add(tokens, linear(hidden, `${name}mlp.fc2`));
+    const qkv = linear(weights, normed(tokens, width, 1e-6, ...get(`${name}norm1`)), n, `${name}attn.qkv`);
+    tokens = add(tokens, linear(weights, attention(qkv, n, width, heads), n, `${name}attn.proj`));
+    const hidden = linear(weights, normed(tokens, width, 1e-6, ...get(`${name}norm2`)), n, `${name}mlp.fc1`).map(gelu);
+    tokens = add(tokens, linear(weights, hidden, n, `${name}mlp.fc2`));
     yield tokens;
   }
 }
@@ -333,15 +349,13 @@ function run({ encoders, head }, image, report) { // (S, S, 3) in 0..255 -> { sc
   const side = encoders[0].config.pool.size, grid = Math.max(...encoders.map(({ config }) => side / config.encoder.patch));
   const shares = new Float64Array(grid * grid).fill(head.intercept[0]);
   const sizes = [[image, side], [halved(image, side), side / 2]];
+  const steps = 1.25 + Math.max(...encoders.map(({ config }) => (config.pool.zoom ?? []).length / config.encoder.depth)); // an encoder's part
   let feature = 0, done = 0, score = head.intercept[0];
-  for (const encoder of encoders) for (const [pixels, length] of sizes) {
-    const { width, patch, depth } = encoder.config.encoder, small = length / patch, repeat = grid / small, n = small * small;
-    const { read, blocks: wanted } = encoder.config.pool, reading = { likeness, nearest }[read];
-    let block = 0;
-    for (const tokens of blocks(encoder, pixels, length)) {
-      done += 1 / depth / 4 ** (length < side); // the halved image has a quarter of the places
-      report(done / 1.25 / encoders.length);
-      if (!wanted.includes(block++)) continue;
+  for (const encoder of encoders) {
+    const { width, patch, depth } = encoder.config.encoder;
+    const { read, blocks: wanted, zoom = [] } = encoder.config.pool, reading = { likeness, nearest }[read];
+    const join = (tokens, small) => { // what the tokens (small small, width) say joins the score and the shares
+      const repeat = grid / small, n = small * small;
       const channels = reading(normed(tokens, width, 1e-5), small, width), means = channels.map((c) => c.reduce((a, b) => a + b) / n);
       const deviations = channels.map((c, i) => Math.sqrt(c.reduce((sum, value) => sum + (value - means[i]) ** 2, 0) / n));
       for (const std of [false, true]) {
@@ -355,6 +369,18 @@ function run({ encoders, head }, image, report) { // (S, S, 3) in 0..255 -> { sc
           }
         });
       }
+    };
+    for (const [pixels, length] of sizes) {
+      let block = 0;
+      for (const tokens of blocks(encoder, pixels, length)) {
+        done += 1 / depth / 4 ** (length < side); // the halved image has a quarter of the places
+        report(done / steps / encoders.length);
+        if (wanted.includes(block++)) join(tokens, length / patch);
+      }
+    }
+    for (const times of zoom) { // about as long as a block
+      join(embedded(encoder, zoomed(image, side, patch, times), side), side / patch);
+      report((done += 1 / depth) / steps / encoders.length);
     }
   }
   return { score: bounded(score), shares, grid };

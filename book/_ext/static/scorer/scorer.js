@@ -6,7 +6,7 @@
   const beside = (name) => new URL(name, here).href, here = document.currentScript.src;
   const MOST_BYTES = 2 ** 30, MOST_PIXELS = 89_478_485; // as clicv2lite score
   const SHOWN = 640; // longest side of the picture in the page
-  const LOADS = "10 MB"; // the size of model.js
+  const LOADS = "5 MB"; // the size of model.js
   const ADVICE = "choose a JPEG, PNG, WebP, GIF or BMP file";
 
   const element = (tag, attributes = {}, ...children) => {

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clicv2lite.baselines.supervised.backbones import Weights, resnet, stages, widths
-from clicv2lite.baselines.supervised.settings import Baseline, Settings
-from clicv2lite.heads.icnet import IcnetArms, LayoutAttention, convolution, resize, score_and_map_loss
+from clicv2lite.baselines.supervised.settings import Baseline, MapAndScore, Settings
+from clicv2lite.heads.icnet import IcnetArms, LayoutAttention, convolution, resize
 
 CHANNELS = 256  # of each branch
 
@@ -46,7 +46,7 @@ class TwoBranches(nn.Module):
         return torch.cat([near, far], dim=1)
 
 
-class ICNet(IcnetArms):
+class ICNet(MapAndScore, IcnetArms):
     """Images to a score and a map, both in 0..1."""
 
     def __init__(self, backbone: str = "resnet18", weights: Weights = "scratch") -> None:
@@ -57,16 +57,6 @@ class ICNet(IcnetArms):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, S, S) normalised, S divisible by 64 -> (B,) score, (B, S/8, S/8) map."""
         return self.read_arms(self.branches(images))
-
-    def loss(self, images: Tensor, ratings: Tensor) -> Tensor:
-        """0.9 of the score's squared error and 0.1 of that of the map's mean; ratings (B,) in 0..1."""
-        score, complexity = (found.float() for found in self(images))
-        return score_and_map_loss(score, complexity, ratings)
-
-    def predict(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) normalised -> (B,) scores."""
-        score: Tensor = self(images)[0]
-        return score
 
 
 # IC9600's code: SGD, one epoch of warm-up, a fifth after 10 and 20 epochs, mirrored images

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clicv2lite.baselines.supervised.backbones import Weights, resnet, stages, widths
-from clicv2lite.baselines.supervised.settings import Baseline, Settings
-from clicv2lite.heads.icnet import convolution, resize, score_and_map_loss
+from clicv2lite.baselines.supervised.settings import Baseline, MapAndScore, Settings
+from clicv2lite.heads.icnet import convolution, resize
 from clicv2lite.method.entropy import LUMA
 
 WINDOWS = (4, 8, 16)
@@ -41,7 +41,7 @@ def symmetry(luma: Tensor) -> Tensor:
     return torch.stack([1 - (luma - luma.flip(axis)).abs().mean((1, 2, 3)) for axis in (-1, -2)], dim=1)
 
 
-class ComplexityNet(nn.Module):
+class ComplexityNet(MapAndScore):
     """Images to a score and a map, both in 0..1."""
 
     def __init__(self, backbone: str = "resnet18", weights: Weights = "scratch") -> None:
@@ -68,16 +68,6 @@ class ComplexityNet(nn.Module):
         luma = (images.float() * images.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
         seen = torch.cat([pooled, complexity.mean((2, 3)), clutter(luma), symmetry(luma)], dim=1)
         return self.score(seen)[:, 0], complexity[:, 0]
-
-    def loss(self, images: Tensor, ratings: Tensor) -> Tensor:
-        """0.9 of the score's squared error and 0.1 of that of the map's mean; ratings (B,) in 0..1."""
-        score, complexity = (found.float() for found in self(images))
-        return score_and_map_loss(score, complexity, ratings)
-
-    def predict(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) normalised -> (B,) scores."""
-        score: Tensor = self(images)[0]
-        return score
 
 
 # the abstract names no training

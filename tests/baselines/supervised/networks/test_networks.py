@@ -17,7 +17,7 @@ from clicv2lite.baselines.supervised.backbones import resnet, stages, weights_fi
 from clicv2lite.baselines.supervised.networks import BASELINES, hyperiqa, iccorn, kyle, p2pfm
 from clicv2lite.baselines.supervised.networks.hyperiqa import HyperIQA
 from clicv2lite.baselines.supervised.networks.iccorn import ICCORN, RANKS, corn_loss, expected_rank
-from clicv2lite.baselines.supervised.networks.icnet import ICNet, TwoBranches
+from clicv2lite.baselines.supervised.networks.icnet import TwoBranches
 from clicv2lite.baselines.supervised.networks.p2pfm import P2PFM
 from clicv2lite.baselines.supervised.settings import SIZES
 from clicv2lite.errors import UserError
@@ -138,14 +138,31 @@ def test_icnets_branches_see_the_image_and_half_of_it():
     assert [a.layout for a in branches.context_attention] == [32, 32, 16, 8]
 
 
-def test_icnets_loss_weighs_score_and_map(monkeypatch):
-    net = ICNet()
-    score, complexity = torch.tensor([0.2, 0.9]), torch.rand(2, 4, 4)
-    monkeypatch.setattr(ICNet, "forward", lambda self, x: (score, complexity))
-    y = [0.5, 0.1]
-    want = 0.9 * np.mean([(s - t) ** 2 for s, t in zip(score.tolist(), y, strict=True)])
-    want += 0.1 * np.mean([(m.mean().item() - t) ** 2 for m, t in zip(complexity, y, strict=True)])
-    assert float(net.loss(images(), torch.tensor(y))) == pytest.approx(want, rel=1e-5)
+SCORE, PARTS, MAP = torch.tensor([0.2, 0.9]), torch.linspace(0, 1, 10).view(2, 5), torch.linspace(0, 1, 32).view(2, 4, 4)
+RATINGS = torch.tensor([0.5, 0.1])
+
+
+def squared(found):
+    return np.mean([(s - t) ** 2 for s, t in zip(found.tolist(), RATINGS.tolist(), strict=True)])
+
+
+MADE = {
+    "icnet": ((SCORE, MAP), 0.9 * squared(SCORE) + 0.1 * squared(MAP.mean((1, 2)))),
+    "kyle": ((SCORE, MAP), 0.9 * squared(SCORE) + 0.1 * squared(MAP.mean((1, 2)))),
+    "p2pfm": ((SCORE, PARTS), squared(SCORE) + squared(PARTS[:, 0])),  # the first one is the whole image
+    "hyperiqa": (SCORE, (0.3 + 0.8) / 2),
+}
+"""Baseline -> what its network makes of two images, and the loss of that."""
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_loss_is_that_of_the_docstring_and_the_prediction_the_score(monkeypatch, name):
+    build, (made, loss) = BASELINES[name].build, MADE[name]
+    monkeypatch.setattr(build, "forward", lambda self, x: made)
+    with torch.device("meta"):
+        net = build("resnet18", "scratch")
+    assert float(net.loss(images(), RATINGS)) == pytest.approx(loss, rel=1e-5)
+    assert net.predict(images()).equal(SCORE)
 
 
 @given(arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 12)), elements=st.floats(-6, 6)))
