@@ -26,7 +26,7 @@ ALONE = (HERE / "README.md").is_file()
 ROOT = HERE if ALONE else HERE.parent
 PAGES = ["README.md"] if ALONE else [
     "README.md", "CONTRIBUTING.md", "SECURITY.md", "data/README.md", "clicv2lite/models/default/model_card.md",
-    "clicv2lite/models/plus/model_card.md",
+    "clicv2lite/models/plus/model_card.md", "clicv2lite/models/lite/model_card.md",
     *(path.relative_to(ROOT).as_posix() for kind in ("*.md", "*.ipynb") for path in sorted((ROOT / "book").glob(kind))),
 ]  # fmt: skip
 NOT_EXECUTED = {  # how a command line of the README starts -> why

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clicv2lite.evaluate.card_meaning import SAVOIAS, flag_table, meaning, option, table_name
+from clicv2lite.evaluate.cells import ends, number
 from clicv2lite.evaluate.stored import layouts_tried, read_json, read_results, stored_results
 from clicv2lite.json_object import read_object
 from clicv2lite.models.by_name import DEFAULT
@@ -26,6 +27,7 @@ READINGS = {
     "with its neighbours, and how rare it is, with and without the mean token, {sizes}; their {statistics}, {features} "
     "numbers, go into the ridge",
 }
+UNDEFINED = "not defined"  # a correlation with what does not vary
 AS_WAS = "with the reading of its first release"
 TEMPLATE = Path(__file__).with_name("card_template.md")
 
@@ -159,14 +161,14 @@ def _again(folder: Path, count: int, probed: str) -> str:
     settings = " ".join(f"{key}={','.join(map(str, v)) if isinstance(v, list) else v}" for key, v in pooling.items())
     scale = re.search(r" --score-range \S+ \S+", probed)
     ratings = f'--ratings "{option(probed, "--ratings")}"{scale[0] if scale else ""}'
-    out = f" \\\n    --out models/{folder.name}" if folder.parent == DEFAULT.parent else ""  # not over that of the package
-    release = f"clicv2lite release {runs} \\\n    {ratings} \\\n    --set {settings}{out}"
+    place = f"--out models/{folder.resolve().name}"  # not over that of the package
+    release = f"clicv2lite release {runs} \\\n    {ratings} \\\n    --set {settings} \\\n    {place}"
     return "\n".join([*trained, release])
 
 
 def _interval(result: Mapping[str, Any]) -> str:
-    return " to ".join(map(_number, result["mean_pcc_ci"] or [None]))
+    return ends(result["mean_pcc_ci"]) or UNDEFINED
 
 
 def _number(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.3f}"
+    return number(value) or UNDEFINED

@@ -6,8 +6,8 @@ from clicv2lite.baselines.measures.encoder import SIDE
 from clicv2lite.baselines.measures.sets import PLAIN
 from clicv2lite.evaluate.card import PROBE
 from clicv2lite.evaluate.card_meaning import meaning
+from clicv2lite.evaluate.cells import ends, line, number
 from clicv2lite.evaluate.stored import read_json, stored_results
-from clicv2lite.evaluate.summary import ends, line, number
 from clicv2lite.models.by_name import SHIPPED
 from clicv2lite.models.head_file import read_head
 from clicv2lite.provenance import code_version

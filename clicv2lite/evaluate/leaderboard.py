@@ -16,9 +16,9 @@ from clicv2lite.arrays import Floats
 from clicv2lite.data.names import as_cell
 from clicv2lite.device import add_device, choose_device
 from clicv2lite.errors import UserError, check_counts, check_seed
+from clicv2lite.evaluate.cells import ends, line, number
 from clicv2lite.evaluate.nested import Candidate, nested
 from clicv2lite.evaluate.paired import Paired, paired_difference
-from clicv2lite.evaluate.summary import ends, line, number
 from clicv2lite.files import put_json, write_bytes, write_table
 from clicv2lite.heads.base import KINDS
 from clicv2lite.models.by_name import HANDCRAFTED, load_encoder

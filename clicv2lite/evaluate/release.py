@@ -71,9 +71,9 @@ def run(args: argparse.Namespace) -> int:
     ratings = read_ratings(str(args.ratings), args.score_range)  # before anything in `out` is replaced
     if args.add and not (out / RELEASE).is_file():
         raise UserError(f"--add: {out} holds no released model; leave --add out for the first run")
-    runs = [_folder(run) for run in args.run]
+    runs: list[Path] = args.run
     for run in runs:
-        load_recipe(str(run))  # what is no run is refused before the first of them takes its minutes
+        load_recipe(run)  # what is no run is refused before the first of them takes its minutes
     released = next((run for run in runs if (run / RELEASE).is_file()), None)
     if released and (args.add or len(runs) > 1):
         raise UserError(f"{released}: a released model; name it alone and without --add, or the runs that it was made of")
@@ -117,7 +117,7 @@ def read_again(model: Path, folder: Path, pooling: Mapping[str, Any]) -> None:
     Raises:
         UserError: if the settings do not fit its encoders, or a file that `release` writes is not there.
     """
-    encoder = load_encoder(str(model)).read_as(pooling)
+    encoder = load_encoder(model).read_as(pooling)
     names = [numbered_config(number) for number in range(1, len(encoder.members) + 1)]
     with_heads = HEADS in read_object((model / RELEASE).read_text("utf-8"))["bytes"]
     needed = [*names, HEADS] if with_heads else names
@@ -137,10 +137,10 @@ def read_again(model: Path, folder: Path, pooling: Mapping[str, Any]) -> None:
 
 def measure(run: Path, folder: Path, ratings: Ratings, device: torch.device) -> dict[str, Any]:
     """What training, reading, rounding to float16 and the missing key encoder change, and what the pretraining cost."""
-    model, recipe, whole = load_model(folder, device), load_recipe(str(folder)), load_pretraining(str(run))
+    model, recipe, whole = load_model(folder, device), load_recipe(folder), load_pretraining(run)
     paths = list(ratings.paths)[::5]  # every fifth says enough about a rounding
     config = FrozenConfig(recipe.encoder, recipe.pool)
-    run_config = FrozenConfig(recipe.encoder, load_recipe(str(run)).pool)
+    run_config = FrozenConfig(recipe.encoder, load_recipe(run).pool)
     precise = FrozenEncoder(str(run), copy.deepcopy(whole.query), config).to(device)
     untrained = _untrained(folder).to(device)
     moved = np.abs(model.score(paths) - Model(precise, model.head).score(paths))
@@ -174,7 +174,7 @@ def measure_added(run: Path, folder: Path, ratings: Ratings, device: torch.devic
     """The release of the model before, with what the encoder that joined changes: each alone, its rounding, its cost."""
     model = load_model(folder, device)
     *before, added = model.encoder.parts
-    precise = FrozenEncoder(str(run), load_pretraining(str(run)).query, added.config).to(device)
+    precise = FrozenEncoder(str(run), load_pretraining(run).query, added.config).to(device)
     paths = list(ratings.paths)[::5]
     moved = np.abs(model.score(paths) - Model(SideBySide("precise", [*before, precise]), model.head).score(paths))
     release = read_object((folder / RELEASE).read_text("utf-8"))

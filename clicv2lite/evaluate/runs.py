@@ -133,7 +133,7 @@ class RatedImages:
         missing = [kind for kind in kinds if kind not in found]
         if not missing:
             return found
-        encoder = (encoder or load_encoder(str(folder))).to(self.device)
+        encoder = (encoder or load_encoder(folder)).to(self.device)
         inputs: dict[str, tuple[Tensor, Task]] = {}
         for kind in missing:
             began = time.perf_counter()
@@ -212,7 +212,7 @@ def top1(
             return found
     if root is None:
         return None
-    encoder = (encoder or load_encoder(str(folder))).to(device)
+    encoder = (encoder or load_encoder(folder)).to(device)
     began, found = time.perf_counter(), measure_imagenet(encoder, classes_in(root), folder, ImagenetProbe(seed=seed))
     found = stamped(found | {"encoder": encoder.name, "imagenet": str(root)}, began, device)
     write_json(path, found)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from clicv2lite.evaluate.summary import difference_cells, line
+from clicv2lite.evaluate.cells import difference_cells, line
 
 
 def study_tables(result: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from clicv2lite.extras import extra
 with extra("evaluate"):
     from scipy.stats import t
 
+from clicv2lite.evaluate.cells import difference_cells, ends, line, number
 from clicv2lite.evaluate.paired import LEVEL, MEANINGS, RATE, Paired, Verdict
 from clicv2lite.provenance import code_version
 
@@ -133,16 +134,6 @@ def _backbone(row: Mapping[str, Any]) -> str:
     return f" ({'; '.join(said)})" if said else ""
 
 
-def line(cells: Sequence[str]) -> str:
-    """A line of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
-
-
-def number(value: float | None, digits: int = 3, sign: str = "") -> str:
-    """A cell with a number, "" for None; with the sign "+", it has one in any case."""
-    return "" if value is None else f"{value:{sign}.{digits}f}"
-
-
 def _spread(found: Mapping[str, Any] | None, digits: int = 3) -> str:
     if found is None:
         return ""
@@ -152,15 +143,3 @@ def _spread(found: Mapping[str, Any] | None, digits: int = 3) -> str:
 
 def _interval(found: Mapping[str, Any] | None) -> str:
     return "" if found is None else ends(found["interval"])
-
-
-def difference_cells(found: Mapping[str, Any] | None, digits: int = 3) -> list[str]:
-    """Three cells: the mean of a paired difference and both intervals, empty for None."""
-    if found is None:
-        return ["", "", ""]
-    return [number(found["mean"], digits, "+"), ends(found["over_seeds"], digits), ends(found["over_images"], digits)]
-
-
-def ends(interval: Sequence[float] | None, digits: int = 3, sign: str = "") -> str:
-    """A cell with both ends of an interval, "" for None."""
-    return "" if interval is None else f"{number(interval[0], digits, sign)} to {number(interval[1], digits, sign)}"

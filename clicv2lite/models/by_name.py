@@ -57,7 +57,7 @@ def load_encoder(spec: str | Path | nn.Module, seed: int = 0) -> FrozenEncoder:
             those of a file, ``untrained:NAME`` with random ones, or ``module:factory``, a function of yours, see
             :mod:`clicv2lite.models.factory`. ``A+B`` are several of these side by side
             (:class:`~clicv2lite.encoders.side_by_side.SideBySide`), unless a file or folder has this very name. From Python
-            also a module (:class:`~clicv2lite.encoders.module.ModuleEncoder`).
+            also a module (:class:`~clicv2lite.encoders.module.ModuleEncoder`). A ``Path`` is a folder or a file, never a name.
         seed: seed of random weights.
 
     Raises:
@@ -65,7 +65,9 @@ def load_encoder(spec: str | Path | nn.Module, seed: int = 0) -> FrozenEncoder:
     """
     if isinstance(spec, nn.Module):
         return ModuleEncoder(spec)
-    path, spec = Path(spec), str(spec)
+    if isinstance(spec, Path):
+        return _load_path(spec)
+    path = Path(spec)
     if is_factory(spec) and not spec.startswith(TIMM):
         made = call_factory(spec)
         if not isinstance(made, FrozenEncoder | nn.Module | str):
@@ -87,16 +89,17 @@ def load_encoder(spec: str | Path | nn.Module, seed: int = 0) -> FrozenEncoder:
     if spec == HANDCRAFTED:
         return _handcrafted()
     if spec in SHIPPED:
-        encoder = _load_folder(SHIPPED[spec])
+        encoder = _load_path(SHIPPED[spec])
         encoder.name = spec
         return encoder
-    if path.is_dir():
-        if not (path / WEIGHTS).is_file():
-            raise UserError(f"{path}: no {WEIGHTS} in this folder; give the --out folder of a finished pretrain or probe")
-        return _load_folder(path)
     if path.suffix == ".safetensors" or path.exists():
-        return _load_file(path)
+        return _load_path(path)
     return load_timm(spec)
+
+
+def model_folder(spec: str | Path) -> Path:
+    """The folder of a model: the package's, if a str is the name of one, else the path itself."""
+    return spec if isinstance(spec, Path) else SHIPPED.get(spec, Path(spec))
 
 
 def random_encoder(seed: int) -> FrozenEncoder:
@@ -122,9 +125,13 @@ def _joining(name: str, seed: int = 0) -> FrozenEncoder:
     return encoder
 
 
-def _load_folder(folder: Path) -> FrozenEncoder:
-    first, *others = (_load_file(path) for path in encoder_files(folder))
-    return SideBySide(str(folder / WEIGHTS), [first, *others]) if others else first
+def _load_path(path: Path) -> FrozenEncoder:
+    if not path.is_dir():
+        return _load_file(path)
+    if not (path / WEIGHTS).is_file():
+        raise UserError(f"{path}: no {WEIGHTS} in this folder; give the --out folder of a finished pretrain or probe")
+    first, *others = (_load_file(file) for file in encoder_files(path))
+    return SideBySide(str(path / WEIGHTS), [first, *others]) if others else first
 
 
 def _load_file(path: Path) -> FrozenEncoder:

@@ -23,7 +23,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.heads.base import Head
 from clicv2lite.heads.bounds import bounded
 from clicv2lite.lines import Notes
-from clicv2lite.models.by_name import SHIPPED, load_encoder
+from clicv2lite.models.by_name import SHIPPED, load_encoder, model_folder
 from clicv2lite.models.head_file import HEAD_FILE, check_fits, read_head, write_head
 from clicv2lite.models.module import ImageScorer
 from clicv2lite.models.norms import NORMS_FILE, Norms, Rating, fingerprint, own_norms, write_norms
@@ -262,7 +262,7 @@ def check_no_pretraining(folder: Path, asked: str = "--out") -> None:
 def _holds(folder: Path, encoder: FrozenEncoder) -> bool:
     """Whether a folder holds these weights, read in this way."""
     try:
-        return (folder / WEIGHTS).is_file() and load_encoder(str(folder.resolve())).digest() == encoder.digest()
+        return (folder / WEIGHTS).is_file() and load_encoder(folder).digest() == encoder.digest()
     except UserError:  # its file is damaged, or from another version
         return False
 
@@ -278,13 +278,13 @@ def load_model(spec: str | Path = "default", device: str | torch.device = "auto"
 
     Args:
         spec: a folder; or a model that comes with the package: "default"; "plus", which has eleven formulas beside it, agrees
-            better with people, and needs scikit-image; or "lite", by the recipe of this name.
+            better with people, and needs scikit-image; or "lite", by the recipe of this name. A ``Path`` is always a folder.
         device: where it computes: "cpu", "cuda", "cuda:1", "mps", or "auto": a GPU of CUDA if there is one.
 
     Raises:
         UserError: if there is no model or device, its head is damaged, or its head was fitted on another encoder.
     """
-    folder = SHIPPED.get(str(spec), Path(spec))
+    folder = model_folder(spec)
     path = folder / HEAD_FILE
     if not path.is_file():
         make = "`clicv2lite probe --encoder E --ratings CSV --head ridge --out DIR`"
@@ -297,6 +297,6 @@ def load_model(spec: str | Path = "default", device: str | torch.device = "auto"
             raise UserError(f"model {spec}: there is no such folder; name one, or {known}; {make} makes one; {hub}")
         raise UserError(f"model {spec}: there is no {HEAD_FILE} in it; make a model with {make}")
     head = read_head(folder)
-    encoder = load_encoder(str(folder))
+    encoder = load_encoder(folder)
     check_fits(path, head, encoder)
     return Model(encoder, head, own_norms(folder, head)).to(device)

@@ -37,7 +37,8 @@ class ComplexityRegressor(RegressorMixin, BaseEstimator):
     in every scikit-learn regressor.
 
     Args:
-        encoder: "default", a folder, a file, "random" or a timm name, as for `clicv2lite probe --encoder`; or an `nn.Module`.
+        encoder: "default", "lite", "plus", a folder, a file, "random" or a timm name, as for `clicv2lite probe --encoder`;
+            or an `nn.Module`.
         device: where it computes, as for :func:`clicv2lite.models.model.load_model`.
 
     Attributes:

@@ -63,7 +63,9 @@ def export_onnx(model: Model, path: str | Path) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `onnx`."""
-    parser.add_argument("--model", default="default", metavar="M", help="folder that `clicv2lite probe --out` wrote")
+    parser.add_argument(
+        "--model", default="default", metavar="M", help="default, lite, or a folder that `clicv2lite probe --out` wrote"
+    )
     add_output(parser, "--out", required=True, help="the file to write")
     parser.epilog = __doc__.partition("\n\n")[2]
 

@@ -20,7 +20,7 @@ from clicv2lite.errors import UserError
 from clicv2lite.files import write_bytes, write_json
 from clicv2lite.json_object import read_object
 from clicv2lite.method.clicv2 import CLICv2
-from clicv2lite.models.by_name import SHIPPED
+from clicv2lite.models.by_name import model_folder
 from clicv2lite.pretrain import checkpoint
 from clicv2lite.pretrain.cost.room import check_memory
 from clicv2lite.pretrain.optim import make_optimizer
@@ -30,16 +30,17 @@ from clicv2lite.recipes.settings import check, stored_recipe
 HEADS, CONFIG = "pretraining.safetensors", "config.json"
 
 
-def load_recipe(spec: str = "lite") -> Recipe:
+def load_recipe(spec: str | Path = "lite") -> Recipe:
     """The recipe that a model was pretrained with. Its `views` make the inputs that the model was trained on.
 
     Args:
-        spec: "lite" or "default", which come with the package, or the folder of a run.
+        spec: the model "lite" or "default", which come with the package, or the folder of a run. "plus" was not
+            pretrained: its encoder is that of "default".
 
     Raises:
         UserError: if the folder holds no readable configuration.
     """
-    path = _folder(spec) / CONFIG
+    path = model_folder(spec) / CONFIG
     if path.exists() and not path.is_file():  # a pipe would never end
         raise UserError(f"{path}: not a file; give the --out folder of `clicv2lite pretrain`")
     try:
@@ -49,7 +50,7 @@ def load_recipe(spec: str = "lite") -> Recipe:
 
 
 @own_settings()
-def load_pretraining(spec: str = "lite") -> CLICv2:
+def load_pretraining(spec: str | Path = "lite") -> CLICv2:
     """Query and key encoder, projection heads and decoder, in evaluation mode, without gradients, on the CPU.
 
     Args:
@@ -60,7 +61,7 @@ def load_pretraining(spec: str = "lite") -> CLICv2:
     Raises:
         UserError: if there is no such model or checkpoint, or its files are damaged.
     """
-    folder = _folder(spec)
+    folder = model_folder(spec)
     recipe = load_recipe(spec)
     if recipe.method != "clicv2":
         raise UserError(f"{folder}: a run of method {recipe.method}; its encoder loads with `load_encoder`, the rest does not")
@@ -93,9 +94,9 @@ def export(run: Path, folder: Path, pooling: Mapping[str, Any] | None = None, nu
     Raises:
         UserError: if the settings do not fit the run, or it has no checkpoint.
     """
-    recipe = load_recipe(str(run)).changed(pooling or {})
+    recipe = load_recipe(run).changed(pooling or {})
     check(recipe)
-    model = load_pretraining(str(run))
+    model = load_pretraining(run)
     encoder = FrozenEncoder(str(run), model.query, FrozenConfig(recipe.encoder, recipe.pool))
     stored = read_object((run / CONFIG).read_text(encoding="utf-8"))  # load_recipe has read it
     command = _elsewhere(str(stored.get("command", "")), run.resolve().name)
@@ -134,7 +135,3 @@ def _load_exported(folder: Path, model: CLICv2) -> None:
             module.load_state_dict(state)  # float16 to float32
     except (OSError, SafetensorError, RuntimeError):
         raise UserError(f"{folder}: its weights are damaged or do not fit its {CONFIG}; export or install it again") from None
-
-
-def _folder(spec: str) -> Path:
-    return SHIPPED.get(spec, Path(spec))

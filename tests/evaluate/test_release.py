@@ -208,7 +208,8 @@ def test_a_released_model_is_read_in_another_way_with_its_weights_as_they_are(ma
     assert "how rare it is, with and without the mean token, in the image; their means and deviations, " in text
     assert "float16 moved a score" in text and "with the reading of its first release" in text
     assert text.rstrip().endswith(
-        "--set pool_blocks=0,1 pool_statistics=mean,std pool_size=0 pool_read=nearest pool_halvings=0\n```"
+        "--set pool_blocks=0,1 pool_statistics=mean,std pool_size=0 pool_read=nearest pool_halvings=0 \\\n"
+        "    --out models/again\n```"  # `release` without it writes over the package's model
     )
     (two / "config_2.json").unlink()
     assert main(["release", str(two), *table, "--out", str(tmp_path / "third")]) == 2

@@ -3,7 +3,9 @@
 import json
 import os
 import pickle
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,8 @@ from clicv2lite.errors import UserError
 from clicv2lite.method.backbone import about, arguments
 from clicv2lite.models import by_name as loading
 from clicv2lite.models.by_name import SHIPPED, load_encoder, random_encoder
+from clicv2lite.models.model import load_model
+from clicv2lite.pretrain.export import load_recipe
 from tests.encoders.test_frozen import SHAPE, frozen, pictures
 
 
@@ -54,6 +58,16 @@ def test_an_encoder_of_the_package_is_trained_and_has_the_shape_of_its_recipe(na
 
 
 STORED = {"encoder": vars(SHAPE), "pool": vars(PoolConfig())}
+
+
+def test_a_folder_that_is_called_as_a_model_of_the_package_is_named_by_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(SHIPPED["lite"], tmp_path / "default")
+    for spec in (Path("default"), "./default"):
+        for found in (load_encoder(spec), load_model(spec, "cpu").encoder):  # a model's encoder is the one beside its head
+            assert found.config.encoder.patch_embed == "linear"
+        assert load_recipe(spec).encoder.patch_embed == "linear"
+    assert load_encoder("default").config.encoder.patch_embed == load_recipe("default").encoder.patch_embed == "conv-pool"
 
 
 def one_line_of(spec):

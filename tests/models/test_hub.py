@@ -10,7 +10,7 @@ import torch
 import clicv2lite
 from clicv2lite.errors import UserError
 from clicv2lite.heads.ridge import RidgeHead
-from clicv2lite.models.by_name import DEFAULT, load_encoder
+from clicv2lite.models.by_name import DEFAULT, SHIPPED, load_encoder
 from clicv2lite.models.hub import ComplexityModel
 from clicv2lite.models.model import Model, load_model
 from clicv2lite.models.norms import Norms, fingerprint
@@ -127,7 +127,8 @@ def test_the_norms_that_are_saved_are_those_of_the_model(tmp_path):
 
 def test_the_names_of_the_package_are_no_repositories(monkeypatch):
     monkeypatch.setattr("clicv2lite.models.hub.snapshot_download", lambda *_, **__: pytest.fail("the Hub was asked"))
-    assert ComplexityModel.from_pretrained("default").encoder.size == 448
+    for name in SHIPPED:
+        assert ComplexityModel.from_pretrained(name).encoder.size == 448
     with pytest.raises(TypeError, match="devise"):
         ComplexityModel.from_pretrained("default", devise="cpu")
     with pytest.raises(UserError, match="--device nowhere"):

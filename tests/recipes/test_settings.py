@@ -14,7 +14,7 @@ from clicv2lite.recipes.recipe import Recipe
 from clicv2lite.recipes.settings import DROPPED, RENAMED, kinds, read_settings, stored_recipe
 
 ROOT = Path(__file__).parents[2]
-STORED = [*sorted(ROOT.glob("data/results/**/*config.json")), ROOT / "clicv2lite" / "models" / "default" / "config.json"]
+STORED = [path for place in ("data/results", "clicv2lite/models") for path in sorted((ROOT / place).glob("**/*config.json"))]
 
 
 def test_every_setting_is_declared_once():

@@ -65,10 +65,12 @@ def test_a_command_is_one_that_its_parser_takes(one):
 @pytest.mark.parametrize("one", EXPERIMENTS)
 def test_a_command_writes_only_into_its_folder_and_what_it_writes_is_stored(one):
     paths = [word for word in one.words if word.startswith(f"{WORK}/")]
-    assert any(word == one.out or word.startswith(f"{one.out}/") for word in paths)
-    named = {Path(word).name for word in paths if Path(word).parent == Path(one.out) and Path(word).suffix in (".json", ".csv")}
+    own = [word for word in paths if word == one.out or word.startswith(f"{one.out}/")]
+    assert own
+    named = {Path(word).name for word in own if Path(word).parent == Path(one.out) and Path(word).suffix in (".json", ".csv")}
     assert named <= set(one.outputs.values())
-    assert named == set(one.outputs.values()) or one.out in paths  # all of them, or it was given the folder
+    folders = [Path(word) for word in own if not Path(word).suffix]  # it was given a folder, or else every file
+    assert all(any((Path(one.out) / file).is_relative_to(f) for f in folders) for file in set(one.outputs.values()) - named)
 
 
 @pytest.mark.parametrize("one", EXPERIMENTS)
@@ -76,8 +78,9 @@ def test_a_command_comes_after_what_it_reads(one):
     for word in one.words:
         if word.startswith(f"{WORK}/") and not word.startswith(one.out):
             assert word.removeprefix(f"{WORK}/") in one.after
-    if "default" in one.words:
-        assert "default-model" in one.after
+    for name in ("default", "lite", "plus"):
+        if re.search(rf"--encoder (\S+ )*{name}\b", one.command):  # `--size lite` is a recipe
+            assert f"{name}-model" in one.after
 
 
 @pytest.mark.parametrize("one", EXPERIMENTS)
