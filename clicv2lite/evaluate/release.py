@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _folder(path: Path) -> Path:
-    """A path that no loader takes for the name of a model, even if the folder is called as one of them."""
+    """A path whose text names no model, even if the folder is called as one: `probe` gets it as a word of its command."""
     return path.resolve() if str(path) in NAMES else path
 
 

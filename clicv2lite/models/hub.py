@@ -104,7 +104,7 @@ class ComplexityModel(Model, ModelHubMixin):
         Raises:
             UserError: as `load_model`; and errors of huggingface_hub, if it cannot be downloaded.
         """
-        folder = name = str(pretrained_model_name_or_path)
+        folder, name = pretrained_model_name_or_path, str(pretrained_model_name_or_path)
         if name not in SHIPPED and not Path(name).is_dir():
             folder = snapshot_download(
                 name,

@@ -129,6 +129,8 @@ def test_the_names_of_the_package_are_no_repositories(monkeypatch):
     monkeypatch.setattr("clicv2lite.models.hub.snapshot_download", lambda *_, **__: pytest.fail("the Hub was asked"))
     for name in SHIPPED:
         assert ComplexityModel.from_pretrained(name).encoder.size == 448
+    with pytest.raises(UserError, match="there is no such folder"):
+        ComplexityModel.from_pretrained(Path("default"))  # a Path is never a name
     with pytest.raises(TypeError, match="devise"):
         ComplexityModel.from_pretrained("default", devise="cpu")
     with pytest.raises(UserError, match="--device nowhere"):
